@@ -1,0 +1,4 @@
+//! Fullsend.
+
+pub mod bus;
+pub mod contracts;
