@@ -12,9 +12,14 @@
 //!
 //! All three pass one conformance suite (`tests/conformance.rs`).
 
+pub mod backoff;
 pub mod commit;
+pub mod consumer;
+pub mod effects;
 pub mod entry;
 pub mod error;
+pub mod letters;
+pub mod sender;
 pub mod state;
 
 use std::sync::Arc;
@@ -25,8 +30,11 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 pub use commit::{Commit, Expect, LeaseFence, Op, Outcome, Outgoing, PendingRef, Refusal, StateChange, Timer, Ttl};
+pub use consumer::{Consumer, ConsumerOptions, Context, Failure, Handler, Received};
+pub use effects::{Draft, Effects, Origin};
 pub use entry::{Entry, EntryId, Message};
 pub use error::BusError;
+pub use sender::{SendError, Sender};
 pub use state::{Document, Key, State};
 
 use crate::contracts::{ChannelName, Envelope};

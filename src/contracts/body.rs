@@ -107,9 +107,6 @@ struct Peek<'a> {
 /// # Errors
 /// Where it is not JSON or no object.
 pub fn peek_type(json: &str) -> Result<Option<Cow<'_, str>>, ShapeError> {
-    if json.len() > BODY_LIMIT {
-        return Err(ShapeError::TooLarge(json.len()));
-    }
     match json.trim_start().as_bytes().first() {
         Some(b'{') => {}
         _ => {

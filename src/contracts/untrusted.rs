@@ -5,6 +5,12 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Untrusted(pub String);
 
+impl From<String> for Untrusted {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl Untrusted {
     /// Harmless to show.
     pub fn sanitized(&self) -> String {

@@ -1,0 +1,779 @@
+//! The loop itself: one task that owns all that a consumer holds.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::slot::Slot;
+use super::window::{Held, HeldKey, Window};
+use super::{BusRef, Consumer, Context, Counts, Failure, Handler, Received};
+use crate::bus::backoff::{Backoff, retry_delay};
+use crate::bus::letters::{self, Letter};
+use crate::bus::{BusError, Claimed, Claims, Commit, Effects, GroupFound, Op, Outcome, PendingRef, Reader, Want};
+use crate::contracts::messages::{DeadLetterCode, Severity};
+use crate::contracts::{ChannelName, Grant, Trust};
+
+/// A blocked read comes back after this long, so that a change of mind is never far.
+const READ_WAIT: Duration = Duration::from_secs(1);
+/// When every slot has been busy for this long, the window is filled so that priority can choose.
+const READ_AHEAD_AFTER: Duration = Duration::from_millis(5);
+/// Units of one commit call.
+const MOST_UNITS: usize = 64;
+/// Reruns after version conflicts before one counts as a failed attempt.
+const MOST_RERUNS: u32 = 20;
+/// A slot outlives this many missed stale periods of its holder.
+const SLOT_LIFE: u32 = 3;
+
+tokio::task_local! {
+    /// Set while a handler runs: its panics are caught and counted, so the panic hook only logs them.
+    static HANDLING: ();
+}
+
+/// Whether the current task is a handler, whose panic is caught and reported by its consumer.
+pub fn in_handler() -> bool {
+    HANDLING.try_with(|()| ()).is_ok()
+}
+
+/// A handler that came to an end.
+struct Done<G> {
+    held: Held,
+    reruns: u32,
+    result: Result<Effects<G>, Failure>,
+}
+
+/// A unit on its way to the bus, and what it settles.
+struct Unit {
+    commit: Commit,
+    settles: Settles,
+}
+
+enum Settles {
+    /// A handler's effects.
+    Handled { held: Held, reruns: u32 },
+    /// The message goes to the dead letters.
+    Dead,
+    /// The claim record counts an attempt that starts as soon as this is committed.
+    Start { held: Held },
+    /// The claim record forgets a start that did not happen.
+    Unstart,
+}
+
+struct Loop<'a, H: Handler> {
+    consumer: &'a Consumer<H>,
+    slot: Slot,
+    channels: Vec<ChannelName>,
+    slots: usize,
+    window: Window,
+    delayed: Vec<(Instant, Held, u32)>,
+    running: JoinSet<Done<H::Grant>>,
+    running_keys: HashMap<HeldKey, ()>,
+    units: Vec<Unit>,
+    reading: Option<(BoxFuture<'static, Result<Vec<Claimed>, BusError>>, Want)>,
+    more: bool,
+    full_since: Option<Instant>,
+    quiet_until: Option<Instant>,
+    /// The time of this turn: taken once, so that nothing falls between two looks at the clock.
+    now: Instant,
+    backoff: Backoff,
+    rng: fastrand::Rng,
+    stop: CancellationToken,
+}
+
+pub(super) async fn run<H: Handler>(consumer: &Consumer<H>, stop: CancellationToken) -> Result<(), BusError> {
+    let Some(mut work) = Loop::start(consumer, stop.clone()).await? else {
+        return Ok(());
+    };
+    let result = work.turn_until_stopped().await;
+    let ended = work.wind_down().await;
+    result.and(ended)
+}
+
+impl<'a, H: Handler> Loop<'a, H> {
+    /// Takes a slot and what is pending under its name; none where it was stopped before the bus came.
+    async fn start(consumer: &'a Consumer<H>, stop: CancellationToken) -> Result<Option<Self>, BusError> {
+        let rng = consumer
+            .options
+            .seed
+            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let mut backoff = Backoff::quick();
+        loop {
+            let err = match Self::try_start(consumer, &stop, rng.clone()).await {
+                Ok(work) => return Ok(Some(work)),
+                Err(err) if err.is_passing() => err,
+                Err(err) => return Err(err),
+            };
+            tracing::warn!(group = consumer.group, %err, "the consumer cannot start yet");
+            tokio::select! {
+                () = stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(backoff.next_delay()) => {}
+            }
+        }
+    }
+
+    async fn try_start(
+        consumer: &'a Consumer<H>,
+        stop: &CancellationToken,
+        rng: fastrand::Rng,
+    ) -> Result<Self, BusError> {
+        let options = &consumer.options;
+        let owner = consumer.ids.next(consumer.clock.now()).to_string();
+        let ttl = options.stale_after * SLOT_LIFE;
+        let slot = Slot::take(&consumer.bus, consumer.group, &options.host, owner, ttl).await?;
+        let mut work = Self {
+            consumer,
+            slot,
+            channels: consumer.handler.channels().to_vec(),
+            slots: consumer.handler.slots().max(1),
+            window: Window::default(),
+            delayed: Vec::new(),
+            running: JoinSet::new(),
+            running_keys: HashMap::new(),
+            units: Vec::new(),
+            reading: None,
+            more: true,
+            full_since: None,
+            quiet_until: None,
+            now: Instant::now(),
+            backoff: Backoff::quick(),
+            rng,
+            stop: stop.clone(),
+        };
+        work.ensure_groups().await?;
+        let claims = consumer
+            .bus
+            .own_pending(&work.slot.reader, &work.channels, options.window)
+            .await?;
+        work.take_claims(claims).await;
+        Ok(work)
+    }
+
+    async fn ensure_groups(&self) -> Result<(), BusError> {
+        for &channel in &self.channels {
+            if let GroupFound::Resumed(id) = self.consumer.bus.ensure_group(channel, self.consumer.group).await? {
+                let message = format!(
+                    "the group `{}` of {channel} had been deleted; it goes on after {id}, where its acknowledgements had come to",
+                    self.consumer.group
+                );
+                let fix = "find out who deletes groups; messages that were handled out of order after that entry are handled again";
+                self.alert("group-resumed", channel, Severity::High, message, fix).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn turn_until_stopped(&mut self) -> Result<(), BusError> {
+        let options = &self.consumer.options;
+        let mut heartbeat = tokio::time::interval(options.heartbeat);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            self.now = Instant::now();
+            self.quiet_until = self.quiet_until.filter(|until| *until > self.now);
+            self.start_due();
+            self.flush().await?;
+            self.start_reading();
+            self.consumer
+                .counts
+                .holding
+                .store(self.held_count() as u64, Ordering::Relaxed);
+            let wake = self.next_wake();
+            let stop = self.stop.clone();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                Some(done) = self.running.join_next() => {
+                    self.settle(done);
+                    while let Some(done) = self.running.try_join_next() {
+                        self.settle(done);
+                    }
+                }
+                read = next_read(&mut self.reading) => self.take_read(read).await?,
+                _ = heartbeat.tick() => self.beat().await?,
+                () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn held_count(&self) -> usize {
+        self.window.len() + self.delayed.len() + self.running.len() + self.units.len()
+    }
+
+    fn free_slots(&self) -> usize {
+        self.slots.saturating_sub(self.running.len())
+    }
+
+    /// The next moment at which something is due by itself.
+    fn next_wake(&self) -> Option<Instant> {
+        let retry = self.delayed.iter().map(|(due, ..)| *due).min();
+        let ahead = self
+            .full_since
+            .filter(|_| self.reading.is_none())
+            .map(|since| since + READ_AHEAD_AFTER);
+        [retry, ahead, self.quiet_until].into_iter().flatten().min()
+    }
+
+    // ---- reading -------------------------------------------------------------------------------------------------------
+
+    fn start_reading(&mut self) {
+        self.full_since = if self.free_slots() == 0 { self.full_since.or(Some(self.now)) } else { None };
+        if self.reading.is_some() || self.quiet_until.is_some() {
+            return;
+        }
+        let start = self.free_slots().saturating_sub(self.window.len());
+        let room = self.consumer.options.window.saturating_sub(self.window.len());
+        let long_full = self.full_since.is_some_and(|since| self.now >= since + READ_AHEAD_AFTER);
+        let (want, wait) = if start > 0 {
+            (Want { start, ahead: room.saturating_sub(start) }, READ_WAIT)
+        } else if room > self.consumer.options.window / 2 && (self.more || long_full) {
+            (Want { start: 0, ahead: room }, if self.more { Duration::ZERO } else { READ_WAIT })
+        } else {
+            return;
+        };
+        let bus = Arc::clone(&self.consumer.bus);
+        let (reader, channels) = (self.slot.reader.clone(), self.channels.clone());
+        let read = async move { bus.read(&reader, &channels, want, wait).await };
+        self.reading = Some((read.boxed(), want));
+    }
+
+    async fn take_read(&mut self, read: Result<(Vec<Claimed>, Want), BusError>) -> Result<(), BusError> {
+        match read {
+            Ok((claimed, want)) => {
+                self.backoff.reset();
+                self.more = claimed.len() > want.start;
+                let now = self.consumer.clock.monotonic();
+                let mut free = self.free_slots().saturating_sub(self.window.len());
+                for message in claimed {
+                    let started = message.attempt > 0;
+                    let mut held = Held::new(message, started, now);
+                    if started && free > 0 {
+                        free -= 1;
+                        self.begin(held, 0);
+                    } else {
+                        if started {
+                            // More came than there are slots (several channels at once): this one has not started.
+                            held.marked = false;
+                            self.units.push(self.mark(&held, held.attempts, Settles::Unstart));
+                        }
+                        self.window.put(held);
+                    }
+                }
+                Ok(())
+            }
+            Err(err) => self.bus_failed(&err, "read").await,
+        }
+    }
+
+    /// What to do when the bus failed: nothing but wait, unless it can never work.
+    async fn bus_failed(&mut self, err: &BusError, during: &'static str) -> Result<(), BusError> {
+        if !err.is_passing() {
+            return Err(err.clone());
+        }
+        tracing::warn!(group = self.consumer.group, %err, during, "the bus is not available");
+        self.quiet_until = Some(Instant::now() + self.backoff.next_delay());
+        if matches!(err, BusError::NoGroup { .. })
+            && let Err(err) = self.ensure_groups().await
+        {
+            tracing::warn!(group = self.consumer.group, %err, "the group cannot be made again yet");
+        }
+        Ok(())
+    }
+
+    async fn take_claims(&mut self, claims: Claims) {
+        let now = self.consumer.clock.monotonic();
+        for claimed in claims.claimed {
+            let key = (claimed.entry.channel, claimed.entry.id);
+            let known = self.running_keys.contains_key(&key)
+                || self.window.keys().any(|held| held == key)
+                || self.delayed.iter().any(|(_, held, _)| held.key() == key);
+            if !known {
+                self.window.put(Held::new(claimed, false, now));
+            }
+        }
+        if let Some((channel, id)) = claims.vanished.first() {
+            let message = format!(
+                "{} unhandled messages of {channel} are gone from its stream (the first is {id}): somebody trimmed or deleted them",
+                claims.vanished.len()
+            );
+            let fix = "let only `fullsend` trim its streams; it never removes what a group still needs";
+            self.alert("messages-vanished", *channel, Severity::Critical, message, fix)
+                .await;
+        }
+    }
+
+    // ---- keeping alive -------------------------------------------------------------------------------------------------
+
+    async fn beat(&mut self) -> Result<(), BusError> {
+        let bus = Arc::clone(&self.consumer.bus);
+        match self.slot.renew(&bus).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(BusError::Unsupported(format!(
+                    "the slot {} was lost: this process stood still for too long. It takes another one",
+                    self.slot.reader.consumer
+                )));
+            }
+            Err(err) => return self.bus_failed(&err, "heartbeat").await,
+        }
+        let held: Vec<HeldKey> = self
+            .window
+            .keys()
+            .chain(self.delayed.iter().map(|(_, held, _)| held.key()))
+            .chain(self.running_keys.keys().copied())
+            .collect();
+        if !held.is_empty() {
+            match bus.extend(&self.slot.reader, &held).await {
+                Ok(lost) => {
+                    self.window.forget(&lost);
+                    self.delayed.retain(|(_, held, _)| !lost.contains(&held.key()));
+                }
+                Err(err) => return self.bus_failed(&err, "heartbeat").await,
+            }
+        }
+        self.take_over(&bus).await
+    }
+
+    async fn take_over(&mut self, bus: &crate::bus::SharedBus) -> Result<(), BusError> {
+        let options = &self.consumer.options;
+        let room = options.window.saturating_sub(self.window.len());
+        if room == 0 {
+            return Ok(());
+        }
+        match bus
+            .claim_stale(&self.slot.reader, &self.channels, options.stale_after, room)
+            .await
+        {
+            Ok(claims) => {
+                if !claims.claimed.is_empty() {
+                    tracing::info!(
+                        group = self.consumer.group,
+                        count = claims.claimed.len(),
+                        "took over stale work"
+                    );
+                }
+                self.take_claims(claims).await;
+                Ok(())
+            }
+            Err(err) => self.bus_failed(&err, "takeover").await,
+        }
+    }
+
+    // ---- starting ------------------------------------------------------------------------------------------------------
+
+    fn start_due(&mut self) {
+        let mut later = Vec::with_capacity(self.delayed.len());
+        for (due, held, reruns) in std::mem::take(&mut self.delayed) {
+            if due > self.now {
+                later.push((due, held, reruns));
+            } else if reruns > 0 {
+                // A rerun is no attempt: it needs no mark, only a slot; a conflict never waits for long.
+                self.begin(held, reruns);
+            } else {
+                self.window.put(held);
+            }
+        }
+        self.delayed = later;
+    }
+
+    /// Fills free slots from the window: each message gets its start marked, or its dead letter.
+    fn pick(&mut self) {
+        let now = self.consumer.clock.monotonic();
+        let mut starting = self
+            .units
+            .iter()
+            .filter(|unit| matches!(unit.settles, Settles::Start { .. }))
+            .count();
+        while starting < self.free_slots() && self.units.len() < MOST_UNITS {
+            let Some(held) = self.window.next(now) else { break };
+            if let Some((code, reason)) = self.unstartable(&held) {
+                self.give_up(&held, code, reason);
+            } else {
+                starting += 1;
+                let attempt = held.attempts + 1;
+                let unit = self.mark(&held, attempt, Settles::Unstart);
+                self.units.push(Unit {
+                    settles: Settles::Start { held },
+                    ..unit
+                });
+            }
+        }
+    }
+
+    fn unstartable(&self, held: &Held) -> Option<(DeadLetterCode, String)> {
+        match &held.envelope {
+            Err(err) => Some((DeadLetterCode::Malformed, err.to_string())),
+            Ok(envelope) if envelope.expired(self.consumer.clock.now()) => Some((
+                DeadLetterCode::Expired,
+                "its time was over before it could be handled (`expires_at`)".to_owned(),
+            )),
+            Ok(_) if held.attempts >= self.consumer.options.max_attempts => Some((
+                DeadLetterCode::Exhausted,
+                format!(
+                    "a handler was started on it {} times and never came to an end: the process died each time",
+                    held.attempts
+                ),
+            )),
+            Ok(_) => None,
+        }
+    }
+
+    fn mark(&self, held: &Held, attempt: u32, settles: Settles) -> Unit {
+        let (channel, entry) = held.key();
+        let pending = PendingRef {
+            channel,
+            group: self.consumer.group.to_owned(),
+            entry,
+        };
+        let start = Op::Start {
+            pending,
+            consumer: self.slot.reader.consumer.clone(),
+            attempt,
+        };
+        Unit {
+            commit: Commit::of(vec![start]),
+            settles,
+        }
+    }
+
+    /// Starts the handler. The claim record already counts the attempt.
+    fn begin(&mut self, mut held: Held, reruns: u32) {
+        if let Some((code, reason)) = (reruns == 0).then(|| self.unstartable(&held)).flatten() {
+            self.give_up(&held, code, reason);
+            return;
+        }
+        if reruns == 0 {
+            held.attempts += 1;
+        }
+        let Ok(envelope) = held.envelope.clone() else { return };
+        self.running_keys.insert(held.key(), ());
+        let handler = Arc::clone(&self.consumer.handler);
+        let limit = handler.time_limit().unwrap_or(self.consumer.options.handler_timeout);
+        let cx = Context {
+            bus: BusRef(Arc::clone(&self.consumer.bus)),
+            origin: self.consumer.origin(Trust::System).caused_by(&envelope),
+            consumer: Arc::from(self.slot.reader.consumer.as_str()),
+            stop: self.stop.clone(),
+            speaks_as: std::marker::PhantomData,
+        };
+        let span = tracing::info_span!(
+            "handle",
+            group = self.consumer.group,
+            kind = %envelope.kind,
+            trace = %envelope.trace,
+            message = %envelope.id,
+        );
+        let message = Received {
+            entry: held.claimed.entry.clone(),
+            envelope,
+            attempt: held.attempts,
+        };
+        let work = async move {
+            let result = attempt(&*handler, message, cx, limit).await;
+            Done { held, reruns, result }
+        };
+        self.running.spawn(work.instrument(span));
+    }
+
+    // ---- settling ------------------------------------------------------------------------------------------------------
+
+    fn settle(&mut self, done: Result<Done<H::Grant>, tokio::task::JoinError>) {
+        let Ok(Done { held, reruns, result }) = done else {
+            // Panics are caught inside the task, so it can only have been aborted, which happens when winding down.
+            return;
+        };
+        match result {
+            Ok(effects) => {
+                let (channel, entry) = held.key();
+                let commit = Commit {
+                    acknowledge: vec![PendingRef {
+                        channel,
+                        group: self.consumer.group.to_owned(),
+                        entry,
+                    }],
+                    ..Commit::of(effects.into_ops())
+                };
+                self.units.push(Unit {
+                    commit,
+                    settles: Settles::Handled { held, reruns },
+                });
+            }
+            Err(failure) => {
+                self.running_keys.remove(&held.key());
+                self.failed(held, failure);
+            }
+        }
+    }
+
+    fn failed(&mut self, mut held: Held, failure: Failure) {
+        Counts::up(&self.consumer.counts.failed);
+        let reason = crate::contracts::Untrusted::from(failure.to_string()).sanitized();
+        let attempts = held.attempts;
+        tracing::warn!(group = self.consumer.group, entry = %held.claimed.entry.id, attempts, %reason, "an attempt failed");
+        match failure {
+            Failure::Terminal(_) => self.give_up(&held, DeadLetterCode::Terminal, reason),
+            Failure::Malformed(_) => self.give_up(&held, DeadLetterCode::Malformed, reason),
+            Failure::Retry { .. } if attempts >= self.consumer.options.max_attempts => {
+                self.give_up(&held, DeadLetterCode::Exhausted, reason);
+            }
+            Failure::Retry { after, .. } => {
+                held.marked = false;
+                let delay = retry_delay(attempts, &mut self.rng).max(after.unwrap_or_default());
+                self.delayed.push((Instant::now() + delay, held, 0));
+            }
+        }
+    }
+
+    fn give_up(&mut self, held: &Held, code: DeadLetterCode, reason: String) {
+        let letter = Letter {
+            entry: &held.claimed.entry,
+            envelope: held.envelope.as_ref().ok(),
+            group: Some(self.consumer.group),
+            attempts: held.attempts,
+            code,
+            reason,
+        };
+        let (channel, entry) = held.key();
+        let commit = Commit {
+            acknowledge: vec![PendingRef {
+                channel,
+                group: self.consumer.group.to_owned(),
+                entry,
+            }],
+            ..Commit::of(letters::dead(&self.consumer.origin(Trust::System), &letter))
+        };
+        self.units.push(Unit {
+            commit,
+            settles: Settles::Dead,
+        });
+    }
+
+    /// Commits what is settled together with the marks of what starts next, until there is nothing left to say.
+    async fn flush(&mut self) -> Result<(), BusError> {
+        loop {
+            if self.quiet_until.is_some_and(|until| until > Instant::now()) {
+                return Ok(());
+            }
+            if !self.stop.is_cancelled() {
+                self.pick();
+            }
+            if self.units.is_empty() {
+                return Ok(());
+            }
+            let rest = self.units.split_off(self.units.len().min(MOST_UNITS));
+            let units = std::mem::replace(&mut self.units, rest);
+            self.commit(units).await?;
+        }
+    }
+
+    async fn commit(&mut self, mut units: Vec<Unit>) -> Result<(), BusError> {
+        let commits = units.iter().map(|unit| unit.commit.clone()).collect();
+        match self.consumer.bus.commit(commits).await {
+            Ok(outcomes) => {
+                self.backoff.reset();
+                for (unit, outcome) in units.into_iter().zip(outcomes) {
+                    self.conclude(unit, outcome);
+                }
+                Ok(())
+            }
+            Err(err) if err.is_passing() => {
+                // Not known to have happened: said again as it is. What did happen the first time is no longer pending.
+                units.append(&mut self.units);
+                self.units = units;
+                self.bus_failed(&err, "commit").await
+            }
+            Err(err) if units.len() > 1 => {
+                tracing::error!(%err, "a commit of several was refused; trying them one by one");
+                for unit in units {
+                    Box::pin(self.commit(vec![unit])).await?;
+                }
+                Ok(())
+            }
+            Err(BusError::Closed) => Err(BusError::Closed),
+            Err(err) => {
+                for unit in units {
+                    self.refused(unit, color_eyre::Report::new(err.clone()))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A unit that the bus will not take counts as a failed attempt; what is no handler's ends the consumer.
+    fn refused(&mut self, unit: Unit, reason: color_eyre::Report) -> Result<(), BusError> {
+        match unit.settles {
+            Settles::Handled { held, .. } => {
+                self.running_keys.remove(&held.key());
+                self.failed(held, Failure::from(reason));
+                Ok(())
+            }
+            Settles::Dead | Settles::Start { .. } | Settles::Unstart => Err(BusError::Protocol(format!("{reason:#}"))),
+        }
+    }
+
+    fn conclude(&mut self, unit: Unit, outcome: Outcome) {
+        match unit.settles {
+            Settles::Handled { held, reruns } => self.conclude_handled(held, reruns, outcome),
+            Settles::Start { mut held } => {
+                // Otherwise somebody took it over meanwhile.
+                if outcome.is_done() {
+                    held.marked = true;
+                    self.begin(held, 0);
+                }
+            }
+            Settles::Dead => {
+                if outcome.is_done() {
+                    Counts::up(&self.consumer.counts.dead);
+                } else if outcome != Outcome::NotPending {
+                    tracing::error!(
+                        ?outcome,
+                        group = self.consumer.group,
+                        "a dead letter could not be written; it stays pending"
+                    );
+                }
+            }
+            Settles::Unstart => {}
+        }
+    }
+
+    fn conclude_handled(&mut self, held: Held, reruns: u32, outcome: Outcome) {
+        self.running_keys.remove(&held.key());
+        match outcome {
+            Outcome::Committed(_) | Outcome::Duplicate(_) => Counts::up(&self.consumer.counts.handled),
+            Outcome::NotPending => Counts::up(&self.consumer.counts.lost_races),
+            Outcome::Conflict { key, found } if reruns >= MOST_RERUNS => {
+                let reason =
+                    color_eyre::eyre::eyre!("`{key}` changed under the handler {reruns} times (now version {found:?})");
+                self.failed(held, reason.into());
+            }
+            Outcome::Conflict { .. } => {
+                let jitter = Duration::from_millis(1).mul_f64(self.rng.f64() * f64::from(reruns + 1));
+                self.delayed.push((Instant::now() + jitter, held, reruns + 1));
+            }
+            Outcome::Ceiling { key, field, value } => {
+                let reason = color_eyre::eyre::eyre!(
+                    "the counter `{field}` of `{key}` stands at {value} and may not rise by so much"
+                );
+                self.failed(held, reason.into());
+            }
+            Outcome::Refused(refusal) => self.failed(held, color_eyre::Report::new(refusal).into()),
+            Outcome::Fenced => self.failed(
+                held,
+                color_eyre::eyre::eyre!("its lease has gone to somebody else").into(),
+            ),
+        }
+    }
+
+    async fn alert(&self, what: &str, channel: ChannelName, severity: Severity, message: String, fix: &str) {
+        let origin = self.consumer.origin(Trust::System);
+        let alert_id = format!("{what}:{}:{}", self.consumer.group, channel.short());
+        tracing::error!(%message, alert_id);
+        let ops = letters::alert(&origin, alert_id, severity, message, fix);
+        if let Err(err) = self.consumer.bus.commit(vec![Commit::of(ops)]).await {
+            tracing::error!(%err, "the alert could not be said on the bus");
+        }
+    }
+
+    // ---- stopping ------------------------------------------------------------------------------------------------------
+
+    /// Lets running handlers finish, hands back everything else, and gives up the slot.
+    async fn wind_down(&mut self) -> Result<(), BusError> {
+        self.reading = None;
+        let deadline = Instant::now() + self.consumer.options.drain;
+        let mut heartbeat = tokio::time::interval(self.consumer.options.heartbeat);
+        while (!self.running.is_empty() || !self.units.is_empty()) && Instant::now() < deadline {
+            tokio::select! {
+                Some(done) = self.running.join_next() => self.settle(done),
+                _ = heartbeat.tick() => {
+                    let held: Vec<HeldKey> = self.running_keys.keys().copied().collect();
+                    self.consumer.bus.extend(&self.slot.reader, &held).await.ok();
+                }
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+            // A bus that is away is asked again with the next heartbeat, until the deadline.
+            self.quiet_until = None;
+            self.flush().await?;
+        }
+        self.running.shutdown().await;
+        self.hand_back().await;
+        self.consumer.counts.holding.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whatever is still pending under our name, a dropped read's messages included, is free for others at once.
+    async fn hand_back(&mut self) {
+        let bus = &self.consumer.bus;
+        let reader: &Reader = &self.slot.reader;
+        loop {
+            let claims = match bus
+                .own_pending(reader, &self.channels, self.consumer.options.window)
+                .await
+            {
+                Ok(claims) => claims,
+                Err(err) => {
+                    tracing::warn!(%err, "could not hand back; others take over when the messages are stale");
+                    return;
+                }
+            };
+            let unstarted: Vec<HeldKey> = self.window.drain().iter().map(Held::key).collect();
+            tracing::debug!(held = claims.claimed.len(), unstarted = unstarted.len(), "handing back");
+            let held: Vec<HeldKey> = claims
+                .claimed
+                .iter()
+                .map(|claimed| (claimed.entry.channel, claimed.entry.id))
+                .collect();
+            if held.is_empty() || bus.release(reader, &held).await.is_err() {
+                break;
+            }
+            if held.len() < self.consumer.options.window {
+                break;
+            }
+        }
+        if let Err(err) = self.slot.give_up(bus).await {
+            tracing::debug!(%err, "the slot was not given up; it lapses");
+        }
+    }
+}
+
+/// One attempt: bounded in time, its panics caught.
+async fn attempt<H: Handler>(
+    handler: &H,
+    message: Received,
+    cx: Context<H::Grant>,
+    limit: Duration,
+) -> Result<Effects<H::Grant>, Failure> {
+    let work = HANDLING.scope((), AssertUnwindSafe(handler.handle(message, cx)).catch_unwind());
+    match tokio::time::timeout(limit, work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "without a text".to_owned());
+            Err(color_eyre::eyre::eyre!("the handler of `{}` panicked: {text}", H::Grant::SERVICE).into())
+        }
+        Err(_) => {
+            Err(color_eyre::eyre::eyre!("the handler of `{}` took longer than {limit:?}", H::Grant::SERVICE).into())
+        }
+    }
+}
+
+/// The read under way, if there is one.
+async fn next_read(
+    reading: &mut Option<(BoxFuture<'static, Result<Vec<Claimed>, BusError>>, Want)>,
+) -> Result<(Vec<Claimed>, Want), BusError> {
+    let Some((read, want)) = reading else {
+        return std::future::pending().await;
+    };
+    let want = *want;
+    let result = read.await;
+    *reading = None;
+    result.map(|claimed| (claimed, want))
+}
