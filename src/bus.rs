@@ -18,9 +18,12 @@ pub mod consumer;
 pub mod effects;
 pub mod entry;
 pub mod error;
+pub mod leased;
 pub mod letters;
+pub mod retention;
 pub mod sender;
 pub mod state;
+pub mod timers;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,3 +2,5 @@
 
 pub mod bus;
 pub mod contracts;
+pub mod services;
+pub mod supervisor;

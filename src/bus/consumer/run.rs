@@ -156,8 +156,8 @@ impl<'a, H: Handler> Loop<'a, H> {
         Ok(work)
     }
 
-    async fn ensure_groups(&self) -> Result<(), BusError> {
-        for &channel in &self.channels {
+    async fn ensure_groups(&mut self) -> Result<(), BusError> {
+        for channel in self.channels.clone() {
             if let GroupFound::Resumed(id) = self.consumer.bus.ensure_group(channel, self.consumer.group).await? {
                 let message = format!(
                     "the group `{}` of {channel} had been deleted; it goes on after {id}, where its acknowledgements had come to",
@@ -223,17 +223,32 @@ impl<'a, H: Handler> Loop<'a, H> {
     // ---- reading -------------------------------------------------------------------------------------------------------
 
     fn start_reading(&mut self) {
-        self.full_since = if self.free_slots() == 0 { self.full_since.or(Some(self.now)) } else { None };
+        self.full_since = if self.free_slots() == 0 {
+            self.full_since.or(Some(self.now))
+        } else {
+            None
+        };
         if self.reading.is_some() || self.quiet_until.is_some() {
             return;
         }
         let start = self.free_slots().saturating_sub(self.window.len());
         let room = self.consumer.options.window.saturating_sub(self.window.len());
-        let long_full = self.full_since.is_some_and(|since| self.now >= since + READ_AHEAD_AFTER);
+        let long_full = self
+            .full_since
+            .is_some_and(|since| self.now >= since + READ_AHEAD_AFTER);
         let (want, wait) = if start > 0 {
-            (Want { start, ahead: room.saturating_sub(start) }, READ_WAIT)
+            (
+                Want {
+                    start,
+                    ahead: room.saturating_sub(start),
+                },
+                READ_WAIT,
+            )
         } else if room > self.consumer.options.window / 2 && (self.more || long_full) {
-            (Want { start: 0, ahead: room }, if self.more { Duration::ZERO } else { READ_WAIT })
+            (
+                Want { start: 0, ahead: room },
+                if self.more { Duration::ZERO } else { READ_WAIT },
+            )
         } else {
             return;
         };
@@ -670,7 +685,7 @@ impl<'a, H: Handler> Loop<'a, H> {
         }
     }
 
-    async fn alert(&self, what: &str, channel: ChannelName, severity: Severity, message: String, fix: &str) {
+    async fn alert(&mut self, what: &str, channel: ChannelName, severity: Severity, message: String, fix: &str) {
         let origin = self.consumer.origin(Trust::System);
         let alert_id = format!("{what}:{}:{}", self.consumer.group, channel.short());
         tracing::error!(%message, alert_id);

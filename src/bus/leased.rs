@@ -1,0 +1,107 @@
+//! Singletons: work that exactly one process does at a time, under a lease.
+//!
+//! Owns taking, renewing and losing the lease. What is written under it carries the fencing number, so a holder that stood still
+//! writes nothing once another has taken over. Must never let the work go on past the lease.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::{BusError, LeaseFence, SharedBus};
+use crate::contracts::{Clock, Ids};
+
+/// How long a lease lives without renewal: another process takes over this long after a kill.
+const TTL: Duration = Duration::from_secs(3);
+/// How often it is renewed, and asked for by those who wait.
+const RENEW: Duration = Duration::from_millis(800);
+/// The work stops this long before the lease could have gone to somebody else.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// Work for one process at a time.
+pub trait Singleton: Send + Sync + 'static {
+    /// The lease's name.
+    fn lease(&self) -> &'static str;
+
+    /// Works until `stop` is cancelled (by shutdown, or because the lease is lost).
+    fn work(&self, fence: LeaseFence, stop: CancellationToken) -> impl Future<Output = Result<(), BusError>> + Send;
+}
+
+/// Waits for the lease, works while it is held, and waits again when it is lost, until `stop` is cancelled.
+///
+/// # Errors
+/// What the work could not go on with.
+pub async fn hold<S: Singleton>(
+    singleton: &S,
+    bus: &SharedBus,
+    clock: &Arc<dyn Clock>,
+    ids: &Ids,
+    stop: CancellationToken,
+) -> Result<(), BusError> {
+    let owner = ids.next(clock.now()).to_string();
+    let mut backoff = Backoff::quick();
+    while !stop.is_cancelled() {
+        match bus.lease(singleton.lease(), &owner, TTL).await {
+            Ok(Some(fence)) => {
+                backoff.reset();
+                tracing::info!(lease = singleton.lease(), number = fence.number, "holding the lease");
+                let lost = stop.child_token();
+                let guard = lost.clone().drop_guard();
+                let (worked, ()) = tokio::join!(
+                    async {
+                        let worked = singleton.work(fence.clone(), lost.clone()).await;
+                        lost.cancel();
+                        worked
+                    },
+                    keep(singleton.lease(), &owner, &fence, bus, &lost),
+                );
+                drop(guard);
+                bus.unlease(singleton.lease(), &owner).await.ok();
+                match worked {
+                    Err(err) if !err.is_passing() => return Err(err),
+                    Err(err) => tracing::warn!(lease = singleton.lease(), %err, "the work was interrupted"),
+                    Ok(()) => {}
+                }
+            }
+            Ok(None) => {}
+            Err(err) if err.is_passing() => {
+                tracing::debug!(lease = singleton.lease(), %err, "the lease cannot be had yet")
+            }
+            Err(err) => return Err(err),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(RENEW + backoff.next_delay()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Renews until the lease is lost or the work is over; then cancels the work.
+async fn keep(name: &str, owner: &str, fence: &LeaseFence, bus: &SharedBus, lost: &CancellationToken) {
+    // Counted from before the lease was asked for, on a clock that does not jump.
+    let mut safe_until = Instant::now() + TTL.saturating_sub(MARGIN);
+    loop {
+        tokio::select! {
+            () = lost.cancelled() => return,
+            () = tokio::time::sleep(RENEW) => {}
+        }
+        let asked = Instant::now();
+        match tokio::time::timeout_at(safe_until, bus.lease(name, owner, TTL)).await {
+            Ok(Ok(Some(now))) if now.number == fence.number => safe_until = asked + TTL.saturating_sub(MARGIN),
+            Ok(Ok(_)) => break,
+            Ok(Err(err)) => {
+                tracing::warn!(lease = name, %err, "the lease was not renewed");
+                if Instant::now() >= safe_until {
+                    break;
+                }
+            }
+            Err(_) => break,
+        }
+    }
+    tracing::warn!(lease = name, "the lease is lost; the work stops");
+    lost.cancel();
+}

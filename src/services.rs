@@ -1,0 +1,6 @@
+//! The team: one module for each service.
+//!
+//! A service is a [`crate::bus::Handler`]: the channels it reads, the grant it speaks under, and what it does with a message. It
+//! must never call another service or a screen; it reads and writes the bus.
+
+pub mod echo;
