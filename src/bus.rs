@@ -15,6 +15,7 @@
 pub mod commit;
 pub mod entry;
 pub mod error;
+pub mod memory;
 pub mod state;
 
 use std::sync::Arc;
