@@ -13,6 +13,7 @@
 //! All three pass one conformance suite (`tests/conformance.rs`).
 
 pub mod backoff;
+pub mod bridge;
 pub mod commit;
 pub mod consumer;
 pub mod effects;
@@ -20,6 +21,7 @@ pub mod entry;
 pub mod error;
 pub mod leased;
 pub mod letters;
+pub mod memory;
 pub mod retention;
 pub mod sender;
 pub mod state;

@@ -1,0 +1,353 @@
+//! The bridge: hears bodies that others publish bare (`redis-cli PUBLISH`, scripts), and makes them work.
+//!
+//! Owns the wrapping: a bare body gets an envelope, trust `external`, and a place in the channel's stream. What we announced
+//! ourselves is heard too, and passed over: it is ours only if its id *and* its body are known from the stream. A gap in its
+//! listening is said aloud, because nothing can bring back what was published meanwhile. Must never drop a body in silence.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::effects::Origin;
+use super::leased::Singleton;
+use super::letters::{self, Letter};
+use super::{
+    BusError, Commit, Entry, EntryId, Expect, Heard, Key, LeaseFence, Listener, Op, Outcome, Outgoing, Range,
+    SharedBus, Ttl,
+};
+use crate::contracts::body::BODY_LIMIT;
+use crate::contracts::channel::grants;
+use crate::contracts::envelope::{read_time, rfc3339};
+use crate::contracts::messages::{DeadLetterCode, Severity};
+use crate::contracts::{ChannelKind, ChannelName, Clock, Grant, Ids, MessageId, Priority, ShapeError, Trust};
+
+/// Ids remembered for each channel.
+const KNOWN: usize = 10_000;
+/// Entries read from a stream at a time, to learn what is ours.
+const LEARN: usize = 512;
+/// Messages of one commit call.
+const BATCH: usize = 64;
+/// How often the bridge writes down that it is listening; a gap is known to this precision.
+const MARK: Duration = Duration::from_secs(1);
+/// The document that says until when it listened.
+const MARK_KEY: &str = "bus:bridge";
+
+/// The holder of the lease `bridge`.
+pub struct Bridge {
+    /// The bus.
+    pub bus: SharedBus,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// For the ids of what it wraps.
+    pub ids: Arc<Ids>,
+}
+
+impl std::fmt::Debug for Bridge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bridge")
+    }
+}
+
+impl Singleton for Bridge {
+    fn lease(&self) -> &'static str {
+        "bridge"
+    }
+
+    async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
+        let channels: Vec<ChannelName> = ChannelName::ALL
+            .iter()
+            .copied()
+            .filter(|channel| channel.route().kind == ChannelKind::Work)
+            .collect();
+        let origin = Origin::new(Arc::clone(&self.clock), Arc::clone(&self.ids), Trust::System);
+        let known = Known::from_now(&self.bus, &channels).await?;
+        let listener = self.bus.listen(&channels).await?;
+        let mut work = Work {
+            bridge: self,
+            origin,
+            fence,
+            known,
+            dropped: 0,
+        };
+        work.say_gap().await?;
+        work.listen(listener, stop).await
+    }
+}
+
+struct Work<'a> {
+    bridge: &'a Bridge,
+    origin: Origin,
+    fence: LeaseFence,
+    known: Known,
+    dropped: u64,
+}
+
+impl Work<'_> {
+    async fn listen(&mut self, mut listener: Listener, stop: CancellationToken) -> Result<(), BusError> {
+        let mut mark = tokio::time::interval_at(Instant::now() + MARK, MARK);
+        mark.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut heard = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    // What was heard before the end is still wrapped.
+                    while let Ok(one) = listener.heard.try_recv() {
+                        heard.push(one);
+                    }
+                    self.wrap(std::mem::take(&mut heard)).await?;
+                    return self.mark().await;
+                }
+                count = listener.heard.recv_many(&mut heard, BATCH) => {
+                    if count == 0 {
+                        return Err(BusError::NoAnswer("the connection that listens was lost".to_owned()));
+                    }
+                    self.wrap(std::mem::take(&mut heard)).await?;
+                }
+                _ = mark.tick() => {
+                    self.mark().await?;
+                    self.say_drops(listener.dropped.load(Ordering::Relaxed)).await?;
+                }
+            }
+        }
+    }
+
+    // ---- wrapping ------------------------------------------------------------------------------------------------------
+
+    async fn wrap(&mut self, heard: Vec<Heard>) -> Result<(), BusError> {
+        let mut units = Vec::new();
+        for one in heard {
+            if !self.known.is_ours(&self.bridge.bus, &one).await? {
+                units.push(self.unit(&one));
+            }
+        }
+        for chunk in units.chunks(BATCH) {
+            self.commit(chunk.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// A new message, or a dead letter that says why it is none.
+    fn unit(&self, heard: &Heard) -> Commit {
+        let (ops, once) = match self.wrapped(heard) {
+            Ok(message) => {
+                let once = message.envelope.id.to_string();
+                (vec![Op::Append(message)], once)
+            }
+            Err(err) => {
+                let entry = Entry {
+                    channel: heard.channel,
+                    id: EntryId::ZERO,
+                    e: String::new(),
+                    b: heard.body.clone(),
+                };
+                let letter = Letter {
+                    entry: &entry,
+                    envelope: None,
+                    group: None,
+                    attempts: 0,
+                    code: DeadLetterCode::Malformed,
+                    reason: format!("published bare, and not to be understood: {err}"),
+                };
+                let once = self.bridge.ids.message(self.origin.now()).to_string();
+                (letters::dead(&self.origin, &letter), once)
+            }
+        };
+        Commit {
+            once: Some(once),
+            under: Some(self.fence.clone()),
+            ..Commit::of(ops)
+        }
+    }
+
+    fn wrapped(&self, heard: &Heard) -> Result<Outgoing, ShapeError> {
+        if heard.body.len() > BODY_LIMIT {
+            return Err(ShapeError::TooLarge(heard.body.len()));
+        }
+        let kind = heard.channel.check(&heard.body)?;
+        let mut envelope = self.origin.envelope(kind, grants::Bridge::SERVICE.as_str());
+        envelope.trust = Trust::External;
+        envelope.priority = stated_priority(&heard.body).unwrap_or_default();
+        // It was heard on its channel already: announced again, old readers would handle it twice.
+        Ok(Outgoing {
+            announce: false,
+            ..Outgoing::new(heard.channel, envelope, heard.body.clone())?
+        })
+    }
+
+    /// Tries until the bus takes it, for as long as the lease can hold; each unit goes in once.
+    async fn commit(&self, units: Vec<Commit>) -> Result<(), BusError> {
+        let mut backoff = super::backoff::Backoff::quick();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            match self.bridge.bus.commit(units.clone()).await {
+                Ok(outcomes) if outcomes.contains(&Outcome::Fenced) => {
+                    return Err(BusError::NoAnswer(
+                        "the bridge's lease has gone to another process".to_owned(),
+                    ));
+                }
+                Ok(_) => return Ok(()),
+                Err(err) if err.is_passing() && Instant::now() < deadline => {
+                    tracing::warn!(%err, units = units.len(), "the bridge holds what it heard until the bus is back");
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+                Err(err) => return Err(err),
+            }
+        }
+    }
+
+    // ---- gaps ----------------------------------------------------------------------------------------------------------
+
+    /// Writes down that it was listening until now.
+    async fn mark(&self) -> Result<(), BusError> {
+        let fields = vec![("heard_until".to_owned(), Some(rfc3339(self.origin.now())))];
+        let change = Op::Change {
+            key: Key::new(MARK_KEY),
+            expect: Expect::Any,
+            fields,
+            ttl: Ttl::Keep,
+        };
+        let unit = Commit {
+            under: Some(self.fence.clone()),
+            ..Commit::of(vec![change])
+        };
+        self.commit(vec![unit]).await
+    }
+
+    /// Says from when to when nobody listened.
+    async fn say_gap(&self) -> Result<(), BusError> {
+        let state = self.bridge.bus.get(&Key::new(MARK_KEY)).await?;
+        let until = state
+            .as_ref()
+            .and_then(|state| state.document())
+            .and_then(|document| document.get("heard_until"))
+            .and_then(read_time);
+        let now = self.origin.now();
+        if let Some(from) = until.filter(|from| *from < now) {
+            let message = gap_message(from, now);
+            self.alert("bridge-gap", Severity::Warning, message).await?;
+        }
+        self.mark().await
+    }
+
+    async fn say_drops(&mut self, dropped: u64) -> Result<(), BusError> {
+        let new = dropped.saturating_sub(self.dropped);
+        if new == 0 {
+            return Ok(());
+        }
+        self.dropped = dropped;
+        let message =
+            format!("{new} bodies came faster than the bridge could hear them; bare ones among them are lost");
+        self.alert("bridge-overflow", Severity::High, message).await
+    }
+
+    async fn alert(&self, id: &str, severity: Severity, message: String) -> Result<(), BusError> {
+        tracing::warn!(%message, id);
+        let fix = "publish with `fullsend publish`, or XADD to the stream: what is only published is lost while nobody listens";
+        let ops = letters::alert(&self.origin, id.to_owned(), severity, message, fix);
+        self.commit(vec![Commit {
+            under: Some(self.fence.clone()),
+            ..Commit::of(ops)
+        }])
+        .await
+    }
+}
+
+fn gap_message(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let seconds = (to - from).num_milliseconds();
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+    let seconds = seconds as f64 / 1e3;
+    format!(
+        "between {} and {} ({seconds:.1} s) nobody listened for bare bodies; what was only published then is lost",
+        rfc3339(from),
+        rfc3339(to)
+    )
+}
+
+/// The body's own `priority`, where it has one that can be read.
+fn stated_priority(body: &str) -> Option<Priority> {
+    #[derive(serde::Deserialize)]
+    struct Stated {
+        priority: Option<Priority>,
+    }
+    serde_json::from_str::<Stated>(body).ok()?.priority
+}
+
+/// What stands in the streams, so that our own announcements are told from bare bodies.
+struct Known {
+    channels: HashMap<ChannelName, Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    cursor: EntryId,
+    digests: HashMap<MessageId, [u8; 32]>,
+    order: VecDeque<MessageId>,
+}
+
+impl Known {
+    /// Knows what is appended from now on, and the newest of what there is.
+    async fn from_now(bus: &SharedBus, channels: &[ChannelName]) -> Result<Self, BusError> {
+        let mut known = Self {
+            channels: HashMap::new(),
+        };
+        for &channel in channels {
+            let mut newest = bus.range(channel, Range::newest(LEARN)).await?;
+            newest.reverse();
+            known.channels.entry(channel).or_default().learn(&newest);
+        }
+        Ok(known)
+    }
+
+    /// Whether it is an announcement of an entry: its id is known, and its body is the one that stands there.
+    async fn is_ours(&mut self, bus: &SharedBus, heard: &Heard) -> Result<bool, BusError> {
+        let Some(envelope) = &heard.envelope else {
+            return Ok(false);
+        };
+        let seen = self.channels.entry(heard.channel).or_default();
+        // An announcement comes after its entry, so what is not known once the stream has been read to its end is not ours.
+        while !seen.digests.contains_key(&envelope.id) {
+            let next = bus.range(heard.channel, Range::after(seen.cursor, LEARN)).await?;
+            seen.learn(&next);
+            if next.len() < LEARN {
+                break;
+            }
+        }
+        Ok(seen
+            .digests
+            .get(&envelope.id)
+            .is_some_and(|known| *known == digest(&heard.body)))
+    }
+}
+
+impl Seen {
+    fn learn(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.cursor = self.cursor.max(entry.id);
+            if let Ok(message) = entry.message() {
+                let id = message.envelope.id;
+                if self.digests.insert(id, digest(&entry.b)).is_none() {
+                    self.order.push_back(id);
+                }
+            }
+        }
+        while self.order.len() > KNOWN {
+            if let Some(oldest) = self.order.pop_front() {
+                self.digests.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// Of the body's meaning: spacing and key order on the way through pub/sub make no difference.
+fn digest(body: &str) -> [u8; 32] {
+    let canonical =
+        serde_json::from_str::<serde_json::Value>(body).map_or_else(|_| body.to_owned(), |value| value.to_string());
+    Sha256::digest(canonical).into()
+}
