@@ -329,22 +329,12 @@ pub enum Bound {
 impl Range {
     /// The newest `limit` entries, newest first.
     pub fn newest(limit: usize) -> Self {
-        Self {
-            from: Bound::Open,
-            to: Bound::Open,
-            newest_first: true,
-            limit,
-        }
+        Self { from: Bound::Open, to: Bound::Open, newest_first: true, limit }
     }
 
     /// Everything after `id`, oldest first, at most `limit`.
     pub fn after(id: EntryId, limit: usize) -> Self {
-        Self {
-            from: Bound::Entry(id),
-            to: Bound::Open,
-            newest_first: false,
-            limit,
-        }
+        Self { from: Bound::Entry(id), to: Bound::Open, newest_first: false, limit }
     }
 }
 

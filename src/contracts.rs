@@ -14,7 +14,7 @@ pub mod wiring;
 
 pub use body::{Body, BodyType, ShapeError};
 pub use channel::{Channel, ChannelKind, ChannelName, ServiceName};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock, TokioClock};
 pub use envelope::{Envelope, Priority, Trust};
 pub use ids::{Ids, MessageId, TraceId};
 pub use untrusted::Untrusted;

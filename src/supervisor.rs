@@ -47,9 +47,7 @@ pub struct Supervisor {
 
 impl std::fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Supervisor")
-            .field("instance", &self.instance)
-            .finish_non_exhaustive()
+        f.debug_struct("Supervisor").field("instance", &self.instance).finish_non_exhaustive()
     }
 }
 
@@ -63,14 +61,7 @@ pub struct Ended {
 impl Supervisor {
     /// A supervisor; `instance` names this process (`host/pid`), `drain` is what handlers get to finish.
     pub fn new(bus: SharedBus, clock: Arc<dyn Clock>, ids: Arc<Ids>, instance: String, drain: Duration) -> Self {
-        Self {
-            bus,
-            clock,
-            ids,
-            instance,
-            drain,
-            services: Vec::new(),
-        }
+        Self { bus, clock, ids, instance, drain, services: Vec::new() }
     }
 
     /// Adds a service.
@@ -87,17 +78,11 @@ impl Supervisor {
     /// it, then what serves both. Returns when all have ended, at the latest when the deadline of a phase has passed.
     pub async fn run(&self, stop: CancellationToken) -> Ended {
         let beats = stop.child_token();
-        let mut phases: Vec<(Phase, CancellationToken, JoinSet<()>)> = Phase::IN_ORDER
-            .iter()
-            .map(|phase| (*phase, CancellationToken::new(), JoinSet::new()))
-            .collect();
+        let mut phases: Vec<(Phase, CancellationToken, JoinSet<()>)> =
+            Phase::IN_ORDER.iter().map(|phase| (*phase, CancellationToken::new(), JoinSet::new())).collect();
         for service in &self.services {
             if let Some((_, token, tasks)) = phases.iter_mut().find(|(phase, ..)| *phase == service.phase()) {
-                let watch = Watch {
-                    supervisor: self.parts(),
-                    service: Arc::clone(service),
-                    restarts: 0,
-                };
+                let watch = Watch { supervisor: self.parts(), service: Arc::clone(service), restarts: 0 };
                 tasks.spawn(watch.keep_running(token.clone()));
             }
         }

@@ -17,12 +17,7 @@ pub struct Backoff {
 impl Backoff {
     /// Doubles from `base` up to `cap`.
     pub fn new(base: Duration, cap: Duration, rng: fastrand::Rng) -> Self {
-        Self {
-            base,
-            cap,
-            tries: 0,
-            rng,
-        }
+        Self { base, cap, tries: 0, rng }
     }
 
     /// For a store that is away: 100 ms up to 2 s.
@@ -61,11 +56,7 @@ mod tests {
 
     #[test]
     fn the_range_doubles_up_to_its_cap_and_delays_stay_within_it() {
-        let mut backoff = Backoff::new(
-            Duration::from_secs(1),
-            Duration::from_mins(1),
-            fastrand::Rng::with_seed(1),
-        );
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1), fastrand::Rng::with_seed(1));
         let mut ranges = Vec::new();
         for _ in 0..8 {
             let range = backoff.range();

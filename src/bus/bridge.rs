@@ -60,21 +60,12 @@ impl Singleton for Bridge {
     }
 
     async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
-        let channels: Vec<ChannelName> = ChannelName::ALL
-            .iter()
-            .copied()
-            .filter(|channel| channel.route().kind == ChannelKind::Work)
-            .collect();
+        let channels: Vec<ChannelName> =
+            ChannelName::ALL.iter().copied().filter(|channel| channel.route().kind == ChannelKind::Work).collect();
         let origin = Origin::new(Arc::clone(&self.clock), Arc::clone(&self.ids), Trust::System);
         let known = Known::from_now(&self.bus, &channels).await?;
         let listener = self.bus.listen(&channels).await?;
-        let mut work = Work {
-            bridge: self,
-            origin,
-            fence,
-            known,
-            dropped: 0,
-        };
+        let mut work = Work { bridge: self, origin, fence, known, dropped: 0 };
         work.say_gap().await?;
         work.listen(listener, stop).await
     }
@@ -141,12 +132,8 @@ impl Work<'_> {
                 (vec![Op::Append(message)], once)
             }
             Err(err) => {
-                let entry = Entry {
-                    channel: heard.channel,
-                    id: EntryId::ZERO,
-                    e: String::new(),
-                    b: heard.body.clone(),
-                };
+                let entry =
+                    Entry { channel: heard.channel, id: EntryId::ZERO, e: String::new(), b: heard.body.clone() };
                 let letter = Letter {
                     entry: &entry,
                     envelope: None,
@@ -159,11 +146,7 @@ impl Work<'_> {
                 (letters::dead(&self.origin, &letter), once)
             }
         };
-        Commit {
-            once: Some(once),
-            under: Some(self.fence.clone()),
-            ..Commit::of(ops)
-        }
+        Commit { once: Some(once), under: Some(self.fence.clone()), ..Commit::of(ops) }
     }
 
     fn wrapped(&self, heard: &Heard) -> Result<Outgoing, ShapeError> {
@@ -175,10 +158,7 @@ impl Work<'_> {
         envelope.trust = Trust::External;
         envelope.priority = stated_priority(&heard.body).unwrap_or_default();
         // It was heard on its channel already: announced again, old readers would handle it twice.
-        Ok(Outgoing {
-            announce: false,
-            ..Outgoing::new(heard.channel, envelope, heard.body.clone())?
-        })
+        Ok(Outgoing { announce: false, ..Outgoing::new(heard.channel, envelope, heard.body.clone())? })
     }
 
     /// Tries until the bus takes it, for as long as the lease can hold; each unit goes in once.
@@ -188,9 +168,7 @@ impl Work<'_> {
         loop {
             match self.bridge.bus.commit(units.clone()).await {
                 Ok(outcomes) if outcomes.contains(&Outcome::Fenced) => {
-                    return Err(BusError::NoAnswer(
-                        "the bridge's lease has gone to another process".to_owned(),
-                    ));
+                    return Err(BusError::NoAnswer("the bridge's lease has gone to another process".to_owned()));
                 }
                 Ok(_) => return Ok(()),
                 Err(err) if err.is_passing() && Instant::now() < deadline => {
@@ -207,16 +185,8 @@ impl Work<'_> {
     /// Writes down that it was listening until now.
     async fn mark(&self) -> Result<(), BusError> {
         let fields = vec![("heard_until".to_owned(), Some(rfc3339(self.origin.now())))];
-        let change = Op::Change {
-            key: Key::new(MARK_KEY),
-            expect: Expect::Any,
-            fields,
-            ttl: Ttl::Keep,
-        };
-        let unit = Commit {
-            under: Some(self.fence.clone()),
-            ..Commit::of(vec![change])
-        };
+        let change = Op::Change { key: Key::new(MARK_KEY), expect: Expect::Any, fields, ttl: Ttl::Keep };
+        let unit = Commit { under: Some(self.fence.clone()), ..Commit::of(vec![change]) };
         self.commit(vec![unit]).await
     }
 
@@ -251,11 +221,7 @@ impl Work<'_> {
         tracing::warn!(%message, id);
         let fix = "publish with `fullsend publish`, or XADD to the stream: what is only published is lost while nobody listens";
         let ops = letters::alert(&self.origin, id.to_owned(), severity, message, fix);
-        self.commit(vec![Commit {
-            under: Some(self.fence.clone()),
-            ..Commit::of(ops)
-        }])
-        .await
+        self.commit(vec![Commit { under: Some(self.fence.clone()), ..Commit::of(ops) }]).await
     }
 }
 
@@ -294,9 +260,7 @@ struct Seen {
 impl Known {
     /// Knows what is appended from now on, and the newest of what there is.
     async fn from_now(bus: &SharedBus, channels: &[ChannelName]) -> Result<Self, BusError> {
-        let mut known = Self {
-            channels: HashMap::new(),
-        };
+        let mut known = Self { channels: HashMap::new() };
         for &channel in channels {
             let mut newest = bus.range(channel, Range::newest(LEARN)).await?;
             newest.reverse();
@@ -319,10 +283,7 @@ impl Known {
                 break;
             }
         }
-        Ok(seen
-            .digests
-            .get(&envelope.id)
-            .is_some_and(|known| *known == digest(&heard.body)))
+        Ok(seen.digests.get(&envelope.id).is_some_and(|known| *known == digest(&heard.body)))
     }
 }
 
@@ -345,7 +306,7 @@ impl Seen {
     }
 }
 
-/// Of the body's meaning: spacing and key order on the way through pub/sub make no difference.
+/// Of the body's meaning: spacing, which pub/sub's extra key may change, makes no difference.
 fn digest(body: &str) -> [u8; 32] {
     let canonical =
         serde_json::from_str::<serde_json::Value>(body).map_or_else(|_| body.to_owned(), |value| value.to_string());

@@ -89,12 +89,7 @@ impl Outgoing {
         if body.len() > BODY_LIMIT {
             return Err(ShapeError::TooLarge(body.len()));
         }
-        Ok(Self {
-            channel,
-            envelope,
-            body,
-            announce: true,
-        })
+        Ok(Self { channel, envelope, body, announce: true })
     }
 
     /// The body with the envelope as its key `meta`, as it is announced.

@@ -6,6 +6,8 @@
 
 mod run;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use run::in_handler;
@@ -71,10 +73,7 @@ impl From<color_eyre::Report> for Failure {
 
 impl From<BusError> for Failure {
     fn from(err: BusError) -> Self {
-        Self::Retry {
-            reason: err.into(),
-            after: None,
-        }
+        Self::Retry { reason: err.into(), after: None }
     }
 }
 
@@ -227,10 +226,7 @@ pub struct Consumer<H: Handler> {
 
 impl<H: Handler> std::fmt::Debug for Consumer<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Consumer")
-            .field("group", &self.group)
-            .field("options", &self.options)
-            .finish_non_exhaustive()
+        f.debug_struct("Consumer").field("group", &self.group).field("options", &self.options).finish_non_exhaustive()
     }
 }
 

@@ -29,13 +29,7 @@ pub struct Draft<M> {
 impl<M> Draft<M> {
     /// This body, with what its cause passes on.
     pub fn new(body: M) -> Self {
-        Self {
-            body,
-            priority: None,
-            subject: None,
-            trust: None,
-            expires_at: None,
-        }
+        Self { body, priority: None, subject: None, trust: None, expires_at: None }
     }
 
     /// How soon it wants to be handled; otherwise as soon as its cause.
@@ -92,21 +86,14 @@ struct Cause {
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Origin")
-            .field("cause", &self.cause.as_ref().map(|cause| cause.id))
-            .finish_non_exhaustive()
+        f.debug_struct("Origin").field("cause", &self.cause.as_ref().map(|cause| cause.id)).finish_non_exhaustive()
     }
 }
 
 impl Origin {
     /// The start of chains, with this trust.
     pub fn new(clock: Arc<dyn Clock>, ids: Arc<Ids>, trust: Trust) -> Self {
-        Self {
-            clock,
-            ids,
-            cause: None,
-            trust,
-        }
+        Self { clock, ids, cause: None, trust }
     }
 
     /// What is said because of this message: same trace, and no more trust than it has.
@@ -186,11 +173,7 @@ pub struct Effects<G> {
 impl<G: Grant> Effects<G> {
     /// None yet.
     pub fn new(origin: Origin) -> Self {
-        Self {
-            origin,
-            ops: Vec::new(),
-            speaks_as: PhantomData,
-        }
+        Self { origin, ops: Vec::new(), speaks_as: PhantomData }
     }
 
     /// Says a message.
@@ -222,11 +205,7 @@ impl<G: Grant> Effects<G> {
         G: Says<M>,
     {
         let message = self.origin.compose::<G, M>(channel, draft)?;
-        self.ops.push(Op::Schedule(Timer {
-            id: timer.into(),
-            at,
-            message,
-        }));
+        self.ops.push(Op::Schedule(Timer { id: timer.into(), at, message }));
         Ok(())
     }
 
@@ -237,22 +216,12 @@ impl<G: Grant> Effects<G> {
 
     /// Changes a document: fields to set and to remove, if it is as expected. On a conflict the handler runs again.
     pub fn change(&mut self, key: Key, expect: Expect, fields: Vec<(String, Option<String>)>, ttl: Ttl) {
-        self.ops.push(Op::Change {
-            key,
-            expect,
-            fields,
-            ttl,
-        });
+        self.ops.push(Op::Change { key, expect, fields, ttl });
     }
 
     /// Adds to a counter, never above its ceiling.
     pub fn add(&mut self, key: Key, field: impl Into<String>, n: i64, ceiling: Option<i64>) {
-        self.ops.push(Op::Add {
-            key,
-            field: field.into(),
-            n,
-            ceiling,
-        });
+        self.ops.push(Op::Add { key, field: field.into(), n, ceiling });
     }
 
     /// Changes a list, set, sorted set or string.

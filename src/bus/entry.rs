@@ -24,30 +24,17 @@ impl EntryId {
     /// Before every entry.
     pub const ZERO: Self = Self { ms: 0, seq: 0 };
     /// After every entry.
-    pub const MAX: Self = Self {
-        ms: u64::MAX,
-        seq: u64::MAX,
-    };
+    pub const MAX: Self = Self { ms: u64::MAX, seq: u64::MAX };
 
     /// The first id that an entry appended at `now` may have, after `last`: as Redis chooses it.
     #[must_use]
     pub fn following(last: Self, now_ms: u64) -> Self {
-        if now_ms > last.ms {
-            Self { ms: now_ms, seq: 0 }
-        } else {
-            Self {
-                ms: last.ms,
-                seq: last.seq + 1,
-            }
-        }
+        if now_ms > last.ms { Self { ms: now_ms, seq: 0 } } else { Self { ms: last.ms, seq: last.seq + 1 } }
     }
 
     /// When it was appended, by the store's clock.
     pub fn at(self) -> DateTime<Utc> {
-        i64::try_from(self.ms)
-            .ok()
-            .and_then(DateTime::from_timestamp_millis)
-            .unwrap_or_default()
+        i64::try_from(self.ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default()
     }
 }
 
@@ -82,9 +69,7 @@ impl Serialize for EntryId {
 
 impl<'de> Deserialize<'de> for EntryId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -109,19 +94,10 @@ impl Entry {
     pub fn message(&self) -> Result<Message<'_>, ShapeError> {
         if self.e.is_empty() {
             let reason = "the entry has no field `e`; messages are published by `fullsend publish`".to_owned();
-            return Err(ShapeError::Field {
-                kind: "envelope",
-                path: "e".to_owned(),
-                reason,
-            });
+            return Err(ShapeError::Field { kind: "envelope", path: "e".to_owned(), reason });
         }
         let envelope = crate::contracts::body::read_as("envelope", &self.e)?;
-        Ok(Message {
-            envelope,
-            body: &self.b,
-            channel: self.channel,
-            id: self.id,
-        })
+        Ok(Message { envelope, body: &self.b, channel: self.channel, id: self.id })
     }
 }
 

@@ -29,9 +29,7 @@ pub struct Letter<'a> {
 
 /// The dead letter and its alert.
 pub fn dead(origin: &Origin, letter: &Letter<'_>) -> Vec<Op> {
-    let origin = letter
-        .envelope
-        .map_or_else(|| origin.clone(), |envelope| origin.caused_by(envelope));
+    let origin = letter.envelope.map_or_else(|| origin.clone(), |envelope| origin.caused_by(envelope));
     let channel = letter.entry.channel;
     let body = DeadLetter {
         channel: channel.as_str().to_owned(),
@@ -46,12 +44,7 @@ pub fn dead(origin: &Origin, letter: &Letter<'_>) -> Vec<Op> {
     let envelope = origin.envelope(DEAD_LETTER_TYPE, grants::Bus::SERVICE.as_str());
     // A dead letter holds the original whole, so it alone may exceed the limit of a body.
     let body = serde_json::to_string(&crate::contracts::messages::DeadLetters::DeadLetter(body)).unwrap_or_default();
-    let kept = Op::Append(Outgoing {
-        channel: DEAD_LETTER.name,
-        envelope,
-        body,
-        announce: true,
-    });
+    let kept = Op::Append(Outgoing { channel: DEAD_LETTER.name, envelope, body, announce: true });
     let message = format!(
         "{} of {channel} was given up after {} attempts: {}",
         letter.envelope.map_or("a message", |envelope| envelope.kind.as_ref()),

@@ -78,11 +78,7 @@ impl MemoryBus {
     }
 
     fn on(store: Arc<Store>) -> Self {
-        Self {
-            store,
-            faults: Mutex::default(),
-            closed: AtomicBool::new(false),
-        }
+        Self { store, faults: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
     // ---- what tests do to it -------------------------------------------------------------------------------------------
@@ -129,10 +125,7 @@ impl MemoryBus {
     }
 
     fn moment(&self) -> Moment {
-        Moment {
-            wall: self.store.clock.now(),
-            monotonic: self.store.clock.monotonic(),
-        }
+        Moment { wall: self.store.clock.now(), monotonic: self.store.clock.monotonic() }
     }
 
     /// What stands before every call.
@@ -194,20 +187,12 @@ fn heard(channel: ChannelName, payload: &str) -> Heard {
         envelope = serde_json::from_value(meta).ok();
         body = serde_json::Value::Object(object).to_string();
     }
-    Heard {
-        channel,
-        envelope,
-        body,
-    }
+    Heard { channel, envelope, body }
 }
 
 /// A message as listeners hear it.
 fn spoken(message: &Outgoing) -> Heard {
-    Heard {
-        channel: message.channel,
-        envelope: Some(message.envelope.clone()),
-        body: message.body.clone(),
-    }
+    Heard { channel: message.channel, envelope: Some(message.envelope.clone()), body: message.body.clone() }
 }
 
 #[async_trait]
@@ -252,15 +237,13 @@ impl Bus for MemoryBus {
         patience: Duration,
     ) -> Result<Vec<Claimed>, BusError> {
         self.enter()?;
-        self.waiting(patience, |data, now| data.read(reader, channels, want, now))
-            .await
+        self.waiting(patience, |data, now| data.read(reader, channels, want, now)).await
     }
 
     async fn own_pending(&self, reader: &Reader, channels: &[ChannelName], limit: usize) -> Result<Claims, BusError> {
         self.enter()?;
         let now = self.moment();
-        self.data()
-            .take(reader, channels, limit, now, |held| held.consumer == reader.consumer)
+        self.data().take(reader, channels, limit, now, |held| held.consumer == reader.consumer)
     }
 
     async fn extend(
@@ -283,8 +266,7 @@ impl Bus for MemoryBus {
         self.enter()?;
         let now = self.moment();
         self.data().take(reader, channels, limit, now, |held| {
-            held.since
-                .is_none_or(|since| now.monotonic.saturating_sub(since) >= idle)
+            held.since.is_none_or(|since| now.monotonic.saturating_sub(since) >= idle)
         })
     }
 
@@ -317,10 +299,7 @@ impl Bus for MemoryBus {
     ) -> Result<Vec<Entry>, BusError> {
         self.enter()?;
         self.waiting(wait, |data, _| {
-            Ok(cursors
-                .iter()
-                .flat_map(|&(channel, after)| data.range(channel, Range::after(after, limit)))
-                .collect())
+            Ok(cursors.iter().flat_map(|&(channel, after)| data.range(channel, Range::after(after, limit))).collect())
         })
         .await
     }
@@ -329,11 +308,7 @@ impl Bus for MemoryBus {
         self.enter()?;
         let (queue, heard) = mpsc::channel(LISTENER_CAP);
         let dropped = Arc::new(AtomicU64::new(0));
-        lock(&self.store.listeners).push(Ear {
-            channels: channels.to_vec(),
-            queue,
-            dropped: Arc::clone(&dropped),
-        });
+        lock(&self.store.listeners).push(Ear { channels: channels.to_vec(), queue, dropped: Arc::clone(&dropped) });
         Ok(Listener { heard, dropped })
     }
 
@@ -426,9 +401,7 @@ impl Bus for MemoryBus {
         let mut line = 0;
         while let Some(record) = source.recv().await {
             line += 1;
-            fresh
-                .put_back(record, now)
-                .map_err(|reason| BusError::BadRecord { line, reason })?;
+            fresh.put_back(record, now).map_err(|reason| BusError::BadRecord { line, reason })?;
         }
         let mut data = self.data();
         if !data.is_empty(now) {
@@ -495,9 +468,6 @@ mod tests {
         bus.ensure_group(ChannelName::Metrics, "g").await.unwrap();
         bus.flush_all();
         assert_eq!(count(&bus).await, None);
-        assert_eq!(
-            bus.ensure_group(ChannelName::Metrics, "g").await,
-            Ok(GroupFound::Created)
-        );
+        assert_eq!(bus.ensure_group(ChannelName::Metrics, "g").await, Ok(GroupFound::Created));
     }
 }

@@ -30,10 +30,7 @@ pub struct RetentionPolicy {
 
 impl Default for RetentionPolicy {
     fn default() -> Self {
-        Self {
-            age: Duration::from_hours(7 * 24),
-            length: 100_000,
-        }
+        Self { age: Duration::from_hours(7 * 24), length: 100_000 }
     }
 }
 
@@ -51,9 +48,7 @@ pub struct Trimmer {
 
 impl std::fmt::Debug for Trimmer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Trimmer")
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
+        f.debug_struct("Trimmer").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -95,36 +90,23 @@ impl Trimmer {
     ) -> Result<(), BusError> {
         let name = &group.group;
         let hours = group.idle.unwrap_or_default().as_secs() / 3600;
-        let waiting = group
-            .lag
-            .map_or_else(|| "messages may wait".to_owned(), |lag| format!("{lag} messages wait"));
+        let waiting = group.lag.map_or_else(|| "messages may wait".to_owned(), |lag| format!("{lag} messages wait"));
         let message = format!(
             "nobody has read {channel} for the group `{name}` for {hours} hours; {waiting}, and nothing is trimmed past them"
         );
-        let fix = format!(
-            "start the service `{name}`, or drop the group: `fullsend groups drop {} {name}`",
-            channel.short()
-        );
+        let fix =
+            format!("start the service `{name}`, or drop the group: `fullsend groups drop {} {name}`", channel.short());
         let alert_id = format!("idle-group:{name}:{}", channel.short());
         let origin = Origin::new(Arc::clone(&self.clock), Arc::clone(&self.ids), Trust::System);
         let once = format!("{alert_id}:{}", self.clock.now().format("%Y-%m-%d"));
         let ops = letters::alert(&origin, alert_id, Severity::Warning, message, &fix);
-        self.bus
-            .commit(vec![Commit {
-                once: Some(once),
-                under: fence.cloned(),
-                ..Commit::of(ops)
-            }])
-            .await?;
+        self.bus.commit(vec![Commit { once: Some(once), under: fence.cloned(), ..Commit::of(ops) }]).await?;
         Ok(())
     }
 }
 
 fn work_channels() -> impl Iterator<Item = ChannelName> {
-    ChannelName::ALL
-        .iter()
-        .copied()
-        .filter(|channel| channel.route().kind == ChannelKind::Work)
+    ChannelName::ALL.iter().copied().filter(|channel| channel.route().kind == ChannelKind::Work)
 }
 
 impl Singleton for Trimmer {

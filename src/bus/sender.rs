@@ -40,21 +40,14 @@ pub struct Sender<G> {
 
 impl<G> std::fmt::Debug for Sender<G> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sender")
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
+        f.debug_struct("Sender").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
 impl<G: Grant> Sender<G> {
     /// Speaks over `bus`; an unreachable bus is tried again for `patience`.
     pub fn new(bus: SharedBus, origin: Origin, patience: Duration) -> Self {
-        Self {
-            bus,
-            origin,
-            patience,
-            speaks_as: PhantomData,
-        }
+        Self { bus, origin, patience, speaks_as: PhantomData }
     }
 
     /// Says a message once, however often the bus must be asked.
@@ -87,10 +80,7 @@ impl<G: Grant> Sender<G> {
     /// # Errors
     /// As [`Sender::send`].
     pub async fn send_once(&self, once: String, message: Outgoing) -> Result<EntryId, SendError> {
-        let unit = Commit {
-            once: Some(once),
-            ..Commit::of(vec![Op::Append(message)])
-        };
+        let unit = Commit { once: Some(once), ..Commit::of(vec![Op::Append(message)]) };
         let deadline = Instant::now() + self.patience;
         let mut backoff = Backoff::quick();
         loop {
@@ -108,10 +98,9 @@ impl<G: Grant> Sender<G> {
 
 fn said(outcomes: Vec<Outcome>) -> Result<EntryId, SendError> {
     match outcomes.into_iter().next() {
-        Some(Outcome::Committed(ids) | Outcome::Duplicate(ids)) => ids
-            .first()
-            .copied()
-            .ok_or_else(|| BusError::Protocol("an append without an entry id".to_owned()).into()),
+        Some(Outcome::Committed(ids) | Outcome::Duplicate(ids)) => {
+            ids.first().copied().ok_or_else(|| BusError::Protocol("an append without an entry id".to_owned()).into())
+        }
         Some(Outcome::Refused(refusal)) => Err(SendError::NotApplied(refusal.to_string())),
         other => Err(SendError::NotApplied(format!("{other:?}"))),
     }

@@ -87,11 +87,7 @@ pub trait Body: Serialize + Sized + Send + Sync + 'static {
     /// Where it is larger than [`BODY_LIMIT`].
     fn write(&self) -> Result<String, ShapeError> {
         let json = serde_json::to_string(self).map_err(|err| ShapeError::Json(err.to_string()))?;
-        if json.len() > BODY_LIMIT {
-            Err(ShapeError::TooLarge(json.len()))
-        } else {
-            Ok(json)
-        }
+        if json.len() > BODY_LIMIT { Err(ShapeError::TooLarge(json.len())) } else { Ok(json) }
     }
 }
 
@@ -124,11 +120,9 @@ pub fn peek_type(json: &str) -> Result<Option<Cow<'_, str>>, ShapeError> {
     }
     match serde_json::from_str::<Peek<'_>>(json) {
         Ok(peek) => Ok(peek.kind),
-        Err(err) if err.is_data() => Err(ShapeError::Field {
-            kind: "body",
-            path: "type".to_owned(),
-            reason: plain(&err),
-        }),
+        Err(err) if err.is_data() => {
+            Err(ShapeError::Field { kind: "body", path: "type".to_owned(), reason: plain(&err) })
+        }
         Err(err) => Err(ShapeError::Json(err.to_string())),
     }
 }
@@ -144,11 +138,9 @@ pub fn read_as<T: DeserializeOwned>(kind: &'static str, json: &str) -> Result<T,
     };
     let mut deserializer = serde_json::Deserializer::from_str(json);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Err(located) if located.inner().is_data() => Err(ShapeError::Field {
-            kind,
-            path: located.path().to_string(),
-            reason: plain(located.inner()),
-        }),
+        Err(located) if located.inner().is_data() => {
+            Err(ShapeError::Field { kind, path: located.path().to_string(), reason: plain(located.inner()) })
+        }
         Err(_) | Ok(_) => Err(ShapeError::Json(err.to_string())),
     }
 }
@@ -156,8 +148,7 @@ pub fn read_as<T: DeserializeOwned>(kind: &'static str, json: &str) -> Result<T,
 /// An error of serde's without the line and column, which mean nothing to somebody who sent one line.
 fn plain(err: &serde_json::Error) -> String {
     let text = err.to_string();
-    text.rsplit_once(" at line ")
-        .map_or(text.clone(), |(reason, _)| reason.to_owned())
+    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
 }
 
 /// The error for a type that the channel does not carry.
@@ -168,26 +159,17 @@ pub fn unknown_type(found: &str, types: &[BodyType]) -> ShapeError {
         .min()
         .filter(|(distance, name)| *distance <= name.len() / 3)
         .map(|(_, name)| name);
-    ShapeError::UnknownType {
-        found: found.chars().take(120).collect(),
-        nearest,
-    }
+    ShapeError::UnknownType { found: found.chars().take(120).collect(), nearest }
 }
 
 /// The schema of `T` as a body of type `name`: its own fields and the constant `type`.
 pub fn schema_of<T: JsonSchema>(name: &'static str) -> Schema {
     let mut schema = SchemaGenerator::default().into_root_schema_for::<T>();
-    let properties = schema
-        .ensure_object()
-        .entry("properties")
-        .or_insert_with(|| serde_json::json!({}));
+    let properties = schema.ensure_object().entry("properties").or_insert_with(|| serde_json::json!({}));
     if let Some(properties) = properties.as_object_mut() {
         properties.insert("type".to_owned(), serde_json::json!({ "const": name }));
     }
-    let required = schema
-        .ensure_object()
-        .entry("required")
-        .or_insert_with(|| serde_json::json!([]));
+    let required = schema.ensure_object().entry("required").or_insert_with(|| serde_json::json!([]));
     if let Some(required) = required.as_array_mut() {
         required.insert(0, serde_json::json!("type"));
     }

@@ -30,10 +30,7 @@ pub struct Channel<M> {
 
 impl<M: Body> Channel<M> {
     pub(super) const fn new(name: ChannelName) -> Self {
-        Self {
-            name,
-            carries: PhantomData,
-        }
+        Self { name, carries: PhantomData }
     }
 }
 
@@ -72,11 +69,7 @@ impl UnknownName {
             .min()
             .filter(|(distance, name)| *distance <= 1 + name.len() / 3)
             .map(|(_, name)| name);
-        Self {
-            what,
-            found: found.chars().take(120).collect(),
-            nearest,
-        }
+        Self { what, found: found.chars().take(120).collect(), nearest }
     }
 }
 
@@ -111,9 +104,7 @@ impl Serialize for ChannelName {
 
 impl<'de> Deserialize<'de> for ChannelName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -54,10 +54,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that shows `at`.
     pub fn at(at: DateTime<Utc>) -> Self {
-        Self {
-            wall_ms: AtomicI64::new(at.timestamp_millis()),
-            monotonic_ms: AtomicU64::new(1_000_000),
-        }
+        Self { wall_ms: AtomicI64::new(at.timestamp_millis()), monotonic_ms: AtomicU64::new(1_000_000) }
     }
 
     /// Lets `by` pass on both clocks.
@@ -84,5 +81,33 @@ impl Clock for ManualClock {
 
     fn boot(&self) -> String {
         "manual".to_owned()
+    }
+}
+
+/// A clock that follows tokio's own time, which tests pause and advance: waiting and reading the time then agree.
+#[derive(Debug, Clone)]
+pub struct TokioClock {
+    began: tokio::time::Instant,
+    base: DateTime<Utc>,
+}
+
+impl TokioClock {
+    /// A clock that shows `base` now. Must be made inside a runtime whose time is the one to follow.
+    pub fn from(base: DateTime<Utc>) -> Self {
+        Self { began: tokio::time::Instant::now(), base }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.base + TimeDelta::from_std(self.began.elapsed()).unwrap_or(TimeDelta::MAX)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.began.elapsed() + Duration::from_secs(1_000)
+    }
+
+    fn boot(&self) -> String {
+        "tokio".to_owned()
     }
 }

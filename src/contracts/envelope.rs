@@ -187,32 +187,19 @@ impl serde::de::Visitor<'_> for GenerousTime {
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
-        let seconds = if number.abs() > SECONDS_LIMIT {
-            number / 1e3
-        } else {
-            number
-        };
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "saturates; out of range is refused below"
-        )]
+        let seconds = if number.abs() > SECONDS_LIMIT { number / 1e3 } else { number };
+        #[expect(clippy::cast_possible_truncation, reason = "saturates; out of range is refused below")]
         let micros = (seconds * 1e6).round() as i64;
         DateTime::from_timestamp_micros(micros)
             .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(number), &self))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a time in ms or s since 1970 is exact in 53 bits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a time in ms or s since 1970 is exact in 53 bits")]
     fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
         self.visit_f64(number as f64)
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a time in ms or s since 1970 is exact in 53 bits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a time in ms or s since 1970 is exact in 53 bits")]
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
         self.visit_f64(number as f64)
     }
@@ -224,12 +211,7 @@ pub fn read_time(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Some(at.with_timezone(&Utc));
     }
-    for form in [
-        "%Y-%m-%dT%H:%M:%S%.f",
-        "%Y-%m-%d %H:%M:%S%.f",
-        "%Y-%m-%dT%H:%M",
-        "%Y-%m-%d %H:%M",
-    ] {
+    for form in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"] {
         if let Ok(at) = chrono::NaiveDateTime::parse_from_str(text, form) {
             return Some(at.and_utc());
         }
@@ -271,10 +253,7 @@ mod tests {
     #[test]
     fn what_is_missing_gets_the_careful_default() {
         let read = envelope("0").unwrap();
-        assert_eq!(
-            (read.v, read.priority, read.trust),
-            (1, Priority::Medium, Trust::External)
-        );
+        assert_eq!((read.v, read.priority, read.trust), (1, Priority::Medium, Trust::External));
         assert!(!read.expired(read.at));
     }
 }

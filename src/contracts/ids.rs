@@ -75,9 +75,7 @@ impl Ids {
     }
 
     fn from_rng(rng: fastrand::Rng) -> Self {
-        Self {
-            state: Mutex::new(State { rng, last: 0 }),
-        }
+        Self { state: Mutex::new(State { rng, last: 0 }) }
     }
 
     /// A new id for something that happens at `now`.
@@ -91,9 +89,7 @@ impl Ids {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut random = [0_u8; 10];
         state.rng.fill(&mut random);
-        let drawn = uuid::Builder::from_unix_timestamp_millis(ms, &random)
-            .into_uuid()
-            .as_u128();
+        let drawn = uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid().as_u128();
         // A later id must sort after an earlier one: step on from the last where chance or the clock went back.
         let next = if drawn > state.last { drawn } else { state.last + 1 };
         state.last = next;

@@ -49,13 +49,7 @@ impl Handler for Echo {
         if message.entry.channel == ChannelName::Echo {
             match message.read::<Echoes>()? {
                 Echoes::Request(request) => {
-                    effects.send(
-                        ECHO,
-                        Echoes::from(EchoReply {
-                            text: request.text,
-                            by: cx.consumer().to_owned(),
-                        }),
-                    )?;
+                    effects.send(ECHO, Echoes::from(EchoReply { text: request.text, by: cx.consumer().to_owned() }))?;
                 }
                 // Its own answers come back to its group; there is nothing to do about them, and nothing to count.
                 Echoes::Reply(_) => return Ok(effects),

@@ -108,8 +108,6 @@ impl<S: Singleton> Service for LeasedService<S> {
 
 impl<S: Singleton> std::fmt::Debug for LeasedService<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LeasedService")
-            .field("lease", &self.singleton.lease())
-            .finish_non_exhaustive()
+        f.debug_struct("LeasedService").field("lease", &self.singleton.lease()).finish_non_exhaustive()
     }
 }

@@ -100,10 +100,7 @@ pub(super) async fn run<H: Handler>(consumer: &Consumer<H>, stop: CancellationTo
 impl<'a, H: Handler> Loop<'a, H> {
     /// Takes a slot and what is pending under its name; none where it was stopped before the bus came.
     async fn start(consumer: &'a Consumer<H>, stop: CancellationToken) -> Result<Option<Self>, BusError> {
-        let rng = consumer
-            .options
-            .seed
-            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let rng = consumer.options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let mut backoff = Backoff::quick();
         loop {
             let err = match Self::try_start(consumer, &stop, rng.clone()).await {
@@ -125,9 +122,7 @@ impl<'a, H: Handler> Loop<'a, H> {
         rng: fastrand::Rng,
     ) -> Result<Self, BusError> {
         let options = &consumer.options;
-        let owner = consumer.ids.next(consumer.clock.now()).to_string();
-        let ttl = options.stale_after * SLOT_LIFE;
-        let slot = Slot::take(&consumer.bus, consumer.group, &options.host, owner, ttl).await?;
+        let slot = take_slot(consumer).await?;
         let mut work = Self {
             consumer,
             slot,
@@ -148,10 +143,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             stop: stop.clone(),
         };
         work.ensure_groups().await?;
-        let claims = consumer
-            .bus
-            .own_pending(&work.slot.reader, &work.channels, options.window)
-            .await?;
+        let claims = consumer.bus.own_pending(&work.slot.reader, &work.channels, options.window).await?;
         work.take_claims(claims).await;
         Ok(work)
     }
@@ -180,10 +172,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             self.start_due();
             self.flush().await?;
             self.start_reading();
-            self.consumer
-                .counts
-                .holding
-                .store(self.held_count() as u64, Ordering::Relaxed);
+            self.consumer.counts.holding.store(self.held_count() as u64, Ordering::Relaxed);
             let wake = self.next_wake();
             let stop = self.stop.clone();
             tokio::select! {
@@ -213,42 +202,24 @@ impl<'a, H: Handler> Loop<'a, H> {
     /// The next moment at which something is due by itself.
     fn next_wake(&self) -> Option<Instant> {
         let retry = self.delayed.iter().map(|(due, ..)| *due).min();
-        let ahead = self
-            .full_since
-            .filter(|_| self.reading.is_none())
-            .map(|since| since + READ_AHEAD_AFTER);
+        let ahead = self.full_since.map(|since| since + READ_AHEAD_AFTER).filter(|due| *due > self.now);
         [retry, ahead, self.quiet_until].into_iter().flatten().min()
     }
 
     // ---- reading -------------------------------------------------------------------------------------------------------
 
     fn start_reading(&mut self) {
-        self.full_since = if self.free_slots() == 0 {
-            self.full_since.or(Some(self.now))
-        } else {
-            None
-        };
+        self.full_since = if self.free_slots() == 0 { self.full_since.or(Some(self.now)) } else { None };
         if self.reading.is_some() || self.quiet_until.is_some() {
             return;
         }
         let start = self.free_slots().saturating_sub(self.window.len());
         let room = self.consumer.options.window.saturating_sub(self.window.len());
-        let long_full = self
-            .full_since
-            .is_some_and(|since| self.now >= since + READ_AHEAD_AFTER);
+        let long_full = self.full_since.is_some_and(|since| self.now >= since + READ_AHEAD_AFTER);
         let (want, wait) = if start > 0 {
-            (
-                Want {
-                    start,
-                    ahead: room.saturating_sub(start),
-                },
-                READ_WAIT,
-            )
+            (Want { start, ahead: room.saturating_sub(start) }, READ_WAIT)
         } else if room > self.consumer.options.window / 2 && (self.more || long_full) {
-            (
-                Want { start: 0, ahead: room },
-                if self.more { Duration::ZERO } else { READ_WAIT },
-            )
+            (Want { start: 0, ahead: room }, if self.more { Duration::ZERO } else { READ_WAIT })
         } else {
             return;
         };
@@ -318,8 +289,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                 claims.vanished.len()
             );
             let fix = "let only `fullsend` trim its streams; it never removes what a group still needs";
-            self.alert("messages-vanished", *channel, Severity::Critical, message, fix)
-                .await;
+            self.alert("messages-vanished", *channel, Severity::Critical, message, fix).await;
         }
     }
 
@@ -330,10 +300,17 @@ impl<'a, H: Handler> Loop<'a, H> {
         match self.slot.renew(&bus).await {
             Ok(true) => {}
             Ok(false) => {
-                return Err(BusError::Unsupported(format!(
-                    "the slot {} was lost: this process stood still for too long. It takes another one",
-                    self.slot.reader.consumer
-                )));
+                // Somebody else reads what is pending under the old name. What runs goes on: the first commit wins.
+                tracing::warn!(
+                    slot = self.slot.reader.consumer,
+                    "the slot was lost: this process stood still for too long"
+                );
+                self.window.drain();
+                self.delayed.clear();
+                match take_slot(self.consumer).await {
+                    Ok(slot) => self.slot = slot,
+                    Err(err) => return self.bus_failed(&err, "slot").await,
+                }
             }
             Err(err) => return self.bus_failed(&err, "heartbeat").await,
         }
@@ -361,17 +338,10 @@ impl<'a, H: Handler> Loop<'a, H> {
         if room == 0 {
             return Ok(());
         }
-        match bus
-            .claim_stale(&self.slot.reader, &self.channels, options.stale_after, room)
-            .await
-        {
+        match bus.claim_stale(&self.slot.reader, &self.channels, options.stale_after, room).await {
             Ok(claims) => {
                 if !claims.claimed.is_empty() {
-                    tracing::info!(
-                        group = self.consumer.group,
-                        count = claims.claimed.len(),
-                        "took over stale work"
-                    );
+                    tracing::info!(group = self.consumer.group, count = claims.claimed.len(), "took over stale work");
                 }
                 self.take_claims(claims).await;
                 Ok(())
@@ -400,11 +370,7 @@ impl<'a, H: Handler> Loop<'a, H> {
     /// Fills free slots from the window: each message gets its start marked, or its dead letter.
     fn pick(&mut self) {
         let now = self.consumer.clock.monotonic();
-        let mut starting = self
-            .units
-            .iter()
-            .filter(|unit| matches!(unit.settles, Settles::Start { .. }))
-            .count();
+        let mut starting = self.units.iter().filter(|unit| matches!(unit.settles, Settles::Start { .. })).count();
         while starting < self.free_slots() && self.units.len() < MOST_UNITS {
             let Some(held) = self.window.next(now) else { break };
             if let Some((code, reason)) = self.unstartable(&held) {
@@ -413,10 +379,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                 starting += 1;
                 let attempt = held.attempts + 1;
                 let unit = self.mark(&held, attempt, Settles::Unstart);
-                self.units.push(Unit {
-                    settles: Settles::Start { held },
-                    ..unit
-                });
+                self.units.push(Unit { settles: Settles::Start { held }, ..unit });
             }
         }
     }
@@ -441,20 +404,9 @@ impl<'a, H: Handler> Loop<'a, H> {
 
     fn mark(&self, held: &Held, attempt: u32, settles: Settles) -> Unit {
         let (channel, entry) = held.key();
-        let pending = PendingRef {
-            channel,
-            group: self.consumer.group.to_owned(),
-            entry,
-        };
-        let start = Op::Start {
-            pending,
-            consumer: self.slot.reader.consumer.clone(),
-            attempt,
-        };
-        Unit {
-            commit: Commit::of(vec![start]),
-            settles,
-        }
+        let pending = PendingRef { channel, group: self.consumer.group.to_owned(), entry };
+        let start = Op::Start { pending, consumer: self.slot.reader.consumer.clone(), attempt };
+        Unit { commit: Commit::of(vec![start]), settles }
     }
 
     /// Starts the handler. The claim record already counts the attempt.
@@ -484,11 +436,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             trace = %envelope.trace,
             message = %envelope.id,
         );
-        let message = Received {
-            entry: held.claimed.entry.clone(),
-            envelope,
-            attempt: held.attempts,
-        };
+        let message = Received { entry: held.claimed.entry.clone(), envelope, attempt: held.attempts };
         let work = async move {
             let result = attempt(&*handler, message, cx, limit).await;
             Done { held, reruns, result }
@@ -507,17 +455,10 @@ impl<'a, H: Handler> Loop<'a, H> {
             Ok(effects) => {
                 let (channel, entry) = held.key();
                 let commit = Commit {
-                    acknowledge: vec![PendingRef {
-                        channel,
-                        group: self.consumer.group.to_owned(),
-                        entry,
-                    }],
+                    acknowledge: vec![PendingRef { channel, group: self.consumer.group.to_owned(), entry }],
                     ..Commit::of(effects.into_ops())
                 };
-                self.units.push(Unit {
-                    commit,
-                    settles: Settles::Handled { held, reruns },
-                });
+                self.units.push(Unit { commit, settles: Settles::Handled { held, reruns } });
             }
             Err(failure) => {
                 self.running_keys.remove(&held.key());
@@ -556,17 +497,10 @@ impl<'a, H: Handler> Loop<'a, H> {
         };
         let (channel, entry) = held.key();
         let commit = Commit {
-            acknowledge: vec![PendingRef {
-                channel,
-                group: self.consumer.group.to_owned(),
-                entry,
-            }],
+            acknowledge: vec![PendingRef { channel, group: self.consumer.group.to_owned(), entry }],
             ..Commit::of(letters::dead(&self.consumer.origin(Trust::System), &letter))
         };
-        self.units.push(Unit {
-            commit,
-            settles: Settles::Dead,
-        });
+        self.units.push(Unit { commit, settles: Settles::Dead });
     }
 
     /// Commits what is settled together with the marks of what starts next, until there is nothing left to say.
@@ -678,10 +612,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                 self.failed(held, reason.into());
             }
             Outcome::Refused(refusal) => self.failed(held, color_eyre::Report::new(refusal).into()),
-            Outcome::Fenced => self.failed(
-                held,
-                color_eyre::eyre::eyre!("its lease has gone to somebody else").into(),
-            ),
+            Outcome::Fenced => self.failed(held, color_eyre::eyre::eyre!("its lease has gone to somebody else").into()),
         }
     }
 
@@ -726,10 +657,7 @@ impl<'a, H: Handler> Loop<'a, H> {
         let bus = &self.consumer.bus;
         let reader: &Reader = &self.slot.reader;
         loop {
-            let claims = match bus
-                .own_pending(reader, &self.channels, self.consumer.options.window)
-                .await
-            {
+            let claims = match bus.own_pending(reader, &self.channels, self.consumer.options.window).await {
                 Ok(claims) => claims,
                 Err(err) => {
                     tracing::warn!(%err, "could not hand back; others take over when the messages are stale");
@@ -738,11 +666,8 @@ impl<'a, H: Handler> Loop<'a, H> {
             };
             let unstarted: Vec<HeldKey> = self.window.drain().iter().map(Held::key).collect();
             tracing::debug!(held = claims.claimed.len(), unstarted = unstarted.len(), "handing back");
-            let held: Vec<HeldKey> = claims
-                .claimed
-                .iter()
-                .map(|claimed| (claimed.entry.channel, claimed.entry.id))
-                .collect();
+            let held: Vec<HeldKey> =
+                claims.claimed.iter().map(|claimed| (claimed.entry.channel, claimed.entry.id)).collect();
             if held.is_empty() || bus.release(reader, &held).await.is_err() {
                 break;
             }
@@ -754,6 +679,12 @@ impl<'a, H: Handler> Loop<'a, H> {
             tracing::debug!(%err, "the slot was not given up; it lapses");
         }
     }
+}
+
+async fn take_slot<H: Handler>(consumer: &Consumer<H>) -> Result<Slot, BusError> {
+    let owner = consumer.ids.next(consumer.clock.now()).to_string();
+    let ttl = consumer.options.stale_after * SLOT_LIFE;
+    Slot::take(&consumer.bus, consumer.group, &consumer.options.host, owner, ttl).await
 }
 
 /// One attempt: bounded in time, its panics caught.

@@ -30,15 +30,7 @@ impl Slot {
         for number in 0..MOST_SLOTS {
             let consumer = format!("{group}@{host}#{number}");
             if let Some(fence) = bus.lease(&lease_name(&consumer), &owner, ttl).await? {
-                return Ok(Self {
-                    reader: Reader {
-                        group: group.to_owned(),
-                        consumer,
-                    },
-                    fence,
-                    owner,
-                    ttl,
-                });
+                return Ok(Self { reader: Reader { group: group.to_owned(), consumer }, fence, owner, ttl });
             }
         }
         Err(BusError::Unsupported(format!(
@@ -47,9 +39,12 @@ impl Slot {
     }
 
     /// Keeps the slot. False where somebody else holds it, or held it meanwhile.
-    pub(super) async fn renew(&self, bus: &SharedBus) -> Result<bool, BusError> {
-        let held = bus.lease(&self.fence.name, &self.owner, self.ttl).await?;
-        Ok(held.is_some_and(|fence| fence.number == self.fence.number))
+    pub(super) async fn renew(&mut self, bus: &SharedBus) -> Result<bool, BusError> {
+        let Some(fence) = bus.lease(&self.fence.name, &self.owner, self.ttl).await? else { return Ok(false) };
+        // Lapsed and taken again by us, as after a restart of the server: the next number says that nobody was in between.
+        let unbroken = fence.number <= self.fence.number + 1;
+        self.fence = fence;
+        Ok(unbroken)
     }
 
     pub(super) async fn give_up(&self, bus: &SharedBus) -> Result<(), BusError> {

@@ -31,18 +31,8 @@ impl Held {
     /// A message handed out at `now`; `started` if its record counts the attempt that is about to start.
     pub(super) fn new(claimed: Claimed, started: bool, now: Duration) -> Self {
         let envelope = claimed.entry.message().map(|message| message.envelope);
-        let attempts = if started {
-            claimed.attempt.saturating_sub(1)
-        } else {
-            claimed.attempt
-        };
-        Self {
-            claimed,
-            envelope,
-            attempts,
-            marked: started,
-            since: now,
-        }
+        let attempts = if started { claimed.attempt.saturating_sub(1) } else { claimed.attempt };
+        Self { claimed, envelope, attempts, marked: started, since: now }
     }
 
     pub(super) fn key(&self) -> HeldKey {
@@ -50,10 +40,7 @@ impl Held {
     }
 
     fn rank(&self, now: Duration) -> u128 {
-        let priority = self
-            .envelope
-            .as_ref()
-            .map_or(Priority::Medium, |envelope| envelope.priority);
+        let priority = self.envelope.as_ref().map_or(Priority::Medium, |envelope| envelope.priority);
         let aged = now.saturating_sub(self.since).as_millis() / AGEING.as_millis();
         priority as u128 + aged
     }
@@ -70,10 +57,6 @@ impl Window {
         self.waiting.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     pub(super) fn put(&mut self, held: Held) {
         self.waiting.push(held);
     }
@@ -85,10 +68,7 @@ impl Window {
             .iter()
             .enumerate()
             .max_by_key(|(_, held)| {
-                (
-                    held.rank(now),
-                    std::cmp::Reverse((held.claimed.entry.id, held.claimed.entry.channel)),
-                )
+                (held.rank(now), std::cmp::Reverse((held.claimed.entry.id, held.claimed.entry.channel)))
             })
             .map(|(index, _)| index)?;
         Some(self.waiting.remove(best))
@@ -120,19 +100,13 @@ mod tests {
         let origin = crate::bus::Origin::new(clock, Arc::new(Ids::seeded(ms)), Trust::System);
         let mut envelope = origin.envelope("echo_request", "control_room");
         envelope.priority = priority;
-        let entry = Entry {
-            channel: ChannelName::Echo,
-            id: EntryId { ms, seq: 0 },
-            e: envelope.to_json(),
-            b: "{}".to_owned(),
-        };
+        let entry =
+            Entry { channel: ChannelName::Echo, id: EntryId { ms, seq: 0 }, e: envelope.to_json(), b: "{}".to_owned() };
         Held::new(Claimed { entry, attempt: 0 }, false, Duration::from_secs(since))
     }
 
     fn order(window: &mut Window, now: u64) -> Vec<u64> {
-        std::iter::from_fn(|| window.next(Duration::from_secs(now)))
-            .map(|held| held.claimed.entry.id.ms)
-            .collect()
+        std::iter::from_fn(|| window.next(Duration::from_secs(now))).map(|held| held.claimed.entry.id.ms).collect()
     }
 
     #[test]
@@ -148,7 +122,7 @@ mod tests {
             window.put(held(ms, priority, 0));
         }
         assert_eq!(order(&mut window, 1), [3, 5, 2, 4, 1]);
-        assert!(window.is_empty());
+        assert_eq!(window.len(), 0);
     }
 
     #[test]
@@ -165,12 +139,7 @@ mod tests {
     #[test]
     fn an_unreadable_envelope_waits_like_any_other() {
         let mut window = Window::default();
-        let entry = Entry {
-            channel: ChannelName::Echo,
-            id: EntryId { ms: 1, seq: 0 },
-            e: "{".into(),
-            b: "{}".into(),
-        };
+        let entry = Entry { channel: ChannelName::Echo, id: EntryId { ms: 1, seq: 0 }, e: "{".into(), b: "{}".into() };
         window.put(Held::new(Claimed { entry, attempt: 0 }, false, Duration::ZERO));
         window.put(held(2, Priority::High, 0));
         assert_eq!(order(&mut window, 0), [2, 1]);

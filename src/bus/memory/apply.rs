@@ -48,10 +48,7 @@ impl Data {
             }
         }
         if let Some(key) = &unit.once {
-            let once = Once {
-                entries: ids.clone(),
-                expires_at: later(now.wall, ONCE_TTL),
-            };
+            let once = Once { entries: ids.clone(), expires_at: later(now.wall, ONCE_TTL) };
             self.once.insert(key.clone(), once);
         }
         Outcome::Committed(ids)
@@ -93,12 +90,7 @@ impl Data {
                 Some(holder) if holder == consumer => Ok(()),
                 _ => Err(Outcome::NotPending),
             },
-            Op::Change {
-                key,
-                expect,
-                fields,
-                ttl,
-            } => {
+            Op::Change { key, expect, fields, ttl } => {
                 let held = change(key, standing(draft, key), *expect, fields, *ttl, now)?;
                 draft.insert(key.clone(), Some(held));
                 Ok(())
@@ -172,10 +164,8 @@ impl Data {
             return 0;
         }
         let sayable = |message: &Outgoing| !self.keys.contains_key(&Self::stream_key(message.channel));
-        let mut due: Vec<_> = (self.timers.values())
-            .filter(|timer| timer.at <= due_at && sayable(&timer.message))
-            .cloned()
-            .collect();
+        let mut due: Vec<_> =
+            (self.timers.values()).filter(|timer| timer.at <= due_at && sayable(&timer.message)).cloned().collect();
         due.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         due.truncate(limit);
         for timer in &due {
@@ -187,18 +177,11 @@ impl Data {
 }
 
 fn later(now: DateTime<Utc>, by: std::time::Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(by)
-        .ok()
-        .and_then(|by| now.checked_add_signed(by))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    TimeDelta::from_std(by).ok().and_then(|by| now.checked_add_signed(by)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn foreign(key: &Key, found: &str, wanted: &str) -> Outcome {
-    Outcome::Refused(Refusal::ForeignType {
-        key: key.to_string(),
-        found: found.to_owned(),
-        wanted: wanted.to_owned(),
-    })
+    Outcome::Refused(Refusal::ForeignType { key: key.to_string(), found: found.to_owned(), wanted: wanted.to_owned() })
 }
 
 fn type_name(held: &Held) -> &'static str {
@@ -206,10 +189,7 @@ fn type_name(held: &Held) -> &'static str {
 }
 
 fn version(held: &Held) -> Option<u64> {
-    held.state
-        .as_ref()
-        .and_then(State::document)
-        .map(|document| document.version)
+    held.state.as_ref().and_then(State::document).map(|document| document.version)
 }
 
 fn expected(key: &Key, expect: Expect, there: bool, found: Option<u64>) -> Result<(), Outcome> {
@@ -218,24 +198,14 @@ fn expected(key: &Key, expect: Expect, there: bool, found: Option<u64>) -> Resul
         Expect::Absent => !there,
         Expect::Version(version) => found == Some(version),
     };
-    if met {
-        Ok(())
-    } else {
-        Err(Outcome::Conflict {
-            key: key.clone(),
-            found,
-        })
-    }
+    if met { Ok(()) } else { Err(Outcome::Conflict { key: key.clone(), found }) }
 }
 
 /// The document under a key and its end; an empty one where there is nothing.
 fn document(key: &Key, held: Option<Held>) -> Result<(Document, Option<DateTime<Utc>>), Outcome> {
     match held {
         None => Ok((Document::default(), None)),
-        Some(Held {
-            state: Some(State::Hash(document)),
-            expires_at,
-        }) => Ok((document, expires_at)),
+        Some(Held { state: Some(State::Hash(document)), expires_at }) => Ok((document, expires_at)),
         Some(other) => Err(foreign(key, type_name(&other), "hash")),
     }
 }
@@ -263,37 +233,22 @@ fn change(
         Ttl::Set(length) => Some(later(now.wall, length)),
         Ttl::Clear => None,
     };
-    Ok(Held {
-        state: Some(State::Hash(document)),
-        expires_at,
-    })
+    Ok(Held { state: Some(State::Hash(document)), expires_at })
 }
 
 fn add(key: &Key, held: Option<Held>, field: &str, n: i64, ceiling: Option<i64>) -> Result<Held, Outcome> {
     let (mut document, expires_at) = document(key, held)?;
-    let not_a_number = || {
-        Outcome::Refused(Refusal::NotANumber {
-            key: key.to_string(),
-            field: field.to_owned(),
-        })
-    };
+    let not_a_number = || Outcome::Refused(Refusal::NotANumber { key: key.to_string(), field: field.to_owned() });
     let value: i64 = match document.get(field) {
         Some(text) => text.parse().map_err(|_| not_a_number())?,
         None => 0,
     };
     let sum = value.checked_add(n).ok_or_else(not_a_number)?;
     if ceiling.is_some_and(|ceiling| sum > ceiling) {
-        return Err(Outcome::Ceiling {
-            key: key.clone(),
-            field: field.to_owned(),
-            value,
-        });
+        return Err(Outcome::Ceiling { key: key.clone(), field: field.to_owned(), value });
     }
     document.fields.insert(field.to_owned(), sum.to_string());
-    Ok(Held {
-        state: Some(State::Hash(document)),
-        expires_at,
-    })
+    Ok(Held { state: Some(State::Hash(document)), expires_at })
 }
 
 /// What stands under a key after a change; nothing once the last member has gone.
@@ -342,8 +297,5 @@ fn state(key: &Key, held: Option<Held>, change: &StateChange) -> Result<Option<H
         }
         (Some(other), change) => return Err(foreign(key, other.type_name(), change.wants().unwrap_or("set"))),
     };
-    Ok(next.map(|next| Held {
-        state: Some(next),
-        expires_at,
-    }))
+    Ok(next.map(|next| Held { state: Some(next), expires_at }))
 }

@@ -110,10 +110,7 @@ impl Stream {
             .values()
             .map(|group| match group.pending.keys().next() {
                 Some(oldest) => *oldest,
-                None => EntryId {
-                    seq: group.last_delivered.seq.saturating_add(1),
-                    ..group.last_delivered
-                },
+                None => EntryId { seq: group.last_delivered.seq.saturating_add(1), ..group.last_delivered },
             })
             .min()
             .unwrap_or(EntryId::MAX)
@@ -126,13 +123,7 @@ impl Data {
     }
 
     fn group(&mut self, channel: ChannelName, group: &str) -> Result<&mut Group, BusError> {
-        self.stream(channel)
-            .groups
-            .get_mut(group)
-            .ok_or_else(|| BusError::NoGroup {
-                channel,
-                group: group.to_owned(),
-            })
+        self.stream(channel).groups.get_mut(group).ok_or_else(|| BusError::NoGroup { channel, group: group.to_owned() })
     }
 
     pub(super) fn stream_key(channel: ChannelName) -> Key {
@@ -140,10 +131,7 @@ impl Data {
     }
 
     pub(super) fn set_foreign(&mut self, key: &Key) {
-        let held = Held {
-            state: None,
-            expires_at: None,
-        };
+        let held = Held { state: None, expires_at: None };
         self.keys.insert(key.clone(), held);
     }
 
@@ -152,21 +140,14 @@ impl Data {
     pub(super) fn ensure_group(&mut self, channel: ChannelName, group: &str) -> Result<GroupFound, BusError> {
         let key = Self::stream_key(channel);
         if self.keys.contains_key(&key) {
-            return Err(BusError::ForeignType {
-                key: key.to_string(),
-                found: "foreign".to_owned(),
-                wanted: "stream",
-            });
+            return Err(BusError::ForeignType { key: key.to_string(), found: "foreign".to_owned(), wanted: "stream" });
         }
         let stream = self.stream(channel);
         if stream.groups.contains_key(group) {
             return Ok(GroupFound::Existing);
         }
         let watermark = stream.watermarks.get(group).copied();
-        let fresh = Group {
-            last_delivered: watermark.unwrap_or_default(),
-            ..Group::default()
-        };
+        let fresh = Group { last_delivered: watermark.unwrap_or_default(), ..Group::default() };
         stream.groups.insert(group.to_owned(), fresh);
         stream.watermarks.entry(group.to_owned()).or_default();
         Ok(watermark.map_or(GroupFound::Created, GroupFound::Resumed))
@@ -196,11 +177,7 @@ impl Data {
         let mut claimed = Vec::new();
         for (place, (id, channel)) in next.into_iter().enumerate() {
             let attempt = u32::from(place < want.start);
-            let pending = Pending {
-                consumer: reader.consumer.clone(),
-                attempt,
-                since: Some(now.monotonic),
-            };
+            let pending = Pending { consumer: reader.consumer.clone(), attempt, since: Some(now.monotonic) };
             let group = self.group(channel, &reader.group)?;
             group.last_delivered = id;
             group.pending.insert(id, pending);
@@ -238,9 +215,7 @@ impl Data {
                 reader.consumer.clone_into(&mut held.consumer);
                 held.since = Some(now.monotonic);
                 let attempt = held.attempt;
-                claims
-                    .claimed
-                    .extend(self.stream(channel).claimed(channel, id, attempt));
+                claims.claimed.extend(self.stream(channel).claimed(channel, id, attempt));
             }
         }
         Ok(claims)
@@ -284,12 +259,8 @@ impl Data {
         };
         let within = self.stream(channel).entries.iter();
         let within = within.filter(|(id, _)| after(id) && before(id));
-        let entry = |(id, (e, b)): (&EntryId, &(String, String))| Entry {
-            channel,
-            id: *id,
-            e: e.clone(),
-            b: b.clone(),
-        };
+        let entry =
+            |(id, (e, b)): (&EntryId, &(String, String))| Entry { channel, id: *id, e: e.clone(), b: b.clone() };
         if range.newest_first {
             within.rev().take(range.limit).map(entry).collect()
         } else {
@@ -306,11 +277,9 @@ impl Data {
         match self.live(key, now) {
             None => Ok(None),
             Some(Held { state: Some(state), .. }) => Ok(Some(state.clone())),
-            Some(Held { state: None, .. }) => Err(BusError::ForeignType {
-                key: key.to_string(),
-                found: "foreign".to_owned(),
-                wanted: "hash",
-            }),
+            Some(Held { state: None, .. }) => {
+                Err(BusError::ForeignType { key: key.to_string(), found: "foreign".to_owned(), wanted: "hash" })
+            }
         }
     }
 
@@ -339,10 +308,7 @@ impl Data {
     // ---- leases --------------------------------------------------------------------------------------------------------
 
     pub(super) fn lease(&mut self, name: &str, owner: &str, ttl: Duration, now: Moment) -> Option<LeaseFence> {
-        let lease = self.leases.entry(name.to_owned()).or_insert(Lease {
-            number: 0,
-            holder: None,
-        });
+        let lease = self.leases.entry(name.to_owned()).or_insert(Lease { number: 0, holder: None });
         let holder = lease.holder.as_ref().filter(|(_, until)| *until > now.monotonic);
         match holder {
             Some((holder, _)) if holder != owner => return None,
@@ -350,10 +316,7 @@ impl Data {
             None => lease.number += 1,
         }
         lease.holder = Some((owner.to_owned(), now.monotonic.saturating_add(ttl)));
-        Some(LeaseFence {
-            name: name.to_owned(),
-            number: lease.number,
-        })
+        Some(LeaseFence { name: name.to_owned(), number: lease.number })
     }
 
     pub(super) fn unlease(&mut self, name: &str, owner: &str) {
@@ -364,9 +327,7 @@ impl Data {
 
     /// Whether this is still the lease's number.
     pub(super) fn holds(&self, fence: &LeaseFence) -> bool {
-        self.leases
-            .get(&fence.name)
-            .is_some_and(|lease| lease.number == fence.number)
+        self.leases.get(&fence.name).is_some_and(|lease| lease.number == fence.number)
     }
 
     // ---- housekeeping --------------------------------------------------------------------------------------------------

@@ -14,11 +14,7 @@ impl Data {
         }
         for (key, held) in &self.keys {
             if let (Some(_), Some(state)) = (self.live(key, now), &held.state) {
-                records.push(Record::State {
-                    key: key.clone(),
-                    state: state.clone(),
-                    expires_at: held.expires_at,
-                });
+                records.push(Record::State { key: key.clone(), state: state.clone(), expires_at: held.expires_at });
             }
         }
         records.extend(self.timers.values().map(|timer| Record::Timer { timer: timer.clone() }));
@@ -28,10 +24,8 @@ impl Data {
             entries: once.entries.clone(),
             expires_at: once.expires_at,
         }));
-        records.extend(self.leases.iter().map(|(name, lease)| Record::Fence {
-            name: name.clone(),
-            number: lease.number,
-        }));
+        records
+            .extend(self.leases.iter().map(|(name, lease)| Record::Fence { name: name.clone(), number: lease.number }));
         records
     }
 
@@ -48,11 +42,7 @@ impl Data {
         let last = stream.last;
         records.push(Record::Channel { channel, last });
         for (name, group) in &stream.groups {
-            records.push(Record::Group {
-                channel,
-                group: name.clone(),
-                last_delivered: group.last_delivered,
-            });
+            records.push(Record::Group { channel, group: name.clone(), last_delivered: group.last_delivered });
             records.extend(group.pending.iter().map(|(id, held)| Record::Pending {
                 channel,
                 group: name.clone(),
@@ -86,35 +76,18 @@ impl Data {
                 }
                 stream.last = last;
             }
-            Record::Group {
-                channel,
-                group,
-                last_delivered,
-            } => {
+            Record::Group { channel, group, last_delivered } => {
                 let stream = self.stream(channel);
-                let fresh = Group {
-                    last_delivered,
-                    ..Group::default()
-                };
+                let fresh = Group { last_delivered, ..Group::default() };
                 stream.groups.insert(group.clone(), fresh);
                 stream.raise_watermark(&group);
             }
-            Record::Pending {
-                channel,
-                group,
-                consumer,
-                id,
-                attempt,
-            } => {
+            Record::Pending { channel, group, consumer, id, attempt } => {
                 let stream = self.stream(channel);
                 let Some(found) = stream.groups.get_mut(&group) else {
                     return Err(format!("{channel} has no group `{group}`"));
                 };
-                let pending = Pending {
-                    consumer: consumer.clone(),
-                    attempt,
-                    since: Some(now.monotonic),
-                };
+                let pending = Pending { consumer: consumer.clone(), attempt, since: Some(now.monotonic) };
                 found.consumers.insert(consumer, now.monotonic);
                 found.pending.insert(id, pending);
                 stream.watermarks.remove(&group);
@@ -127,11 +100,7 @@ impl Data {
             Record::Timer { timer } => {
                 self.timers.insert(timer.id.clone(), timer);
             }
-            Record::Once {
-                key,
-                entries,
-                expires_at,
-            } => {
+            Record::Once { key, entries, expires_at } => {
                 self.once.insert(key, Once { entries, expires_at });
             }
             Record::Fence { name, number } => {

@@ -24,9 +24,7 @@ pub struct EchoRequest {
 
 impl Example for EchoRequest {
     fn example() -> Self {
-        Self {
-            text: "is anybody there?".to_owned(),
-        }
+        Self { text: "is anybody there?".to_owned() }
     }
 }
 
@@ -41,9 +39,6 @@ pub struct EchoReply {
 
 impl Example for EchoReply {
     fn example() -> Self {
-        Self {
-            text: "is anybody there?".to_owned(),
-            by: "echo@host#0".to_owned(),
-        }
+        Self { text: "is anybody there?".to_owned(), by: "echo@host#0".to_owned() }
     }
 }

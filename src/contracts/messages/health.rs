@@ -32,13 +32,7 @@ pub struct Heartbeat {
 
 impl Example for Heartbeat {
     fn example() -> Self {
-        Self {
-            service: "echo".to_owned(),
-            instance: "host/4711".to_owned(),
-            handled: 1204,
-            failed: 3,
-            holding: 2,
-        }
+        Self { service: "echo".to_owned(), instance: "host/4711".to_owned(), handled: 1204, failed: 3, holding: 2 }
     }
 }
 

@@ -12,9 +12,7 @@ pub struct Free {
 }
 impl Example for Free {
     fn example() -> Self {
-        Self {
-            fields: serde_json::Map::new(),
-        }
+        Self { fields: serde_json::Map::new() }
     }
 }
 macro_rules! interim {
