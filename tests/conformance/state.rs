@@ -298,7 +298,18 @@ pub(crate) async fn counters_reach_the_edge_of_the_range(engine: &dyn Engine) {
 
 pub(crate) async fn counters_refuse_what_is_no_number(engine: &dyn Engine) {
     let store = engine.open().await;
-    for text in ["", "x", "1.5", "1e3", "12 ", "0x10", "9223372036854775808", "😀"] {
+    for text in [
+        "",
+        "x",
+        "1.5",
+        "1e3",
+        "12 ",
+        "0x10",
+        "9223372036854775808",
+        "007",
+        "+5",
+        "😀",
+    ] {
         done(&*store.a, vec![set("doc", Expect::Any, text)]).await;
         let add = Op::Add {
             key: Key::new("doc"),
