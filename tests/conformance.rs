@@ -3,6 +3,13 @@
 //! Each case of each engine is a test of its own, `ENGINE::MODULE::CASE`. To add an engine, write its factory in
 //! `support/stores.rs` and add one `conform!` line. A case is added to its module and to the list below; one that is not
 //! listed does not compile without a warning.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::similar_names,
+    reason = "a case that cannot go on has failed; its names are short"
+)]
 
 #[path = "conformance/groups.rs"]
 mod groups;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use fullsend::bus::{BusError, EntryId, Range};
+use fullsend::bus::{BusError, Commit, EntryId, Outcome, Range, Reader};
 use fullsend::contracts::{Clock, SystemClock};
 use pretty_assertions::assert_eq;
 
@@ -61,17 +61,12 @@ pub(crate) async fn trimming_spares_what_a_group_needs(engine: &dyn Engine) {
     assert_eq!(store.a.trim(WORK, far_future(), 0).await, Ok(0));
     // Handed out to both, acknowledged up to 280 by one and up to 200, with a gap, by the other.
     assert_eq!(read(&*store.a, &slow, 300).await.len(), 300);
-    let acks = |who: &fullsend::bus::Reader, ids: &[EntryId]| {
+    let acks = |who: &Reader, ids: &[EntryId]| {
         let units: Vec<_> = ids.iter().map(|id| handled(who, *id, Vec::new())).collect();
         let bus = store.a.clone();
         async move {
-            assert!(
-                bus.commit(units)
-                    .await
-                    .unwrap()
-                    .iter()
-                    .all(fullsend::bus::Outcome::is_done)
-            )
+            let outcomes = bus.commit(units).await.unwrap();
+            assert!(outcomes.iter().all(Outcome::is_done));
         }
     };
     acks(&fast, &given[..280]).await;
@@ -201,11 +196,7 @@ pub(crate) async fn a_closed_bus_refuses(engine: &dyn Engine) {
     let store = engine.open().await;
     say(&*store.a, WORK, [1]).await;
     in_time("closing", store.a.close()).await;
-    let refused = in_time(
-        "a call",
-        store.a.commit(vec![fullsend::bus::Commit::of(vec![append(WORK, 2)])]),
-    )
-    .await;
+    let refused = in_time("a call", store.a.commit(vec![Commit::of(vec![append(WORK, 2)])])).await;
     assert_eq!(refused, Err(BusError::Closed));
     assert_eq!(store.a.range(WORK, Range::newest(1)).await, Err(BusError::Closed));
     // The other handles go on.

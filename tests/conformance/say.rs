@@ -198,8 +198,8 @@ pub(crate) async fn a_used_key_answers_with_the_first_ids(engine: &dyn Engine) {
 pub(crate) async fn a_key_used_by_many_at_once_appends_once(engine: &dyn Engine) {
     let store = engine.open().await;
     let mut callers = tokio::task::JoinSet::new();
-    for n in 0..24 {
-        let bus = [&store.a, &store.b, &store.c][n as usize % 3].clone();
+    for (n, bus) in (0..24).zip([&store.a, &store.b, &store.c].into_iter().cycle()) {
+        let bus = bus.clone();
         callers.spawn(async move {
             let unit = Commit {
                 once: Some("key".to_owned()),

@@ -34,7 +34,7 @@ pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) 
     };
     match tokio::time::timeout(DEADLINE, asking).await {
         Ok(answer) => answer,
-        Err(_) => panic!("{what} did not happen within {DEADLINE:?}"),
+        Err(late) => panic!("{what} did not happen: {late}"),
     }
 }
 
@@ -42,7 +42,7 @@ pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) 
 pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(answer) => answer,
-        Err(_) => panic!("{what} took longer than {DEADLINE:?}"),
+        Err(late) => panic!("{what} takes too long: {late}"),
     }
 }
 
