@@ -236,11 +236,16 @@ fn change(
     Ok(Held { state: Some(State::Hash(document)), expires_at })
 }
 
+/// A whole number as it is written: no sign or zero before it that it does not need.
+fn whole(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|number: &i64| number.to_string() == text)
+}
+
 fn add(key: &Key, held: Option<Held>, field: &str, n: i64, ceiling: Option<i64>) -> Result<Held, Outcome> {
     let (mut document, expires_at) = document(key, held)?;
     let not_a_number = || Outcome::Refused(Refusal::NotANumber { key: key.to_string(), field: field.to_owned() });
     let value: i64 = match document.get(field) {
-        Some(text) => text.parse().map_err(|_| not_a_number())?,
+        Some(text) => whole(text).ok_or_else(not_a_number)?,
         None => 0,
     };
     let sum = value.checked_add(n).ok_or_else(not_a_number)?;
