@@ -1,4 +1,7 @@
 //! Fullsend.
 
 pub mod bus;
+pub mod cli;
+pub mod config;
 pub mod contracts;
+pub mod telemetry;
