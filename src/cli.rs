@@ -2,8 +2,8 @@
 //!
 //! Owns the arguments, the way from them to a verb, and exit codes. Must never do a verb's work.
 //!
-//! How to add a verb: a file with `Args` and `run`, a variant of [`Command`], and an arm in [`dispatch`]:
-//! [`runtime`]`()?.block_on(verb::run(args, &cx))` for one that waits.
+//! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
+//! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
 pub mod completions;
 pub mod config;
@@ -31,12 +31,12 @@ use output::Output;
     arg_required_else_help = true
 )]
 pub struct Cli {
-    #[command(flatten)]
-    settings: SettingFlags,
-
     /// Print results as JSON
     #[arg(long, global = true)]
     json: bool,
+
+    #[command(flatten)]
+    settings: SettingFlags,
 
     #[command(subcommand)]
     command: Command,

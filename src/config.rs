@@ -1,9 +1,10 @@
 //! Settings: one validated struct, built from layers, with the source of each value.
 //!
-//! Layers, later wins: defaults, `fullsend.toml`, environment, flags. Owns the table of settings ([`Config::rows`]), from which
+//! Layers, later wins: defaults, `fullsend.toml`, environment, flags. Owns the table of settings (`Config::rows`), from which
 //! reading, `fullsend config` and the template come. Must never show a secret, and never guess: an unknown name or a wrong
 //! value is refused, with its place.
 
+mod check;
 pub mod duration;
 mod error;
 mod home;
@@ -23,7 +24,7 @@ pub use layers::{Environment, Flag};
 pub use setting::Shown;
 pub use template::template;
 
-use crate::bus::{Finding, Level};
+use crate::bus::Finding;
 use crate::contracts::ServiceName;
 use crate::telemetry::redact;
 use layers::{Entry, Names};
@@ -290,17 +291,17 @@ impl Config {
 
     /// Builds the settings from all layers. Reads the settings file; writes nothing.
     ///
-    /// `named` is the file of `--config`, if one was given.
+    /// `file` is that of `--config`, if one was given.
     ///
     /// # Errors
     /// Everything that is wrong, at once.
-    pub fn load(env: &Environment, named: Option<&Path>, flags: &[Flag]) -> Result<Self, ConfigError> {
+    pub fn load(env: &Environment, file: Option<&Path>, flags: &[Flag]) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
         let default_home = env.state_home.as_ref().map(|folder| folder.join("fullsend"));
         let mut config = Self::at(default_home.as_deref().unwrap_or(Path::new("")));
         let names = config.names();
 
-        config.file = layers::find_file(env, named).unwrap_or_else(|problem| {
+        config.file = layers::find_file(env, file).unwrap_or_else(|problem| {
             problems.push(problem);
             None
         });
@@ -313,7 +314,7 @@ impl Config {
         config.overlay(entries, env.user.as_deref(), &mut problems);
 
         if config.home.as_os_str().is_empty() {
-            problems.push(problem(
+            problems.push(Problem::new(
                 "home",
                 "no folder for the state is known; set HOME, or give `--home DIR`",
             ));
@@ -372,80 +373,6 @@ impl Config {
         self.sources.extend(set);
     }
 
-    /// Rules between settings.
-    fn check(&self, problems: &mut Vec<Problem>) {
-        let Consumer {
-            stale_after, heartbeat, ..
-        } = self.consumer;
-        if heartbeat * 2 > stale_after {
-            let key = match self.source("consumer.heartbeat") {
-                Source::Default => "consumer.stale_after",
-                _ => "consumer.heartbeat",
-            };
-            problems.push(problem(
-                &self.source(key).to_string(),
-                &format!(
-                    "consumer.heartbeat ({}) is more than half of consumer.stale_after ({}): live workers would lose their messages",
-                    duration::show(heartbeat),
-                    duration::show(stale_after)
-                ),
-            ));
-        }
-        for service in self
-            .services
-            .only
-            .iter()
-            .filter(|name| self.services.except.contains(name))
-        {
-            problems.push(problem(
-                &self.source("services.except").to_string(),
-                &format!("`{service}` is in services.only and in services.except; take it out of one"),
-            ));
-        }
-    }
-
-    /// Notes what is usable and yet not as it should be.
-    fn look(&mut self, env: &Environment) {
-        let mut warn = |what: String, fix: String| {
-            self.findings.push(Finding {
-                level: Level::Warning,
-                what,
-                fix,
-            });
-        };
-        let has_password = self
-            .bus
-            .url
-            .as_ref()
-            .is_some_and(|url| redact::password(url.expose_secret()).is_some());
-        match self.sources.get("bus.url") {
-            Some(Source::Flag(name)) if has_password => warn(
-                format!("{name} holds a password, which every user of this machine can see in the list of processes"),
-                "Put the URL into REDIS_URL or the settings file".to_owned(),
-            ),
-            Some(Source::File { path, .. }) if has_password && home::is_open_to_others(path) => warn(
-                format!("{} holds a password and is open to other users", path.display()),
-                format!("chmod 600 {}", path.display()),
-            ),
-            _ => {}
-        }
-        if home::is_open_to_others(&self.home) {
-            warn(
-                format!("the home {} is open to other users", self.home.display()),
-                format!("chmod 700 {}", self.home.display()),
-            );
-        }
-        for name in layers::FOUNDING_LATER
-            .iter()
-            .filter(|name| env.vars.contains_key(**name))
-        {
-            warn(
-                format!("{name} is set, and nothing in this version reads it"),
-                format!("unset {name}"),
-            );
-        }
-    }
-
     /// Every setting with its value and source, in the order of the table.
     pub fn settings(&self) -> Vec<Setting> {
         // The table points into the struct to write; showing works on a copy.
@@ -496,14 +423,6 @@ impl Config {
     /// Where it cannot be made; the text names the folder.
     pub fn make_home(&self) -> std::io::Result<()> {
         private_folder(&self.home)
-    }
-}
-
-fn problem(place: &str, what: &str) -> Problem {
-    Problem {
-        place: place.to_owned(),
-        what: what.to_owned(),
-        nearest: None,
     }
 }
 

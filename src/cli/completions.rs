@@ -12,7 +12,6 @@ use super::output::{OK, Output};
 ///
 /// Example: fullsend completions bash > ~/.local/share/bash-completion/completions/fullsend
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     /// Which shell
     pub shell: Shell,

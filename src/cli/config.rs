@@ -15,7 +15,6 @@ use crate::config::template;
 ///
 /// Example: fullsend config --template > fullsend.toml
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     /// Print a settings file with every setting, its meaning and its default
     #[arg(long)]

@@ -14,7 +14,6 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::bus::{Finding, Level};
 use crate::config::ConfigError;
-use crate::contracts::Untrusted;
 use crate::telemetry::{self, redact};
 
 /// Everything went well.
@@ -61,16 +60,14 @@ impl Output {
         self.json
     }
 
-    /// Prints text, as one or several lines, harmless whatever it holds.
+    /// Prints text, as one or several lines, harmless whatever it holds: control characters are written out. (What comes from
+    /// outside reads better if its verb sanitises it first.)
     ///
     /// # Errors
     /// [`Closed`], or why it cannot be written.
     pub fn text(&self, text: &str) -> color_eyre::Result<()> {
-        let mut clean = String::with_capacity(text.len() + 1);
-        for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
-            clean.push_str(&Untrusted(line.to_owned()).sanitized().to_string());
-            clean.push('\n');
-        }
+        let mut clean = redact::visible(text.strip_suffix('\n').unwrap_or(text));
+        clean.push('\n');
         self.result(&clean)
     }
 
@@ -97,7 +94,7 @@ impl Output {
     /// # Errors
     /// [`Closed`], or why it cannot be written.
     pub fn table<const N: usize>(&self, headings: [&str; N], rows: &[[String; N]]) -> color_eyre::Result<()> {
-        let clean = |cell: &str| Untrusted(cell.replace(['\n', '\t'], " ")).sanitized().to_string();
+        let clean = |cell: &str| redact::visible(&cell.replace(['\n', '\t'], " "));
         let headings = headings.map(str::to_owned);
         let rows: Vec<[String; N]> = std::iter::once(&headings)
             .chain(rows)
@@ -147,7 +144,7 @@ impl Output {
     pub fn finish(&self, ended: color_eyre::Result<ExitCode>) -> ExitCode {
         match ended {
             Ok(code) => code,
-            Err(report) if report.chain().any(|cause| cause.is::<Closed>()) => OK,
+            Err(report) if report.chain().any(<dyn std::error::Error>::is::<Closed>) => OK,
             Err(report) => {
                 tracing::error!(report = %format!("{report:?}"), "failed");
                 self.remark(&format!("error: {}", explained(&report)));

@@ -2,6 +2,7 @@
 //!
 //! Must never read a number without a unit: `10` could be anything.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Milliseconds of each unit, longest first.
@@ -53,7 +54,8 @@ pub fn show(length: Duration) -> String {
     // Weeks are read, but written as days: `7d` is what people say about ages.
     for (unit, scale) in &UNITS[1..] {
         if rest >= *scale {
-            text.push_str(&format!("{}{unit}", rest / scale));
+            // Writing into a String cannot fail.
+            let _ = write!(text, "{}{unit}", rest / scale);
             rest %= scale;
         }
     }

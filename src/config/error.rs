@@ -61,6 +61,17 @@ pub struct Problem {
     pub nearest: Option<String>,
 }
 
+impl Problem {
+    /// One without a right name that is like a wrong one.
+    pub(super) fn new(place: &str, what: &str) -> Self {
+        Self {
+            place: place.to_owned(),
+            what: what.to_owned(),
+            nearest: None,
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.what)?;
@@ -80,7 +91,8 @@ pub struct ConfigError {
 }
 
 fn listed(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+    let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+    lines.concat()
 }
 
 /// The one of `known` that is most like `found`, if any is like it.

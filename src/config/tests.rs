@@ -81,7 +81,7 @@ fn the_defaults() {
     assert_eq!(config.home, place.folder.path().join("state/fullsend"));
     assert_eq!(config.context, config.home.join("context"));
     assert!(config.bus.url.is_none());
-    assert_eq!(config.retention.age, Duration::from_secs(604_800));
+    assert_eq!(config.retention.age, Duration::from_hours(7 * 24));
     assert_eq!(config.retention.length, 100_000);
     assert_eq!(config.consumer.stale_after, Duration::from_secs(2));
     assert_eq!(config.consumer.heartbeat, Duration::from_millis(500));
@@ -413,15 +413,14 @@ fn the_home_is_private() {
 fn the_template_says_the_defaults() {
     let template = template();
     let as_it_is = Place::new().file(&template);
-    let uncommented: String = template
+    let lines: Vec<&str> = template
         .lines()
-        .map(|line| {
-            line.strip_prefix('#')
-                .filter(|rest| !rest.starts_with(' '))
-                .unwrap_or(line)
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with(' ') => setting,
+            _ => line,
         })
-        .map(|line| format!("{line}\n"))
         .collect();
+    let uncommented = lines.join("\n");
     let all_set = Place::new().file(&uncommented);
     let values = |place: &Place| -> Vec<_> {
         let settings = place.load(&[]).unwrap().settings();

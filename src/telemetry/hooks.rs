@@ -17,7 +17,7 @@ pub fn install_hooks(tell: fn(&str)) -> color_eyre::Result<()> {
         .display_env_section(false)
         .display_location_section(false)
         .panic_section("This is a defect of fullsend. The log in the home has the same report; please send it in.")
-        .into_hooks();
+        .try_into_hooks()?;
     errors.install()?;
     std::panic::set_hook(Box::new(move |info| on_panic(&panics, info, tell)));
     Ok(())
