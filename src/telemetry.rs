@@ -1,7 +1,7 @@
 //! Logs: JSON lines in daily files below the home, with the fields of the spans around each event; nothing on the terminal.
 //!
 //! Every span that works on a message carries its trace id in a field `trace`, so one search shows everything that came of a
-//! message. Must never let a secret through: every line passes [`redact`].
+//! message. Must never let a secret through: every line passes [`redact()`].
 
 mod hooks;
 pub mod redact;

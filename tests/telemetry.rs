@@ -14,7 +14,13 @@ static TOLD: Mutex<String> = Mutex::new(String::new());
 #[test]
 fn panics_and_errors_are_told_and_logged_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
-    let config = Config::at(&folder.path().join("home"));
+    let mut config = Config::at(&folder.path().join("home"));
+    config.log.keep = 2;
+    config.make_home().unwrap();
+    fullsend::config::private_folder(&config.logs()).unwrap();
+    for day in ["2020-01-01", "2020-01-02", "2020-01-03"] {
+        std::fs::write(config.logs().join(format!("fullsend.{day}.log")), "").unwrap();
+    }
     telemetry::register(&SecretString::from("canary-registered"));
     telemetry::install_hooks(|report| TOLD.lock().unwrap().push_str(report)).unwrap();
     assert!(telemetry::install_hooks(|_| ()).is_err());
@@ -34,14 +40,21 @@ fn panics_and_errors_are_told_and_logged_without_secrets() {
 
     assert_eq!(guard.dropped(), 0);
     drop(guard);
-    let files: Vec<_> = config.logs().read_dir().unwrap().flatten().collect();
-    assert_eq!(files.len(), 1);
+    let mut files: Vec<_> = config
+        .logs()
+        .read_dir()
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), 2, "{files:?}");
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&config.home), 0o700);
     assert_eq!(mode(&config.logs()), 0o700);
-    assert_eq!(mode(&files[0].path()), 0o600);
+    assert_eq!(mode(&files[0]), 0o600);
+    assert_eq!(mode(&files[1]), 0o600);
 
-    let log = std::fs::read_to_string(files[0].path()).unwrap();
+    let log = std::fs::read_to_string(&files[1]).unwrap();
     let told = TOLD.lock().unwrap().clone();
     for text in [&log, &told, &shown] {
         assert!(!text.contains("canary"), "{text}");

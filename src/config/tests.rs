@@ -439,3 +439,18 @@ fn the_template_says_the_defaults() {
         assert!(template.contains(setting.help), "{}", setting.key);
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_file_is_read_or_refused_without_its_password(
+        text in "(mode|bus|url|log|keep|\\[|\\]|\\.| = |\n|'|\"|\"\"\"|\\\\|#|1|é|redis://u:canary@h){0,30}",
+    ) {
+        let place = Place::new().file(&text);
+        let said = match place.load(&[]) {
+            Ok(config) => format!("{config:?} {:?}", config.settings()),
+            Err(refused) => refused.to_string(),
+        };
+        proptest::prop_assert!(!said.contains("canary"), "{}", said);
+    }
+}
