@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Problem, Source, nearest};
 use super::setting::Raw;
+use crate::telemetry::redact;
 
 /// Names the settings file, as `--config` does.
 const CONFIG_ENV: &str = "FULLSEND_CONFIG";
@@ -223,7 +224,8 @@ impl FileReader<'_> {
         let (line, column) = position(self.text, at);
         self.problems.push(Problem {
             place: format!("{}:{line}:{column}", self.path.display()),
-            what,
+            // A value may stand where a name belongs.
+            what: redact::patterns(&what),
             nearest,
         });
     }

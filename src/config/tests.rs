@@ -217,6 +217,7 @@ fn the_file_is_looked_for_here_then_in_the_config_folder_and_by_name() {
     "[buss]\nprefix = 'a'",
     "fullsend.toml:1:2: unknown setting `buss`; did you mean `bus`?"
 )]
+#[case("'redis://u:canary@h' = 1", "fullsend.toml:1:1: unknown setting `redis://u:***@h`")]
 #[case("zzzzzzzzzzzz = 1", "fullsend.toml:1:1: unknown setting `zzzzzzzzzzzz`")]
 #[case(
     "bus = 'redis://:canary@h'",
