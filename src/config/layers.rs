@@ -154,7 +154,7 @@ pub(super) fn file(path: &Path, names: &[Names], problems: &mut Vec<Problem>) ->
     match DeTable::parse(&text) {
         Ok(table) => reader.table("", table.get_ref()),
         // Its own Display would quote the line, which may hold a password.
-        Err(err) => reader.problem(err.span().map_or(0, |span| span.start), err.message().to_owned(), None),
+        Err(err) => reader.problem(err.span().map_or(0, |span| span.start), err.message(), None),
     }
     reader.entries
 }
@@ -182,11 +182,11 @@ impl FileReader<'_> {
                 (None, DeValue::Table(inner)) if is_section => self.table(&key, inner),
                 (None, _) if is_section => {
                     let what = format!("`{key}` is a section; its settings stand below `[{key}]`");
-                    self.problem(name.span().start, what, None);
+                    self.problem(name.span().start, &what, None);
                 }
                 (None, _) => {
                     let near = nearest_key(&key, self.names);
-                    self.problem(name.span().start, format!("unknown setting `{key}`"), near);
+                    self.problem(name.span().start, &format!("unknown setting `{key}`"), near);
                 }
             }
         }
@@ -220,12 +220,12 @@ impl FileReader<'_> {
         });
     }
 
-    fn problem(&mut self, at: usize, what: String, nearest: Option<String>) {
+    fn problem(&mut self, at: usize, what: &str, nearest: Option<String>) {
         let (line, column) = position(self.text, at);
         self.problems.push(Problem {
             place: format!("{}:{line}:{column}", self.path.display()),
             // A value may stand where a name belongs.
-            what: redact::patterns(&what),
+            what: redact::patterns(what),
             nearest,
         });
     }
