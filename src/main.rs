@@ -1,1 +1,18 @@
-fn main() {}
+//! The program: installs what is process-wide, and hands over to the command line.
+
+use std::process::ExitCode;
+
+use fullsend::{cli, telemetry};
+use nix::sys::stat::{Mode, umask};
+
+fn main() -> ExitCode {
+    // Whatever the program writes is its owner's alone, also files that libraries make.
+    umask(Mode::from_bits_truncate(0o077));
+    // Fails only where one is installed already, which is as good.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    if let Err(report) = telemetry::install_hooks(cli::output::tell) {
+        cli::output::tell(&report.to_string());
+        return ExitCode::FAILURE;
+    }
+    cli::main()
+}

@@ -1,0 +1,231 @@
+//! The command line: one file per verb below `cli/`.
+//!
+//! Owns the arguments, the way from them to a verb, and exit codes. Must never do a verb's work.
+//!
+//! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
+//! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
+
+pub mod completions;
+pub mod config;
+pub mod output;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use color_eyre::eyre::WrapErr;
+use secrecy::SecretString;
+
+use crate::config::{Config, Environment, Flag};
+use crate::contracts::{Clock, Ids, SystemClock};
+use crate::telemetry;
+use output::Output;
+
+/// A terminal control room that runs a whole go-to-market team of agents, and lets one person steer it.
+#[derive(Parser)]
+#[command(
+    name = "fullsend",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(flatten)]
+    settings: SettingFlags,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that override settings.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Settings (see `fullsend config`)")]
+struct SettingFlags {
+    /// Settings file
+    #[arg(long = "config", value_name = "FILE", global = true)]
+    file: Option<PathBuf>,
+
+    /// What the team may do without asking
+    #[arg(long, value_name = "manual|guarded|autopilot", global = true)]
+    mode: Option<SecretString>,
+
+    /// Folder for all state
+    #[arg(long, value_name = "DIR", global = true)]
+    home: Option<SecretString>,
+
+    /// Folder of the working files
+    #[arg(long, value_name = "DIR", global = true)]
+    context: Option<SecretString>,
+
+    /// Where the bus is: `embedded`, or a URL (with a password: better in `REDIS_URL`)
+    #[arg(long, visible_alias = "redis-url", value_name = "URL", global = true)]
+    bus: Option<SecretString>,
+
+    /// Stands before all keys and channels
+    #[arg(long, value_name = "PREFIX", global = true)]
+    prefix: Option<SecretString>,
+
+    /// What a confirmed write on the embedded engine survives
+    #[arg(long, value_name = "normal|full", global = true)]
+    durability: Option<SecretString>,
+
+    /// What is logged
+    #[arg(long, value_name = "LEVEL", global = true)]
+    log: Option<SecretString>,
+}
+
+impl SettingFlags {
+    fn flags(&self) -> Vec<Flag> {
+        [
+            ("mode", "--mode", &self.mode),
+            ("home", "--home", &self.home),
+            ("context", "--context", &self.context),
+            ("bus.url", "--bus", &self.bus),
+            ("bus.prefix", "--prefix", &self.prefix),
+            ("bus.durability", "--durability", &self.durability),
+            ("log.level", "--log", &self.log),
+        ]
+        .into_iter()
+        .filter_map(|(key, name, value)| {
+            let value = value.clone()?;
+            Some(Flag { key, name, value })
+        })
+        .collect()
+    }
+}
+
+/// The verbs.
+#[derive(Subcommand)]
+enum Command {
+    Config(config::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    /// Settings that this verb's own flags give.
+    fn flags(&self) -> Vec<Flag> {
+        match self {
+            Self::Config(_) | Self::Completions(_) => Vec::new(),
+        }
+    }
+
+    /// Whether this verb does work that is worth a log, and so needs the home.
+    fn needs_log(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Completions(_) => false,
+        }
+    }
+}
+
+/// What every verb gets.
+pub struct Context {
+    /// The settings.
+    pub config: Config,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<Ids>,
+    /// Where to write.
+    pub out: Output,
+}
+
+/// Runs the program: reads the arguments of this process, and hands over to a verb.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return Output::standard(false).clap(&said),
+    };
+    let out = Output::standard(cli.json);
+    let environment = match Environment::of_process().wrap_err("the working folder is gone") {
+        Ok(environment) => environment,
+        Err(report) => return out.finish(Err(report)),
+    };
+    environment.secrets().iter().for_each(telemetry::register);
+    match &cli.command {
+        Command::Completions(args) => out.finish(completions::run(args, &out)),
+        Command::Config(args) if args.template => out.finish(config::print_template(&out)),
+        Command::Config(_) => with_settings(&cli, &environment, out),
+    }
+}
+
+/// Builds the settings and what else a verb needs, and runs it.
+fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode {
+    let mut flags = cli.settings.flags();
+    flags.extend(cli.command.flags());
+    let config = match Config::load(environment, cli.settings.file.as_deref(), &flags) {
+        Ok(config) => config,
+        Err(err) => return out.finish(Err(err.into())),
+    };
+    config.secrets().iter().for_each(telemetry::register);
+    config.findings().iter().for_each(|finding| out.finding(finding));
+    let log = if cli.command.needs_log() {
+        telemetry::install(&config).map(Some)
+    } else {
+        Ok(None)
+    };
+    // Until the end: what waits for the log's file is written when it is dropped.
+    let _log = match log {
+        Ok(log) => log,
+        Err(report) => return out.finish(Err(report)),
+    };
+    let cx = Context {
+        config,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(Ids::random()),
+        out,
+    };
+    let ended = dispatch(&cli.command, &cx);
+    cx.out.finish(ended)
+}
+
+fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
+    match command {
+        Command::Config(_) => config::run(cx),
+        Command::Completions(args) => completions::run(args, &cx.out),
+    }
+}
+
+/// The runtime for a verb that waits: as many workers as the machine has cores, at least two.
+///
+/// # Errors
+/// Where threads cannot be started.
+pub fn runtime() -> color_eyre::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(2))
+        .thread_name("fullsend")
+        .enable_all()
+        .build()
+        .wrap_err("the program's threads cannot be started")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        for verb in Cli::command().get_subcommands() {
+            let about = verb.get_long_about().map(ToString::to_string).unwrap_or_default();
+            assert!(about.contains("Example: fullsend "), "{} has none", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn a_runtime_runs_tasks() {
+        let runtime = runtime().unwrap();
+        assert!(runtime.metrics().num_workers() >= 2);
+        assert_eq!(runtime.block_on(async { tokio::spawn(async { 7 }).await.unwrap() }), 7);
+    }
+}
