@@ -24,12 +24,7 @@ use output::Output;
 
 /// A terminal control room that runs a whole go-to-market team of agents, and lets one person steer it.
 #[derive(Parser)]
-#[command(
-    name = "fullsend",
-    version,
-    subcommand_required = true,
-    arg_required_else_help = true
-)]
+#[command(name = "fullsend", version, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Print results as JSON
     #[arg(long, global = true)]
@@ -163,22 +158,13 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
     };
     config.secrets().iter().for_each(telemetry::register);
     config.findings().iter().for_each(|finding| out.finding(finding));
-    let log = if cli.command.needs_log() {
-        telemetry::install(&config).map(Some)
-    } else {
-        Ok(None)
-    };
+    let log = if cli.command.needs_log() { telemetry::install(&config).map(Some) } else { Ok(None) };
     // Until the end: what waits for the log's file is written when it is dropped.
     let _log = match log {
         Ok(log) => log,
         Err(report) => return out.finish(Err(report)),
     };
-    let cx = Context {
-        config,
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(Ids::random()),
-        out,
-    };
+    let cx = Context { config, clock: Arc::new(SystemClock), ids: Arc::new(Ids::random()), out };
     let ended = dispatch(&cli.command, &cx);
     cx.out.finish(ended)
 }

@@ -172,24 +172,15 @@ impl Config {
                 response_timeout: seconds(5),
                 ca: None,
             },
-            retention: Retention {
-                age: 7 * DAY,
-                length: 100_000,
-            },
-            services: Services {
-                only: Vec::new(),
-                except: Vec::new(),
-            },
+            retention: Retention { age: 7 * DAY, length: 100_000 },
+            services: Services { only: Vec::new(), except: Vec::new() },
             consumer: Consumer {
                 stale_after: seconds(2),
                 heartbeat: Duration::from_millis(500),
                 max_attempts: 5,
                 handler_timeout: seconds(60),
             },
-            log: Log {
-                level: "info".to_owned(),
-                keep: 14,
-            },
+            log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
             findings: Vec::new(),
@@ -314,18 +305,11 @@ impl Config {
         config.overlay(entries, env.user.as_deref(), &mut problems);
 
         if config.home.as_os_str().is_empty() {
-            problems.push(Problem::new(
-                "home",
-                "no folder for the state is known; set HOME, or give `--home DIR`",
-            ));
+            problems.push(Problem::new("home", "no folder for the state is known; set HOME, or give `--home DIR`"));
         }
         if *config.source("context") == Source::Default {
             let here = env.folder.join("context");
-            config.context = if here.is_dir() {
-                here
-            } else {
-                config.home.join("context")
-            };
+            config.context = if here.is_dir() { here } else { config.home.join("context") };
         }
         config.check(&mut problems);
         if !problems.is_empty() {
@@ -336,11 +320,7 @@ impl Config {
     }
 
     fn names(&mut self) -> Vec<Names> {
-        let names = |row: Row<'_>| Names {
-            key: row.key,
-            env: row.env(),
-            founding_env: row.founding_env,
-        };
+        let names = |row: Row<'_>| Names { key: row.key, env: row.env(), founding_env: row.founding_env };
         self.rows().into_iter().map(names).collect()
     }
 
@@ -356,10 +336,7 @@ impl Config {
             if matches!(&entry.raw, setting::Raw::Text(text) if text.trim().is_empty()) {
                 continue;
             }
-            let base = Base {
-                folder: &entry.base,
-                user,
-            };
+            let base = Base { folder: &entry.base, user };
             match row.slot.set(&entry.raw, &base) {
                 Ok(()) => set.push((entry.key, entry.source)),
                 Err((what, nearest)) => problems.push(Problem {
@@ -399,12 +376,7 @@ impl Config {
     /// What must not reach a log or a screen.
     pub fn secrets(&self) -> Vec<SecretString> {
         let password = |url: &SecretString| redact::password(url.expose_secret());
-        self.bus
-            .url
-            .iter()
-            .filter_map(password)
-            .map(SecretString::from)
-            .collect()
+        self.bus.url.iter().filter_map(password).map(SecretString::from).collect()
     }
 
     /// The embedded engine's file.

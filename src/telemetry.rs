@@ -63,21 +63,13 @@ pub fn install(config: &Config) -> color_eyre::Result<Guard> {
     for entry in folder.read_dir()?.flatten() {
         let _ = std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o600));
     }
-    let (writer, worker) = NonBlockingBuilder::default()
-        .buffered_lines_limit(WAITING_LINES)
-        .lossy(true)
-        .thread_name("log")
-        .finish(file);
+    let (writer, worker) =
+        NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).lossy(true).thread_name("log").finish(file);
     let dropped = writer.error_counter();
     let filter =
         EnvFilter::try_new(&config.log.level).wrap_err_with(|| format!("`{}` is no log filter", config.log.level))?;
-    subscriber(writer, filter)
-        .try_init()
-        .wrap_err("the log was started before")?;
-    Ok(Guard {
-        dropped,
-        _worker: worker,
-    })
+    subscriber(writer, filter).try_init().wrap_err("the log was started before")?;
+    Ok(Guard { dropped, _worker: worker })
 }
 
 /// Formats events as JSON lines, one write a line, without secrets.

@@ -20,18 +20,12 @@ struct User {
 
 impl User {
     fn new() -> Self {
-        Self {
-            home: tempfile::tempdir().unwrap(),
-        }
+        Self { home: tempfile::tempdir().unwrap() }
     }
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fullsend"));
-        command
-            .args(args)
-            .env_clear()
-            .env("HOME", self.home.path())
-            .current_dir(self.home.path());
+        command.args(args).env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
         command
     }
 
@@ -62,11 +56,7 @@ fn code(output: &Output) -> i32 {
 fn setting(output: &Output, key: &str) -> (Value, String) {
     assert_eq!(code(output), 0, "{}", stderr(output));
     let all: Value = serde_json::from_str(&stdout(output)).unwrap();
-    let found = all["settings"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|setting| setting["key"] == key);
+    let found = all["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == key);
     let found = found.unwrap_or_else(|| panic!("no {key}"));
     (found["value"].clone(), found["place"].as_str().unwrap().to_owned())
 }
@@ -81,17 +71,9 @@ fn help_version_and_usage() {
 
     let help = user.run(&["--help"]);
     assert_eq!(code(&help), 0);
-    assert!(
-        stdout(&help).contains("--mode <manual|guarded|autopilot>"),
-        "{}",
-        stdout(&help)
-    );
+    assert!(stdout(&help).contains("--mode <manual|guarded|autopilot>"), "{}", stdout(&help));
     let verb = user.run(&["config", "--help"]);
-    assert!(
-        stdout(&verb).contains("Example: fullsend config --template"),
-        "{}",
-        stdout(&verb)
-    );
+    assert!(stdout(&verb).contains("Example: fullsend config --template"), "{}", stdout(&verb));
 
     let version = user.run(&["--version"]);
     assert_eq!(stdout(&version), format!("fullsend {}\n", env!("CARGO_PKG_VERSION")));
@@ -99,10 +81,7 @@ fn help_version_and_usage() {
     let unknown = user.run(&["confg", "redis://u:canary@h\u{1b}[2J"]);
     assert_eq!(code(&unknown), 2);
     let said = stderr(&unknown);
-    assert!(
-        said.contains("config") && !said.contains("canary") && !said.contains('\u{1b}'),
-        "{said}"
-    );
+    assert!(said.contains("config") && !said.contains("canary") && !said.contains('\u{1b}'), "{said}");
 }
 
 #[test]
@@ -111,10 +90,7 @@ fn layers_from_the_real_process() {
     let home = user.home.path();
     let plain = user.run(&["config", "--json"]);
     let state = home.join(".local/state/fullsend");
-    assert_eq!(
-        setting(&plain, "home"),
-        (state.to_str().unwrap().into(), "default".to_owned())
-    );
+    assert_eq!(setting(&plain, "home"), (state.to_str().unwrap().into(), "default".to_owned()));
     assert_eq!(setting(&plain, "bus.url").0, "embedded");
     assert_eq!(setting(&plain, "services.only").0, serde_json::json!([]));
     assert_eq!(setting(&plain, "bus.ca").0, Value::Null);
@@ -123,52 +99,25 @@ fn layers_from_the_real_process() {
     user.write(".config/fullsend/fullsend.toml", "mode = \"manual\"\n[log]\nkeep = 3\n");
     let file = home.join(".config/fullsend/fullsend.toml");
     let by_file = user.run(&["config", "--json"]);
-    assert_eq!(
-        setting(&by_file, "log.keep"),
-        (3.into(), format!("{}:3:1", file.display()))
-    );
+    assert_eq!(setting(&by_file, "log.keep"), (3.into(), format!("{}:3:1", file.display())));
 
     let mut command = user.command(&["config", "--json", "--prefix", "team:"]);
-    command
-        .env("XDG_STATE_HOME", home.join("st"))
-        .env("FULLSEND_MODE", "autopilot")
-        .env("REDIS_URL", "redis://h");
+    command.env("XDG_STATE_HOME", home.join("st")).env("FULLSEND_MODE", "autopilot").env("REDIS_URL", "redis://h");
     let mixed = command.output().unwrap();
-    assert_eq!(
-        setting(&mixed, "mode"),
-        ("autopilot".into(), "env FULLSEND_MODE".to_owned())
-    );
-    assert_eq!(
-        setting(&mixed, "bus.url"),
-        ("redis://h".into(), "env REDIS_URL".to_owned())
-    );
-    assert_eq!(
-        setting(&mixed, "bus.prefix"),
-        ("team:".into(), "flag --prefix".to_owned())
-    );
+    assert_eq!(setting(&mixed, "mode"), ("autopilot".into(), "env FULLSEND_MODE".to_owned()));
+    assert_eq!(setting(&mixed, "bus.url"), ("redis://h".into(), "env REDIS_URL".to_owned()));
+    assert_eq!(setting(&mixed, "bus.prefix"), ("team:".into(), "flag --prefix".to_owned()));
     assert_eq!(setting(&mixed, "home").0, home.join("st/fullsend").to_str().unwrap());
     assert_eq!(setting(&mixed, "log.keep").0, 3);
 
-    let back = user
-        .command(&["--bus=embedded", "config", "--json"])
-        .env("REDIS_URL", "redis://h")
-        .output()
-        .unwrap();
+    let back = user.command(&["--bus=embedded", "config", "--json"]).env("REDIS_URL", "redis://h").output().unwrap();
     assert_eq!(setting(&back, "bus.url"), ("embedded".into(), "flag --bus".to_owned()));
 
     user.write("c/fullsend/fullsend.toml", "mode = \"autopilot\"\n");
-    let elsewhere = user
-        .command(&["config", "--json"])
-        .env("XDG_CONFIG_HOME", home.join("c"))
-        .output()
-        .unwrap();
+    let elsewhere = user.command(&["config", "--json"]).env("XDG_CONFIG_HOME", home.join("c")).output().unwrap();
     assert_eq!(setting(&elsewhere, "mode").0, "autopilot");
     user.write("fullsend.toml", "mode = \"guarded\"\n");
-    assert!(
-        setting(&user.run(&["config", "--json"]), "mode")
-            .1
-            .ends_with("fullsend.toml:1:1")
-    );
+    assert!(setting(&user.run(&["config", "--json"]), "mode").1.ends_with("fullsend.toml:1:1"));
 }
 
 #[test]
@@ -194,11 +143,7 @@ fn every_flag_sets_its_setting() {
 fn wrong_settings_are_refused() {
     let user = User::new();
     user.write("fullsend.toml", "\n[bus]\nprefx = \"a\"\n");
-    let refused = user
-        .command(&["config", "--mode", "manuel"])
-        .env("FULLSEND_MOD", "x")
-        .output()
-        .unwrap();
+    let refused = user.command(&["config", "--mode", "manuel"]).env("FULLSEND_MOD", "x").output().unwrap();
     assert_eq!(code(&refused), 2);
     assert_eq!(stdout(&refused), "");
     let said = stderr(&refused);
@@ -225,36 +170,22 @@ fn a_password_is_never_shown() {
         let shown = user.command(args).env("REDIS_URL", url).output().unwrap();
         assert_eq!(code(&shown), 0);
         let all = stdout(&shown) + &stderr(&shown);
-        assert!(
-            all.contains("redis://user:***@host:6379/2") && !all.contains("canary"),
-            "{all}"
-        );
+        assert!(all.contains("redis://user:***@host:6379/2") && !all.contains("canary"), "{all}");
         assert_eq!(stderr(&shown), "");
     }
     let by_flag = user.run(&["config", "--redis-url", url]);
-    assert!(
-        stderr(&by_flag).starts_with("warning: --bus holds a password"),
-        "{}",
-        stderr(&by_flag)
-    );
+    assert!(stderr(&by_flag).starts_with("warning: --bus holds a password"), "{}", stderr(&by_flag));
     assert!(!(stdout(&by_flag) + &stderr(&by_flag)).contains("canary"));
 
     user.write("fullsend.toml", &format!("bus.url = \"{url}\"\n"));
     let file = user.home.path().join("fullsend.toml");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     let open = user.run(&["config"]);
-    assert!(
-        stderr(&open).contains("is open to other users. chmod 600 "),
-        "{}",
-        stderr(&open)
-    );
+    assert!(stderr(&open).contains("is open to other users. chmod 600 "), "{}", stderr(&open));
     assert!(!(stdout(&open) + &stderr(&open)).contains("canary"));
 
-    let wrong = user
-        .command(&["config", "--config", "canary-key-0001"])
-        .env("X_API_KEY", "canary-key-0001")
-        .output()
-        .unwrap();
+    let wrong =
+        user.command(&["config", "--config", "canary-key-0001"]).env("X_API_KEY", "canary-key-0001").output().unwrap();
     assert_eq!(code(&wrong), 2);
     assert!(!stderr(&wrong).contains("canary"), "{}", stderr(&wrong));
 }
@@ -262,12 +193,7 @@ fn a_password_is_never_shown() {
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
     let user = User::new();
-    for args in [
-        &["completions", "zsh"][..],
-        &["config"],
-        &["config", "--json"],
-        &["--help"],
-    ] {
+    for args in [&["completions", "zsh"][..], &["config"], &["config", "--json"], &["--help"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let ended = user.command(args).stdout(writer).output().unwrap();

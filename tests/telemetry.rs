@@ -40,12 +40,7 @@ fn panics_and_errors_are_told_and_logged_without_secrets() {
 
     assert_eq!(guard.dropped(), 0);
     drop(guard);
-    let mut files: Vec<_> = config
-        .logs()
-        .read_dir()
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .collect();
+    let mut files: Vec<_> = config.logs().read_dir().unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     assert_eq!(files.len(), 2, "{files:?}");
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -62,13 +57,7 @@ fn panics_and_errors_are_told_and_logged_without_secrets() {
     }
     assert!(told.contains("lost redis://u:***@host, *** and \\u{1b}[2J"), "{told}");
     assert!(told.contains("defect"), "{told}");
-    assert!(
-        log.contains(r#""panic":"#) && log.contains(r#""trace":"0190""#),
-        "{log}"
-    );
-    assert!(
-        shown.contains("the bus is ***") && shown.contains("Suggestion: start it"),
-        "{shown}"
-    );
+    assert!(log.contains(r#""panic":"#) && log.contains(r#""trace":"0190""#), "{log}");
+    assert!(shown.contains("the bus is ***") && shown.contains("Suggestion: start it"), "{shown}");
     assert_eq!(log.lines().count(), 1, "{log}");
 }

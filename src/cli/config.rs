@@ -50,19 +50,12 @@ pub fn run(cx: &Context) -> color_eyre::Result<ExitCode> {
             })
             .collect();
         let findings = cx.config.findings();
-        cx.out
-            .json(&json!({ "file": cx.config.file, "settings": settings, "findings": findings }))?;
+        cx.out.json(&json!({ "file": cx.config.file, "settings": settings, "findings": findings }))?;
         return Ok(OK);
     }
     let rows: Vec<_> = settings
         .iter()
-        .map(|setting| {
-            [
-                setting.key.to_owned(),
-                setting.value.to_string(),
-                setting.source.to_string(),
-            ]
-        })
+        .map(|setting| [setting.key.to_owned(), setting.value.to_string(), setting.source.to_string()])
         .collect();
     cx.out.table(["SETTING", "VALUE", "FROM"], &rows)?;
     Ok(OK)

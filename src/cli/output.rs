@@ -48,11 +48,7 @@ impl Output {
 
     /// Somewhere else, for tests.
     pub fn to(json: bool, results: Box<dyn Write + Send>, remarks: Box<dyn Write + Send>) -> Self {
-        Self {
-            json,
-            results: Mutex::new(results),
-            remarks: Mutex::new(remarks),
-        }
+        Self { json, results: Mutex::new(results), remarks: Mutex::new(remarks) }
     }
 
     /// Whether results are wanted as JSON.
@@ -148,10 +144,7 @@ impl Output {
             Err(report) => {
                 tracing::error!(report = %format!("{report:?}"), "failed");
                 self.remark(&format!("error: {}", explained(&report)));
-                if report
-                    .chain()
-                    .any(|cause| cause.is::<Usage>() || cause.is::<ConfigError>())
-                {
+                if report.chain().any(|cause| cause.is::<Usage>() || cause.is::<ConfigError>()) {
                     ExitCode::from(USAGE)
                 } else {
                     FAILED

@@ -14,9 +14,7 @@ use crate::telemetry::redact;
 impl Config {
     /// Rules between settings.
     pub(super) fn check(&self, problems: &mut Vec<Problem>) {
-        let Consumer {
-            stale_after, heartbeat, ..
-        } = self.consumer;
+        let Consumer { stale_after, heartbeat, .. } = self.consumer;
         if heartbeat * 2 > stale_after {
             let key = match self.source("consumer.heartbeat") {
                 Source::Default => "consumer.stale_after",
@@ -31,12 +29,7 @@ impl Config {
                 ),
             ));
         }
-        for service in self
-            .services
-            .only
-            .iter()
-            .filter(|name| self.services.except.contains(name))
-        {
+        for service in self.services.only.iter().filter(|name| self.services.except.contains(name)) {
             problems.push(Problem::new(
                 &self.source("services.except").to_string(),
                 &format!("`{service}` is in services.only and in services.except; take it out of one"),
@@ -47,17 +40,9 @@ impl Config {
     /// Notes what is usable and yet not as it should be.
     pub(super) fn look(&mut self, env: &Environment) {
         let mut warn = |what: String, fix: String| {
-            self.findings.push(Finding {
-                level: Level::Warning,
-                what,
-                fix,
-            });
+            self.findings.push(Finding { level: Level::Warning, what, fix });
         };
-        let has_password = self
-            .bus
-            .url
-            .as_ref()
-            .is_some_and(|url| redact::password(url.expose_secret()).is_some());
+        let has_password = self.bus.url.as_ref().is_some_and(|url| redact::password(url.expose_secret()).is_some());
         match self.sources.get("bus.url") {
             Some(Source::Flag(name)) if has_password => warn(
                 format!("{name} holds a password, which every user of this machine can see in the list of processes"),
@@ -76,10 +61,7 @@ impl Config {
             );
         }
         for name in FOUNDING_LATER.iter().filter(|name| env.vars.contains_key(**name)) {
-            warn(
-                format!("{name} is set, and nothing in this version reads it"),
-                format!("unset {name}"),
-            );
+            warn(format!("{name} is set, and nothing in this version reads it"), format!("unset {name}"));
         }
     }
 }

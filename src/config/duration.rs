@@ -6,14 +6,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Milliseconds of each unit, longest first.
-const UNITS: [(&str, u64); 6] = [
-    ("w", 7 * 86_400_000),
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 6] =
+    [("w", 7 * 86_400_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Reads a length of time: whole numbers with units (`w`, `d`, `h`, `m`, `s`, `ms`), added up.
 ///
@@ -38,10 +32,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         let (unit, after) = after.split_at(letters);
         let number: u64 = number.parse().map_err(|_| refused())?;
         let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(refused)?;
-        total = number
-            .checked_mul(*scale)
-            .and_then(|part| total.checked_add(part))
-            .ok_or_else(refused)?;
+        total = number.checked_mul(*scale).and_then(|part| total.checked_add(part)).ok_or_else(refused)?;
         rest = after.trim_start();
     }
     Ok(Duration::from_millis(total))

@@ -64,11 +64,7 @@ pub struct Problem {
 impl Problem {
     /// One without a right name that is like a wrong one.
     pub(super) fn new(place: &str, what: &str) -> Self {
-        Self {
-            place: place.to_owned(),
-            what: what.to_owned(),
-            nearest: None,
-        }
+        Self { place: place.to_owned(), what: what.to_owned(), nearest: None }
     }
 }
 

@@ -16,12 +16,7 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|err| {
-            io::Error::new(
-                err.kind(),
-                format!("the folder {} cannot be made: {err}", path.display()),
-            )
-        })
+        .map_err(|err| io::Error::new(err.kind(), format!("the folder {} cannot be made: {err}", path.display())))
 }
 
 /// Opens a file for writing, of mode 0600 where it is new; what it held is cut off.
@@ -40,6 +35,5 @@ pub fn private_file(path: &Path) -> io::Result<File> {
 
 /// Whether others than the owner may do something with what is there. False where nothing is there.
 pub(super) fn is_open_to_others(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+    path.metadata().is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
 }

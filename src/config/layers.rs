@@ -45,9 +45,7 @@ impl Environment {
     pub fn of_process() -> std::io::Result<Self> {
         let xdg = etcetera::base_strategy::Xdg::new().ok();
         Ok(Self {
-            vars: std::env::vars_os()
-                .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
-                .collect(),
+            vars: std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value)).collect(),
             folder: std::env::current_dir()?,
             user: xdg.as_ref().map(|xdg| xdg.home_dir().to_owned()),
             config_home: xdg.as_ref().map(BaseStrategy::config_dir),
@@ -111,28 +109,17 @@ pub(super) fn find_file(env: &Environment, named: Option<&Path>) -> Result<Optio
         return if path.is_file() {
             Ok(Some(path))
         } else {
-            Err(Problem {
-                place,
-                what: format!("there is no file {}", path.display()),
-                nearest: None,
-            })
+            Err(Problem { place, what: format!("there is no file {}", path.display()), nearest: None })
         };
     }
     let here = env.folder.join("fullsend.toml");
-    let own = env
-        .config_home
-        .as_ref()
-        .map(|folder| folder.join("fullsend/fullsend.toml"));
+    let own = env.config_home.as_ref().map(|folder| folder.join("fullsend/fullsend.toml"));
     Ok([Some(here), own].into_iter().flatten().find(|path| path.is_file()))
 }
 
 /// The entries of a settings file.
 pub(super) fn file(path: &Path, names: &[Names], problems: &mut Vec<Problem>) -> Vec<Entry> {
-    let refuse = |what: String| Problem {
-        place: path.display().to_string(),
-        what,
-        nearest: None,
-    };
+    let refuse = |what: String| Problem { place: path.display().to_string(), what, nearest: None };
     let text = match std::fs::read(path).map(String::from_utf8) {
         Ok(Ok(text)) => text,
         Ok(Err(_)) => {
@@ -144,13 +131,7 @@ pub(super) fn file(path: &Path, names: &[Names], problems: &mut Vec<Problem>) ->
             return Vec::new();
         }
     };
-    let mut reader = FileReader {
-        path,
-        text: &text,
-        names,
-        entries: Vec::new(),
-        problems,
-    };
+    let mut reader = FileReader { path, text: &text, names, entries: Vec::new(), problems };
     match DeTable::parse(&text) {
         Ok(table) => reader.table("", table.get_ref()),
         // Its own Display would quote the line, which may hold a password.
@@ -170,11 +151,8 @@ struct FileReader<'a> {
 impl FileReader<'_> {
     fn table(&mut self, section: &str, table: &DeTable<'_>) {
         for (name, value) in table {
-            let key = if section.is_empty() {
-                name.get_ref().to_string()
-            } else {
-                format!("{section}.{}", name.get_ref())
-            };
+            let key =
+                if section.is_empty() { name.get_ref().to_string() } else { format!("{section}.{}", name.get_ref()) };
             let known = self.names.iter().find(|known| known.key == key).map(|known| known.key);
             let is_section = self.names.iter().any(|known| is_in(known.key, &key));
             match (known, value.get_ref()) {
@@ -211,11 +189,7 @@ impl FileReader<'_> {
         self.entries.push(Entry {
             key,
             raw,
-            source: Source::File {
-                path: self.path.to_owned(),
-                line,
-                column,
-            },
+            source: Source::File { path: self.path.to_owned(), line, column },
             base: self.path.parent().map(Path::to_owned).unwrap_or_default(),
         });
     }
@@ -240,34 +214,23 @@ fn is_in(key: &str, section: &str) -> bool {
 fn position(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// The setting or section most like `key`; a setting of that name in another section counts as well.
 fn nearest_key(key: &str, names: &[Names]) -> Option<String> {
     let last = |key: &'static str| key.rsplit('.').next().unwrap_or(key);
     let wanted = key.rsplit('.').next().unwrap_or(key);
-    let sections = names
-        .iter()
-        .filter_map(|known| known.key.rsplit_once('.'))
-        .map(|(section, _)| section);
+    let sections = names.iter().filter_map(|known| known.key.rsplit_once('.')).map(|(section, _)| section);
     nearest(key, names.iter().map(|known| known.key).chain(sections)).or_else(|| {
         let leaf = nearest(wanted, names.iter().map(|known| last(known.key)))?;
-        names
-            .iter()
-            .find(|known| last(known.key) == leaf)
-            .map(|known| known.key.to_owned())
+        names.iter().find(|known| last(known.key) == leaf).map(|known| known.key.to_owned())
     })
 }
 
 /// The entries of the environment: names of the founding designs first, so that our own win over them.
 pub(super) fn environment(env: &Environment, names: &[Names], problems: &mut Vec<Problem>) -> Vec<Entry> {
-    let founding = names
-        .iter()
-        .filter_map(|known| known.founding_env.map(|name| (name, known.key)));
+    let founding = names.iter().filter_map(|known| known.founding_env.map(|name| (name, known.key)));
     let own = names.iter().map(|known| (known.env.as_str(), known.key));
     let mut entries = Vec::new();
     for (name, key) in founding.chain(own) {
@@ -277,12 +240,9 @@ pub(super) fn environment(env: &Environment, names: &[Names], problems: &mut Vec
         };
         let source = Source::Env(name.to_owned());
         match value.to_str() {
-            Some(text) => entries.push(Entry {
-                key,
-                raw: Raw::Text(text.to_owned()),
-                source,
-                base: env.folder.clone(),
-            }),
+            Some(text) => {
+                entries.push(Entry { key, raw: Raw::Text(text.to_owned()), source, base: env.folder.clone() })
+            }
             None => problems.push(Problem {
                 place: source.to_string(),
                 what: "its value is not UTF-8 text".to_owned(),
@@ -311,24 +271,11 @@ pub(super) fn flags(env: &Environment, flags: &[Flag], names: &[Names], problems
         let source = Source::Flag(flag.name);
         let known = names.iter().any(|known| known.key == flag.key);
         if known && !value.is_empty() {
-            entries.push(Entry {
-                key: flag.key,
-                raw: Raw::Text(value.to_owned()),
-                source,
-                base: env.folder.clone(),
-            });
+            entries.push(Entry { key: flag.key, raw: Raw::Text(value.to_owned()), source, base: env.folder.clone() });
             continue;
         }
-        let what = if known {
-            "its value is empty"
-        } else {
-            "no setting has this name"
-        };
-        problems.push(Problem {
-            place: source.to_string(),
-            what: what.to_owned(),
-            nearest: None,
-        });
+        let what = if known { "its value is empty" } else { "no setting has this name" };
+        problems.push(Problem { place: source.to_string(), what: what.to_owned(), nearest: None });
     }
     entries
 }

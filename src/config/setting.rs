@@ -132,27 +132,15 @@ pub(super) struct Row<'a> {
 
 impl<'a> Row<'a> {
     pub(super) fn new(key: &'static str, slot: Slot<'a>, help: &'static str) -> Self {
-        Self {
-            key,
-            slot,
-            help,
-            flag: None,
-            founding_env: None,
-        }
+        Self { key, slot, help, flag: None, founding_env: None }
     }
 
     pub(super) fn flag(self, name: &'static str) -> Self {
-        Self {
-            flag: Some(name),
-            ..self
-        }
+        Self { flag: Some(name), ..self }
     }
 
     pub(super) fn founding_env(self, name: &'static str) -> Self {
-        Self {
-            founding_env: Some(name),
-            ..self
-        }
+        Self { founding_env: Some(name), ..self }
     }
 
     /// `FULLSEND_BUS__PREFIX` for `bus.prefix`.
@@ -201,10 +189,7 @@ impl Slot<'_> {
                 let length = duration::parse(text(raw).map_err(plain)?).map_err(plain)?;
                 if !range.contains(&length) {
                     let (least, most) = (duration::show(*range.start()), duration::show(*range.end()));
-                    return Err(plain(format!(
-                        "{} is outside {least} to {most}",
-                        duration::show(length)
-                    )));
+                    return Err(plain(format!("{} is outside {least} to {most}", duration::show(length))));
                 }
                 **value = length;
             }
@@ -232,14 +217,12 @@ impl Slot<'_> {
             Self::Count(value, _) => Shown::Number(**value),
             Self::Few(value, _) => Shown::Number(u64::from(**value)),
             Self::Folder(value) => Shown::Text(value.display().to_string()),
-            Self::File(value) => value
-                .as_ref()
-                .map_or(Shown::Nothing, |path| Shown::Text(path.display().to_string())),
+            Self::File(value) => value.as_ref().map_or(Shown::Nothing, |path| Shown::Text(path.display().to_string())),
             Self::Prefix(value) if value.is_empty() => Shown::Nothing,
             Self::Prefix(value) | Self::LogFilter(value) => Shown::Text((**value).clone()),
-            Self::BusUrl(value) => value.as_ref().map_or(Shown::Text(EMBEDDED.to_owned()), |url| {
-                Shown::Text(redact::patterns(url.expose_secret()))
-            }),
+            Self::BusUrl(value) => value
+                .as_ref()
+                .map_or(Shown::Text(EMBEDDED.to_owned()), |url| Shown::Text(redact::patterns(url.expose_secret()))),
             Self::Services(value) => Shown::List(value.iter().map(ToString::to_string).collect()),
         }
     }
@@ -248,11 +231,9 @@ impl Slot<'_> {
     pub(super) fn takes(&self) -> String {
         match self {
             Self::Choice(value) => format!("One of: {}.", value.words().join(", ")),
-            Self::Duration(_, range) => format!(
-                "A length of time, {} to {}.",
-                duration::show(*range.start()),
-                duration::show(*range.end())
-            ),
+            Self::Duration(_, range) => {
+                format!("A length of time, {} to {}.", duration::show(*range.start()), duration::show(*range.end()))
+            }
             Self::Count(_, range) => format!("A number, {} to {}.", range.start(), range.end()),
             Self::Few(_, range) => format!("A number, {} to {}.", range.start(), range.end()),
             Self::Folder(_) => "A folder; relative to this file. Empty: the default.".to_owned(),
@@ -271,17 +252,8 @@ impl Slot<'_> {
 pub(super) const EMBEDDED: &str = "embedded";
 
 /// How a bus URL may start.
-const SCHEMES: [&str; 9] = [
-    "redis",
-    "rediss",
-    "valkey",
-    "valkeys",
-    "unix",
-    "redis+unix",
-    "valkey+unix",
-    "redis-sentinel",
-    "rediss-sentinel",
-];
+const SCHEMES: [&str; 9] =
+    ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix", "redis-sentinel", "rediss-sentinel"];
 
 /// At most so much of somebody's text in an error, without what looks like a secret.
 fn short(text: &str) -> String {
@@ -317,9 +289,7 @@ fn whole(raw: &Raw, range: &RangeInclusive<u64>) -> Result<u64, String> {
         Raw::List(_) => return Err("a list stands here; a number belongs here".to_owned()),
         Raw::Other(found) => return Err(format!("{found} stands here; a number belongs here")),
     };
-    number
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| format!("the number is outside {least} to {most}"))
+    number.filter(|number| range.contains(number)).ok_or_else(|| format!("the number is outside {least} to {most}"))
 }
 
 fn prefix(text: &str) -> Result<String, String> {
@@ -327,10 +297,7 @@ fn prefix(text: &str) -> Result<String, String> {
     if fits {
         Ok(text.to_owned())
     } else {
-        Err(format!(
-            "`{}` cannot stand before keys; use at most 64 letters, digits and `:_.-`",
-            short(text)
-        ))
+        Err(format!("`{}` cannot stand before keys; use at most 64 letters, digits and `:_.-`", short(text)))
     }
 }
 
@@ -345,18 +312,11 @@ fn bus_url(raw: &Raw) -> Result<Option<SecretString>, (String, Option<String>)> 
         return Err((what, nearest(url, [EMBEDDED])));
     };
     if !SCHEMES.contains(&scheme) {
-        let what = format!(
-            "a bus URL starts with one of: {}; not with `{}`",
-            SCHEMES.join(", "),
-            short(scheme)
-        );
+        let what = format!("a bus URL starts with one of: {}; not with `{}`", SCHEMES.join(", "), short(scheme));
         return Err((what, nearest(scheme, SCHEMES)));
     }
     if rest.trim_matches('/').is_empty() || rest.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err((
-            format!("the URL names no place after `{scheme}://`, or holds spaces"),
-            None,
-        ));
+        return Err((format!("the URL names no place after `{scheme}://`, or holds spaces"), None));
     }
     Ok(Some(SecretString::from(url)))
 }

@@ -50,26 +50,16 @@ impl Place {
     fn refusal(&self) -> String {
         let problems = self.load(&[]).unwrap_err().problems;
         assert_eq!(problems.len(), 1, "{problems:?}");
-        problems[0]
-            .to_string()
-            .replace(&format!("{}/", self.env.folder.display()), "")
+        problems[0].to_string().replace(&format!("{}/", self.env.folder.display()), "")
     }
 }
 
 fn flag(key: &'static str, value: &str) -> Flag {
-    Flag {
-        key,
-        name: "--flag",
-        value: value.into(),
-    }
+    Flag { key, name: "--flag", value: value.into() }
 }
 
 fn shown(config: &Config, key: &str) -> (String, &'static str) {
-    let setting = config
-        .settings()
-        .into_iter()
-        .find(|setting| setting.key == key)
-        .unwrap();
+    let setting = config.settings().into_iter().find(|setting| setting.key == key).unwrap();
     (setting.value.to_string(), setting.source.kind())
 }
 
@@ -88,12 +78,7 @@ fn the_defaults() {
     assert_eq!(config.consumer.max_attempts, 5);
     assert!(config.services.runs(ServiceName::Echo));
     assert_eq!(config.findings(), []);
-    assert!(
-        config
-            .settings()
-            .iter()
-            .all(|setting| setting.source == Source::Default)
-    );
+    assert!(config.settings().iter().all(|setting| setting.source == Source::Default));
     assert!(!config.home.exists(), "nothing is made before it is needed");
 
     fs::create_dir(place.env.folder.join("context")).unwrap();
@@ -143,20 +128,14 @@ fn later_layers_win(
 fn every_setting_is_in_the_layer_test() {
     let source = include_str!("tests.rs");
     for setting in Config::at(Path::new("/h")).settings() {
-        assert!(
-            source.contains(&format!("#[case(\"{}\", ", setting.key)),
-            "{}",
-            setting.key
-        );
+        assert!(source.contains(&format!("#[case(\"{}\", ", setting.key)), "{}", setting.key);
     }
 }
 
 #[test]
 fn names_of_the_founding_designs_are_read_and_ours_win() {
-    let place = Place::new()
-        .var("REDIS_URL", "redis://old:6379")
-        .var("CONTEXT_PATH", "notes")
-        .var("FULLSEND_TIMEOUT", "600");
+    let place =
+        Place::new().var("REDIS_URL", "redis://old:6379").var("CONTEXT_PATH", "notes").var("FULLSEND_TIMEOUT", "600");
     let config = place.load(&[]).unwrap();
     assert_eq!(shown(&config, "bus.url"), ("redis://old:6379".to_owned(), "env"));
     assert_eq!(config.context, place.env.folder.join("notes"));
@@ -166,10 +145,7 @@ fn names_of_the_founding_designs_are_read_and_ours_win() {
     assert_eq!(shown(&place.load(&[]).unwrap(), "bus.url").0, "redis://new:6379");
     // Blank is as good as unset.
     let place = Place::new().var("REDIS_URL", "").var("FULLSEND_MODE", "");
-    assert_eq!(
-        shown(&place.load(&[]).unwrap(), "bus.url"),
-        ("embedded".to_owned(), "default")
-    );
+    assert_eq!(shown(&place.load(&[]).unwrap(), "bus.url"), ("embedded".to_owned(), "default"));
 }
 
 #[test]
@@ -177,11 +153,7 @@ fn the_file_is_looked_for_here_then_in_the_config_folder_and_by_name() {
     let place = Place::new();
     let own = place.env.config_home.clone().unwrap().join("fullsend");
     fs::create_dir(&own).unwrap();
-    fs::write(
-        own.join("fullsend.toml"),
-        "mode = 'manual'\nhome = 'deep/home'\ncontext = '~/notes'",
-    )
-    .unwrap();
+    fs::write(own.join("fullsend.toml"), "mode = 'manual'\nhome = 'deep/home'\ncontext = '~/notes'").unwrap();
     let config = place.load(&[]).unwrap();
     assert_eq!(config.mode, Mode::Manual);
     assert_eq!(config.home, own.join("deep/home"), "relative to the file");
@@ -197,58 +169,28 @@ fn the_file_is_looked_for_here_then_in_the_config_folder_and_by_name() {
     let by_env = Place::new().var("FULLSEND_CONFIG", "nowhere.toml");
     assert!(by_env.refusal().starts_with("env FULLSEND_CONFIG: there is no file"));
     let missing = Config::load(&place.env, Some(Path::new("nowhere.toml")), &[]).unwrap_err();
-    assert!(
-        missing.to_string().contains("flag --config: there is no file"),
-        "{missing}"
-    );
+    assert!(missing.to_string().contains("flag --config: there is no file"), "{missing}");
 }
 
 #[rstest]
 #[case("\nmod = 'manual'", "fullsend.toml:2:1: unknown setting `mod`; did you mean `mode`?")]
-#[case(
-    "[bus]\n  prefx = 'a'",
-    "fullsend.toml:2:3: unknown setting `bus.prefx`; did you mean `bus.prefix`?"
-)]
-#[case(
-    "durability = 'full'",
-    "fullsend.toml:1:1: unknown setting `durability`; did you mean `bus.durability`?"
-)]
-#[case(
-    "[buss]\nprefix = 'a'",
-    "fullsend.toml:1:2: unknown setting `buss`; did you mean `bus`?"
-)]
+#[case("[bus]\n  prefx = 'a'", "fullsend.toml:2:3: unknown setting `bus.prefx`; did you mean `bus.prefix`?")]
+#[case("durability = 'full'", "fullsend.toml:1:1: unknown setting `durability`; did you mean `bus.durability`?")]
+#[case("[buss]\nprefix = 'a'", "fullsend.toml:1:2: unknown setting `buss`; did you mean `bus`?")]
 #[case("'redis://u:canary@h' = 1", "fullsend.toml:1:1: unknown setting `redis://u:***@h`")]
 #[case("zzzzzzzzzzzz = 1", "fullsend.toml:1:1: unknown setting `zzzzzzzzzzzz`")]
-#[case(
-    "bus = 'redis://:canary@h'",
-    "fullsend.toml:1:1: `bus` is a section; its settings stand below `[bus]`"
-)]
+#[case("bus = 'redis://:canary@h'", "fullsend.toml:1:1: `bus` is a section; its settings stand below `[bus]`")]
 #[case(
     "\n\nmode = 'manuel'",
     "fullsend.toml:3:1: mode: `manuel` is none of: manual, guarded, autopilot; did you mean `manual`?"
 )]
-#[case(
-    "mode = true",
-    "fullsend.toml:1:1: mode: true or false stands here; a text in quotes belongs here"
-)]
+#[case("mode = true", "fullsend.toml:1:1: mode: true or false stands here; a text in quotes belongs here")]
 #[case("mode = 3", "fullsend.toml:1:1: mode: 3 is a number; a text in quotes belongs here")]
-#[case(
-    "[consumer]\nmax_attempts = 0",
-    "fullsend.toml:2:1: consumer.max_attempts: the number is outside 1 to 1000"
-)]
-#[case(
-    "[consumer]\nmax_attempts = 'x'",
-    "fullsend.toml:2:1: consumer.max_attempts: `x` is no number from 1 to 1000"
-)]
+#[case("[consumer]\nmax_attempts = 0", "fullsend.toml:2:1: consumer.max_attempts: the number is outside 1 to 1000")]
+#[case("[consumer]\nmax_attempts = 'x'", "fullsend.toml:2:1: consumer.max_attempts: `x` is no number from 1 to 1000")]
 #[case("log.keep = -1", "fullsend.toml:1:5: log.keep: the number is outside 1 to 3650")]
-#[case(
-    "retention.age = '1s'",
-    "fullsend.toml:1:11: retention.age: 1s is outside 1m to 3650d"
-)]
-#[case(
-    "services.only = ['ecko']",
-    "fullsend.toml:1:10: services.only: unknown service `ecko`; did you mean `echo`?"
-)]
+#[case("retention.age = '1s'", "fullsend.toml:1:11: retention.age: 1s is outside 1m to 3650d")]
+#[case("services.only = ['ecko']", "fullsend.toml:1:10: services.only: unknown service `ecko`; did you mean `echo`?")]
 #[case(
     "services.only = [1]",
     "fullsend.toml:1:10: services.only: a list of other things than texts stands here; a list of services belongs here"
@@ -284,19 +226,14 @@ fn a_wrong_file_is_refused_with_its_place(#[case] text: &str, #[case] refusal: &
 #[test]
 fn a_heartbeat_must_fit_into_the_time_to_go_stale() {
     let refusal = Place::new().file("[consumer]\n\nheartbeat = '1500ms'").refusal();
-    assert!(
-        refusal.starts_with("fullsend.toml:3:1: consumer.heartbeat (1s500ms) is more than half"),
-        "{refusal}"
-    );
+    assert!(refusal.starts_with("fullsend.toml:3:1: consumer.heartbeat (1s500ms) is more than half"), "{refusal}");
     let refusal = Place::new().var("FULLSEND_CONSUMER__STALE_AFTER", "900ms").refusal();
     assert!(refusal.starts_with("env FULLSEND_CONSUMER__STALE_AFTER: "), "{refusal}");
 }
 
 #[test]
 fn broken_toml_is_refused_without_quoting_the_line() {
-    let refusal = Place::new()
-        .file("mode = 'manual'\nbus.url = 'redis://u:canary@h")
-        .refusal();
+    let refusal = Place::new().file("mode = 'manual'\nbus.url = 'redis://u:canary@h").refusal();
     assert!(refusal.starts_with("fullsend.toml:2:"), "{refusal}");
     assert!(!refusal.contains("canary"), "{refusal}");
     let refusal = Place::new().file("mode = 'manual'\nmode = 'manual'").refusal();
@@ -307,26 +244,14 @@ fn broken_toml_is_refused_without_quoting_the_line() {
 }
 
 #[rstest]
-#[case(
-    "FULLSEND_MOD",
-    "x",
-    "env FULLSEND_MOD: no setting has this name; did you mean `FULLSEND_MODE`?"
-)]
+#[case("FULLSEND_MOD", "x", "env FULLSEND_MOD: no setting has this name; did you mean `FULLSEND_MODE`?")]
 #[case(
     "FULLSEND_BUS_PREFIX",
     "x",
     "env FULLSEND_BUS_PREFIX: no setting has this name; did you mean `FULLSEND_BUS__PREFIX`?"
 )]
-#[case(
-    "FULLSEND_CONFIGG",
-    "x",
-    "env FULLSEND_CONFIGG: no setting has this name; did you mean `FULLSEND_CONFIG`?"
-)]
-#[case(
-    "FULLSEND_MODE",
-    "x",
-    "env FULLSEND_MODE: mode: `x` is none of: manual, guarded, autopilot"
-)]
+#[case("FULLSEND_CONFIGG", "x", "env FULLSEND_CONFIGG: no setting has this name; did you mean `FULLSEND_CONFIG`?")]
+#[case("FULLSEND_MODE", "x", "env FULLSEND_MODE: mode: `x` is none of: manual, guarded, autopilot")]
 #[case(
     "REDIS_URL",
     "http://u:canary@h",
@@ -342,10 +267,7 @@ fn all_problems_are_told_at_once() {
     let refused = place.load(&[flag("log.keep", "x"), flag("home", "")]).unwrap_err();
     let places: Vec<_> = refused.problems.iter().map(|problem| problem.place.as_str()).collect();
     assert_eq!(places.len(), 5, "{refused}");
-    assert!(
-        places.contains(&"env FULLSEND_X") && places.contains(&"flag --flag"),
-        "{refused}"
-    );
+    assert!(places.contains(&"env FULLSEND_X") && places.contains(&"flag --flag"), "{refused}");
     assert!(refused.to_string().ends_with("with its meaning"), "{refused}");
 }
 
@@ -383,10 +305,7 @@ fn secrets_of_the_environment_are_known_by_their_names() {
         .var("KEYBOARD", "canary-harmless");
     let secrets = place.env.secrets();
     let secrets: BTreeSet<_> = secrets.iter().map(ExposeSecret::expose_secret).collect();
-    assert_eq!(
-        secrets,
-        BTreeSet::from(["canary-key", "canary-token", "canary-password"])
-    );
+    assert_eq!(secrets, BTreeSet::from(["canary-key", "canary-token", "canary-password"]));
 }
 
 #[test]
@@ -426,10 +345,7 @@ fn the_template_says_the_defaults() {
     let values = |place: &Place| -> Vec<_> {
         let settings = place.load(&[]).unwrap().settings();
         let root = place.folder.path().display().to_string();
-        settings
-            .into_iter()
-            .map(|setting| (setting.key, setting.value.to_string().replace(&root, "")))
-            .collect()
+        settings.into_iter().map(|setting| (setting.key, setting.value.to_string().replace(&root, ""))).collect()
     };
     let defaults = values(&Place::new());
     assert_eq!(values(&as_it_is), defaults);

@@ -63,10 +63,7 @@ static KNOWN: RwLock<Known> = RwLock::new(Known { forms: Vec::new() });
 
 /// Makes a value known as secret: from now on [`redact`] takes it out, in whatever form it appears.
 pub fn register(secret: &SecretString) {
-    KNOWN
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-        .add(secret.expose_secret());
+    KNOWN.write().unwrap_or_else(PoisonError::into_inner).add(secret.expose_secret());
 }
 
 /// The text without secrets: neither registered ones nor what looks like one.
@@ -108,13 +105,7 @@ impl Known {
         for value in std::iter::once(secret).chain([decoded.as_str()]).chain(lines) {
             let json = json_inner(value);
             let debug = debug_inner(value);
-            self.forms.extend([
-                json_inner(&json),
-                json_inner(&debug),
-                percent_encoded(value),
-                json,
-                debug,
-            ]);
+            self.forms.extend([json_inner(&json), json_inner(&debug), percent_encoded(value), json, debug]);
             self.forms.push(value.to_owned());
         }
         self.forms.retain(|form| form.len() >= SHORTEST);
@@ -149,11 +140,7 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
-        let hex = |digit: u8| {
-            char::from(digit)
-                .to_digit(16)
-                .and_then(|value| u8::try_from(value).ok())
-        };
+        let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
         match (first, after) {
             (b'%', [high, low, tail @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
                 bytes.push(hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0));
@@ -294,9 +281,7 @@ fn begins_word(before: &str) -> bool {
         || hex(before, 4, "\\u")
         || hex(before, 2, "\\x")
         || hex(before, 2, "%")
-        || head
-            .trim_end_matches(|c: char| c.is_ascii_digit() || c == ';')
-            .ends_with('[')
+        || head.trim_end_matches(|c: char| c.is_ascii_digit() || c == ';').ends_with('[')
 }
 
 /// `password=…` and `"password":"…"`, at any depth of quoting.
@@ -322,8 +307,7 @@ fn hide_named(text: &str) -> Cow<'_, str> {
 }
 
 fn is_named(text: &str, name: &str) -> bool {
-    text.strip_suffix(name)
-        .is_some_and(|before| !before.ends_with(|c: char| c.is_ascii_alphanumeric()))
+    text.strip_suffix(name).is_some_and(|before| !before.ends_with(|c: char| c.is_ascii_alphanumeric()))
 }
 
 /// Where the value is in what follows `=` or `:`.
@@ -342,9 +326,9 @@ fn value_after(text: &str, may_be_bare: bool) -> Option<std::ops::Range<usize>> 
             });
             return Some(start..close.unwrap_or(text.len())).filter(|range| !range.is_empty());
         }
-        _ if may_be_bare && spaces == 0 && depth == 0 => text
-            .find(|c: char| c.is_whitespace() || "&,;\"'\\)}]".contains(c))
-            .unwrap_or(text.len()),
+        _ if may_be_bare && spaces == 0 && depth == 0 => {
+            text.find(|c: char| c.is_whitespace() || "&,;\"'\\)}]".contains(c)).unwrap_or(text.len())
+        }
         _ => return None,
     };
     Some(0..end).filter(|range| !range.is_empty())
@@ -398,20 +382,11 @@ mod tests {
     #[rstest]
     #[case("redis://user:canary@host:6379/0", "redis://user:***@host:6379/0")]
     #[case("redis://:canary@host", "redis://:***@host")]
-    #[case(
-        "at rediss://u:c%40nary@h, and http://x:canary@y.",
-        "at rediss://u:***@h, and http://x:***@y."
-    )]
+    #[case("at rediss://u:c%40nary@h, and http://x:canary@y.", "at rediss://u:***@h, and http://x:***@y.")]
     #[case("redis://:can/ary@host", "redis://:***@host")]
     #[case("redis://:can@ary@host", "redis://:***@host")]
-    #[case(
-        "redis-sentinel://:canary@h1:26379,h2:26379/main",
-        "redis-sentinel://:***@h1:26379,h2:26379/main"
-    )]
-    #[case(
-        "unix:///run/r.sock?user=u&pass=canary&db=1",
-        "unix:///run/r.sock?user=u&pass=***&db=1"
-    )]
+    #[case("redis-sentinel://:canary@h1:26379,h2:26379/main", "redis-sentinel://:***@h1:26379,h2:26379/main")]
+    #[case("unix:///run/r.sock?user=u&pass=canary&db=1", "unix:///run/r.sock?user=u&pass=***&db=1")]
     #[case("https://host:8080/x?mail=a@b", "https://host:8080/x?mail=a@b")]
     #[case("redis://[::1]:6379/0 and me@example.org", "redis://[::1]:6379/0 and me@example.org")]
     #[case("https://host/a:b@c", "https://host/a:b@c")]
@@ -441,10 +416,7 @@ mod tests {
     #[case("REDIS_PASSWORD=canary next", "REDIS_PASSWORD=*** next")]
     #[case(r#"{"password":"canary","a":1}"#, r#"{"password":"***","a":1}"#)]
     #[case(r#"{"api_key" : "can\"ary", "a":1}"#, r#"{"api_key" : "***", "a":1}"#)]
-    #[case(
-        r#"{"body":"{\"token\":\"can\\\"ary\",\"a\":1}"}"#,
-        r#"{"body":"{\"token\":\"***\",\"a\":1}"}"#
-    )]
+    #[case(r#"{"body":"{\"token\":\"can\\\"ary\",\"a\":1}"}"#, r#"{"body":"{\"token\":\"***\",\"a\":1}"}"#)]
     #[case(r#"{"token": 12, "max_tokens": 16}"#, r#"{"token": 12, "max_tokens": 16}"#)]
     #[case("unexpected token: `}`", "unexpected token: `}`")]
     #[case("compass=north", "compass=north")]
@@ -487,10 +459,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_written_out() {
-        assert_eq!(
-            visible("a\u{1b}[2J\u{9b}\u{202e}b\n\tc"),
-            "a\\u{1b}[2J\\u{9b}\\u{202e}b\n\tc"
-        );
+        assert_eq!(visible("a\u{1b}[2J\u{9b}\u{202e}b\n\tc"), "a\\u{1b}[2J\\u{9b}\\u{202e}b\n\tc");
         let json = serde_json::json!({ "a": "x\u{9b}\u{7f}\u{2028}é" });
         let shown = visible_json(&json.to_string());
         assert!(shown.is_ascii() || !shown.chars().any(is_deceiving), "{shown}");

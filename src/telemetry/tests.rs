@@ -43,10 +43,8 @@ fn no_secret_reaches_the_log() {
         let _entered = span.enter();
         tracing::info!(secret = "can\"ary-registered", "field");
         tracing::info!("message with sk-canary-in-message and can\"ary-registered");
-        let request = Request {
-            url: "https://me:canary-debug@example.org".to_owned(),
-            header: "Bearer canary.debug".to_owned(),
-        };
+        let request =
+            Request { url: "https://me:canary-debug@example.org".to_owned(), header: "Bearer canary.debug".to_owned() };
         tracing::info!(?request, "debug");
         let error = std::io::Error::other("cannot reach redis://:canary-error@host");
         tracing::error!(error = &error as &dyn std::error::Error, "error");

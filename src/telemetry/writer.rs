@@ -13,10 +13,7 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {
     type Writer = LineWriter<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        LineWriter {
-            inner: self.0.make_writer(),
-            held: Vec::new(),
-        }
+        LineWriter { inner: self.0.make_writer(), held: Vec::new() }
     }
 }
 
@@ -66,10 +63,7 @@ mod tests {
     fn a_secret_in_two_pieces_is_hidden() {
         let mut out = Vec::new();
         {
-            let mut writer = LineWriter {
-                inner: &mut out,
-                held: Vec::new(),
-            };
+            let mut writer = LineWriter { inner: &mut out, held: Vec::new() };
             writer.write_all(b"one sk-cana").unwrap();
             writer.write_all(b"rycanary two\nthree").unwrap();
             writer.write_all(b" ghp_canarycanary").unwrap();

@@ -104,10 +104,7 @@ pub(crate) async fn several_channels_are_read_together(engine: &dyn Engine) {
         let want = Want { start: 1, ahead: 2 };
         let read = store.b.read(&who, &[WORK, OTHER], want, SHORT).await.unwrap();
         assert!(!read.is_empty(), "only {got:?}");
-        got.extend(
-            read.iter()
-                .map(|message| (message.entry.channel, number(&message.entry))),
-        );
+        got.extend(read.iter().map(|message| (message.entry.channel, number(&message.entry))));
     }
     for channel in [WORK, OTHER] {
         let of_channel = got.iter().filter(|(of, _)| *of == channel).map(|(_, n)| *n);
@@ -122,15 +119,9 @@ pub(crate) async fn calls_without_a_group_say_so(engine: &dyn Engine) {
     let who = reader("nobody", "a");
     store.a.ensure_group(WORK, GROUP).await.unwrap();
     say(&*store.a, WORK, 0..1).await;
-    let no_group = BusError::NoGroup {
-        channel: WORK,
-        group: "nobody".to_owned(),
-    };
+    let no_group = BusError::NoGroup { channel: WORK, group: "nobody".to_owned() };
     let want = Want { start: 1, ahead: 0 };
-    assert_eq!(
-        store.a.read(&who, &[WORK], want, Duration::ZERO).await,
-        Err(no_group.clone())
-    );
+    assert_eq!(store.a.read(&who, &[WORK], want, Duration::ZERO).await, Err(no_group.clone()));
     assert_eq!(store.a.own_pending(&who, &[WORK], 1).await, Err(no_group.clone()));
     assert_eq!(store.a.claim_stale(&who, &[WORK], LONG, 1).await, Err(no_group));
 }
@@ -168,10 +159,7 @@ pub(crate) async fn a_dropped_group_is_gone_with_what_it_held(engine: &dyn Engin
     assert_eq!(store.b.drop_group(WORK, GROUP).await, Ok(true));
     assert_eq!(store.b.drop_group(WORK, GROUP).await, Ok(false));
     assert_eq!(store.a.inspect(WORK).await.unwrap().groups, []);
-    assert_eq!(
-        commit(&*store.a, handled(&who, given[1], Vec::new())).await,
-        Outcome::NotPending
-    );
+    assert_eq!(commit(&*store.a, handled(&who, given[1], Vec::new())).await, Outcome::NotPending);
     // Dropped by us, it is forgotten: the next one is new.
     assert_eq!(store.a.ensure_group(WORK, GROUP).await, Ok(GroupFound::Created));
     assert_eq!(ids(&read(&*store.a, &who, 10).await), given);
@@ -296,17 +284,9 @@ pub(crate) async fn what_was_not_handed_out_cannot_be_acknowledged(engine: &dyn 
     let who = reader(GROUP, "a");
     let id = say(&*store.a, WORK, [1]).await[0];
     let unit = handled(&who, id, vec![add("count", 1, None)]);
-    assert_eq!(
-        commit(&*store.a, unit.clone()).await,
-        Outcome::NotPending,
-        "without a group"
-    );
+    assert_eq!(commit(&*store.a, unit.clone()).await, Outcome::NotPending, "without a group");
     store.a.ensure_group(WORK, GROUP).await.unwrap();
-    assert_eq!(
-        commit(&*store.a, unit.clone()).await,
-        Outcome::NotPending,
-        "before a read"
-    );
+    assert_eq!(commit(&*store.a, unit.clone()).await, Outcome::NotPending, "before a read");
     assert_eq!(count(&*store.a, "count").await, 0);
     read(&*store.a, &who, 1).await;
     assert!(commit(&*store.a, unit).await.is_done());

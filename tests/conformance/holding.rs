@@ -51,11 +51,7 @@ pub(crate) async fn a_start_by_another_consumer_refuses_the_unit(engine: &dyn En
         let ops = vec![add("count", 1, None), start(who, id, 2)];
         commit(&*store.a, Commit::of(ops)).await
     };
-    assert_eq!(
-        try_start(&other, given[0]).await,
-        Outcome::NotPending,
-        "held by another"
-    );
+    assert_eq!(try_start(&other, given[0]).await, Outcome::NotPending, "held by another");
     assert_eq!(try_start(&who, given[1]).await, Outcome::NotPending, "not handed out");
     assert!(commit(&*store.a, handled(&who, given[0], Vec::new())).await.is_done());
     assert_eq!(try_start(&who, given[0]).await, Outcome::NotPending, "acknowledged");
@@ -127,11 +123,7 @@ pub(crate) async fn the_oldest_stale_messages_come_first(engine: &dyn Engine) {
         read(&*store.a, who, 1).await;
     }
     let take = async |limit| {
-        let claims = store
-            .b
-            .claim_stale(&heir, &[WORK], Duration::ZERO, limit)
-            .await
-            .unwrap();
+        let claims = store.b.claim_stale(&heir, &[WORK], Duration::ZERO, limit).await.unwrap();
         numbers(claims.claimed.iter().map(|message| &message.entry))
     };
     assert_eq!(take(2).await, [0, 1]);
@@ -172,11 +164,7 @@ pub(crate) async fn extending_names_what_was_lost(engine: &dyn Engine) {
     // Taken over, acknowledged by somebody, and never its own.
     let lost = store.a.extend(&slow, &held).await.unwrap();
     assert_eq!(lost, [held[0], held[1], held[3]]);
-    assert_eq!(
-        ids(&own(&*store.b, &heir).await.claimed),
-        given[..1],
-        "extending took it back"
-    );
+    assert_eq!(ids(&own(&*store.b, &heir).await.claimed), given[..1], "extending took it back");
 }
 
 pub(crate) async fn starting_keeps_a_message(engine: &dyn Engine) {
@@ -204,11 +192,7 @@ pub(crate) async fn released_messages_are_taken_at_once(engine: &dyn Engine) {
     let want = Want { start: 2, ahead: 2 };
     store.a.read(&leaving, &[WORK], want, SHORT).await.unwrap();
     done(&*store.a, vec![start(&leaving, given[1], 3)]).await;
-    store
-        .a
-        .release(&leaving, &[(WORK, given[1]), (WORK, given[2])])
-        .await
-        .unwrap();
+    store.a.release(&leaving, &[(WORK, given[1]), (WORK, given[2])]).await.unwrap();
     let taken = stale(&*store.b, &heir, LONG).await;
     assert_eq!(attempts(&taken.claimed), [(1, 3), (2, 0)]);
     assert_eq!(ids(&own(&*store.b, &heir).await.claimed), given[1..3]);

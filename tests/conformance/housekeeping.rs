@@ -113,10 +113,7 @@ pub(crate) async fn inspect_counts(engine: &dyn Engine) {
     assert_eq!((info.channel, info.length), (WORK, 10));
     assert_eq!((info.first, info.last), (Some(given[0]), Some(given[9])));
     let group = &info.groups[0];
-    assert_eq!(
-        (group.group.as_str(), group.last_delivered, group.pending),
-        ("g", EntryId::ZERO, 0)
-    );
+    assert_eq!((group.group.as_str(), group.last_delivered, group.pending), ("g", EntryId::ZERO, 0));
     assert_eq!((group.oldest_pending, group.lag, group.idle), (None, Some(10), None));
     assert_eq!(group.consumers, []);
 
@@ -132,22 +129,14 @@ pub(crate) async fn inspect_counts(engine: &dyn Engine) {
     assert_eq!((group.last_delivered, group.pending), (given[5], 5));
     assert_eq!((group.oldest_pending, group.lag), (Some(given[1]), Some(4)));
     group.consumers.sort_by(|a, b| a.consumer.cmp(&b.consumer));
-    let consumers = group
-        .consumers
-        .iter()
-        .map(|consumer| (consumer.consumer.as_str(), consumer.pending));
+    let consumers = group.consumers.iter().map(|consumer| (consumer.consumer.as_str(), consumer.pending));
     let expected = [(one.consumer.as_str(), 3), (two.consumer.as_str(), 2)];
     assert_eq!(consumers.collect::<Vec<_>>(), expected);
     let idle = group.idle.expect("somebody has read");
     assert!(idle < LONG, "{idle:?}");
     if store.clock.is_some() {
         assert_eq!(idle, Duration::from_secs(5));
-        assert!(
-            group
-                .consumers
-                .iter()
-                .all(|consumer| consumer.idle == Duration::from_secs(5))
-        );
+        assert!(group.consumers.iter().all(|consumer| consumer.idle == Duration::from_secs(5)));
         store.a.extend(&two, &[(WORK, given[4])]).await.unwrap();
         let info = store.b.inspect(WORK).await.unwrap();
         let group = info.groups.iter().find(|group| group.group == "g").unwrap();

@@ -15,11 +15,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 fn timer(id: &str, seconds: i64, n: u64) -> Op {
-    Op::Schedule(Timer {
-        id: id.to_owned(),
-        at: at(seconds),
-        message: message(WORK, n),
-    })
+    Op::Schedule(Timer { id: id.to_owned(), at: at(seconds), message: message(WORK, n) })
 }
 
 pub(crate) async fn a_lease_is_exclusive_and_renewed_by_its_owner(engine: &dyn Engine) {
@@ -38,9 +34,7 @@ pub(crate) async fn a_lease_ends_and_its_number_rises(engine: &dyn Engine) {
     let mut last = 0;
     for owner in ["one", "two", "three"] {
         store.pass(SHORT * 2);
-        let fence = eventually("the lease to be free", async || {
-            store.b.lease("l", owner, SHORT).await.unwrap()
-        });
+        let fence = eventually("the lease to be free", async || store.b.lease("l", owner, SHORT).await.unwrap());
         let fence = fence.await;
         assert!(fence.number > last, "{} after {last}", fence.number);
         last = fence.number;
@@ -49,9 +43,7 @@ pub(crate) async fn a_lease_ends_and_its_number_rises(engine: &dyn Engine) {
     let kept = lease(&*store.a, "kept", "me").await;
     assert_eq!(store.a.lease("kept", "me", SHORT).await, Ok(Some(kept.clone())));
     store.pass(SHORT * 2);
-    let next = eventually("the lease to be free", async || {
-        store.b.lease("kept", "you", LONG).await.unwrap()
-    });
+    let next = eventually("the lease to be free", async || store.b.lease("kept", "you", LONG).await.unwrap());
     assert!(next.await.number > kept.number);
 }
 
@@ -65,11 +57,7 @@ pub(crate) async fn a_lease_that_is_given_up_is_free(engine: &dyn Engine) {
     let second = lease(&*store.b, "l", "two").await;
     assert!(second.number > first.number);
     store.a.unlease("l", "one").await.unwrap();
-    assert_eq!(
-        store.a.lease("l", "one", LONG).await,
-        Ok(None),
-        "given up by an old holder"
-    );
+    assert_eq!(store.a.lease("l", "one", LONG).await, Ok(None), "given up by an old holder");
 }
 
 pub(crate) async fn an_old_holder_is_fenced(engine: &dyn Engine) {
@@ -93,10 +81,7 @@ pub(crate) async fn a_number_never_given_is_fenced(engine: &dyn Engine) {
     let held = lease(&*store.a, "l", "me").await;
     for (name, number) in [("never", 0), ("never", 1), ("l", held.number + 1), ("l", 0)] {
         let name = name.to_owned();
-        let unit = Commit {
-            under: Some(LeaseFence { name, number }),
-            ..Commit::of(vec![append(WORK, 1)])
-        };
+        let unit = Commit { under: Some(LeaseFence { name, number }), ..Commit::of(vec![append(WORK, 1)]) };
         assert_eq!(commit(&*store.a, unit).await, Outcome::Fenced);
     }
     assert!(all(&*store.a, WORK).await.is_empty());
@@ -125,13 +110,7 @@ pub(crate) async fn timers_fire_up_to_the_limit(engine: &dyn Engine) {
     let store = engine.open().await;
     let fence = lease(&*store.a, "timers", "me").await;
     // Ids in another order than the times.
-    done(
-        &*store.a,
-        (0..7_u8)
-            .map(|n| timer(&(20 - n).to_string(), n.into(), n.into()))
-            .collect(),
-    )
-    .await;
+    done(&*store.a, (0..7_u8).map(|n| timer(&(20 - n).to_string(), n.into(), n.into())).collect()).await;
     let mut fired = Vec::new();
     for _ in 0..4 {
         fired.push(store.a.fire_timers(at(60), 3, &fence).await.unwrap());
@@ -145,21 +124,8 @@ pub(crate) async fn timers_are_replaced_and_cancelled(engine: &dyn Engine) {
     let fence = lease(&*store.a, "timers", "me").await;
     let fire = async |now| store.b.fire_timers(now, 100, &fence).await.unwrap();
     let cancel = |id: &str| Op::Cancel { timer: id.to_owned() };
-    done(
-        &*store.a,
-        vec![timer("later", 10, 1), timer("sooner", 90, 2), timer("never", 10, 3)],
-    )
-    .await;
-    done(
-        &*store.a,
-        vec![
-            timer("later", 50, 4),
-            timer("sooner", 20, 5),
-            cancel("never"),
-            cancel("unknown"),
-        ],
-    )
-    .await;
+    done(&*store.a, vec![timer("later", 10, 1), timer("sooner", 90, 2), timer("never", 10, 3)]).await;
+    done(&*store.a, vec![timer("later", 50, 4), timer("sooner", 20, 5), cancel("never"), cancel("unknown")]).await;
     assert_eq!(fire(at(30)).await, 1);
     assert_eq!(fire(at(100)).await, 1);
     assert_eq!(numbers(&all(&*store.a, WORK).await), [5, 4]);
@@ -167,11 +133,7 @@ pub(crate) async fn timers_are_replaced_and_cancelled(engine: &dyn Engine) {
     done(&*store.a, vec![cancel("later"), timer("later", 10, 6)]).await;
     assert_eq!(fire(at(100)).await, 1);
     // Within one unit, the last word counts.
-    done(
-        &*store.a,
-        vec![timer("x", 10, 7), cancel("x"), timer("y", 10, 8), timer("y", 10, 9)],
-    )
-    .await;
+    done(&*store.a, vec![timer("x", 10, 7), cancel("x"), timer("y", 10, 8), timer("y", 10, 9)]).await;
     assert_eq!(fire(at(100)).await, 1);
     assert_eq!(numbers(&all(&*store.a, WORK).await), [5, 4, 6, 9]);
 }
@@ -223,22 +185,6 @@ pub(crate) async fn fired_messages_are_announced(engine: &dyn Engine) {
     assert_eq!(store.a.fire_timers(at(60), 10, &fence).await, Ok(1));
     assert_eq!(hear(&mut listener).await.envelope, Some(envelope(1)));
     assert_eq!(attempts(&read(&*store.b, &who, 5).await), [(1, 1)]);
-    assert_eq!(
-        store
-            .a
-            .range(WORK, fullsend::bus::Range::newest(5))
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(
-        store
-            .b
-            .watch(&[(WORK, fullsend::bus::EntryId::ZERO)], 5, Duration::ZERO)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(store.a.range(WORK, fullsend::bus::Range::newest(5)).await.unwrap().len(), 1);
+    assert_eq!(store.b.watch(&[(WORK, fullsend::bus::EntryId::ZERO)], 5, Duration::ZERO).await.unwrap().len(), 1);
 }

@@ -177,13 +177,7 @@ impl Model {
                 self.timers.insert(timer, seconds);
             }
             Step::Cancel { timer } => {
-                done(
-                    &*self.bus[1],
-                    vec![Op::Cancel {
-                        timer: timer.to_string(),
-                    }],
-                )
-                .await;
+                done(&*self.bus[1], vec![Op::Cancel { timer: timer.to_string() }]).await;
                 self.timers.remove(&timer);
             }
             Step::ChangeHolder => self.change_holder().await,
@@ -194,13 +188,8 @@ impl Model {
     async fn send(&mut self, count: u8, twice: bool) {
         let first = self.said.len() as u64;
         let ops = (first..first + u64::from(count)).map(|n| append(WORK, n)).collect();
-        let unit = Commit {
-            once: twice.then(|| format!("send {first}")),
-            ..Commit::of(ops)
-        };
-        let Outcome::Committed(ids) = commit(&*self.bus[0], unit.clone()).await else {
-            panic!("not said")
-        };
+        let unit = Commit { once: twice.then(|| format!("send {first}")), ..Commit::of(ops) };
+        let Outcome::Committed(ids) = commit(&*self.bus[0], unit.clone()).await else { panic!("not said") };
         if twice {
             assert_eq!(commit(&*self.bus[1], unit).await, Outcome::Duplicate(ids.clone()));
         }
@@ -213,15 +202,10 @@ impl Model {
             return;
         }
         let want = Want { start, ahead };
-        let read = self.bus[who]
-            .read(&who_reads(who), &[WORK], want, Duration::ZERO)
-            .await
-            .unwrap();
+        let read = self.bus[who].read(&who_reads(who), &[WORK], want, Duration::ZERO).await.unwrap();
         let last = self.said.len().min(self.handed_out + start + ahead);
-        let expected: Vec<_> = (self.handed_out..last)
-            .enumerate()
-            .map(|(place, n)| (n as u64, u32::from(place < start)))
-            .collect();
+        let expected: Vec<_> =
+            (self.handed_out..last).enumerate().map(|(place, n)| (n as u64, u32::from(place < start))).collect();
         assert_eq!(attempts(&read), expected);
         for (n, attempt) in expected {
             let n = usize::try_from(n).unwrap();
@@ -264,10 +248,7 @@ impl Model {
 
     async fn finish_twice(&mut self, pick: usize) {
         let Some(n) = self.picked(pick) else { return };
-        let (one, two) = tokio::join!(
-            commit(&*self.bus[0], self.effects(n)),
-            commit(&*self.bus[1], self.effects(n))
-        );
+        let (one, two) = tokio::join!(commit(&*self.bus[0], self.effects(n)), commit(&*self.bus[1], self.effects(n)));
         let done = u8::from(one.is_done()) + u8::from(two.is_done());
         assert_eq!(done, u8::from(self.pending.remove(&n).is_some()), "{one:?} and {two:?}");
         self.done.insert(n);
@@ -300,21 +281,14 @@ impl Model {
                 held.released = Released::Perhaps;
             }
         }
-        assert!(
-            found
-                .keys()
-                .all(|n| self.pending.contains_key(&usize::try_from(*n).unwrap()))
-        );
+        assert!(found.keys().all(|n| self.pending.contains_key(&usize::try_from(*n).unwrap())));
     }
 
     /// Notes what a consumer was given, and checks its attempts.
     fn given(&mut self, who: usize, given: &[(u64, u32)]) {
         assert!(given.is_sorted());
         for (n, attempt) in given {
-            let held = self
-                .pending
-                .get_mut(&usize::try_from(*n).unwrap())
-                .expect("it was pending");
+            let held = self.pending.get_mut(&usize::try_from(*n).unwrap()).expect("it was pending");
             assert_eq!(held.attempt, *attempt, "message {n}");
             held.who = who;
             held.released = Released::No;
@@ -322,27 +296,17 @@ impl Model {
     }
 
     async fn take_over(&mut self, who: usize, limit: usize) {
-        let claims = self.bus[who]
-            .claim_stale(&who_reads(who), &[WORK], Duration::ZERO, limit)
-            .await
-            .unwrap();
+        let claims = self.bus[who].claim_stale(&who_reads(who), &[WORK], Duration::ZERO, limit).await.unwrap();
         assert_eq!(claims.vanished, []);
         let given = attempts(&claims.claimed);
         // What it holds itself may be among them, or not.
-        let others = self
-            .pending
-            .iter()
-            .filter(|(_, held)| held.who != who)
-            .map(|(n, _)| *n as u64);
+        let others = self.pending.iter().filter(|(_, held)| held.who != who).map(|(n, _)| *n as u64);
         let mut others: Vec<_> = others.take(limit).collect();
         if given.len() == limit {
             others.retain(|n| given.last().is_some_and(|(last, _)| n <= last));
         }
         for n in others {
-            assert!(
-                given.iter().any(|(given, _)| *given == n),
-                "message {n} was passed over"
-            );
+            assert!(given.iter().any(|(given, _)| *given == n), "message {n} was passed over");
         }
         self.given(who, &given);
     }
@@ -363,10 +327,7 @@ impl Model {
 
     async fn release(&mut self, who: usize, pick: usize) {
         let Some(n) = self.picked(pick) else { return };
-        self.bus[who]
-            .release(&who_reads(who), &[(WORK, self.said[n])])
-            .await
-            .unwrap();
+        self.bus[who].release(&who_reads(who), &[(WORK, self.said[n])]).await.unwrap();
         if let Some(held) = self.pending.get_mut(&n).filter(|held| held.who == who) {
             held.released = match held.released {
                 Released::No | Released::Yes => Released::Yes,
@@ -392,15 +353,9 @@ impl Model {
         let left = numbers(&all(&*self.bus[1], WORK).await);
         let gone = self.said.len() - left.len();
         assert_eq!(left, (gone as u64..self.said.len() as u64).collect::<Vec<_>>());
-        assert!(
-            (0..gone).all(|n| self.done.contains(&n)),
-            "something that is needed has gone"
-        );
+        assert!((0..gone).all(|n| self.done.contains(&n)), "something that is needed has gone");
         let most = self.said.len().saturating_sub(keep).max(self.trimmed);
-        assert!(
-            (self.trimmed..=most).contains(&gone),
-            "{gone} have gone, at most {most} may"
-        );
+        assert!((self.trimmed..=most).contains(&gone), "{gone} have gone, at most {most} may");
         self.trimmed = gone;
     }
 
@@ -418,12 +373,8 @@ impl Model {
         let fence = if late { &self.late_fence } else { &self.fence };
         let before = all(&*self.bus[0], NOTICE).await.len();
         let fired = self.bus[2].fire_timers(at(now), limit, fence).await.unwrap();
-        let mut due: Vec<_> = self
-            .timers
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(timer, at)| (*at, *timer))
-            .collect();
+        let mut due: Vec<_> =
+            self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, at)| (*at, *timer)).collect();
         due.sort_unstable();
         due.truncate(if late { 0 } else { limit });
         let said = numbers(&all(&*self.bus[0], NOTICE).await[before..]);
@@ -455,11 +406,7 @@ impl Model {
         }
         assert_eq!(self.done.len(), self.said.len(), "something was lost");
         for n in 0..self.said.len() {
-            assert_eq!(
-                count(&*bus, &format!("effect:{n}")).await,
-                1,
-                "the effect of message {n}"
-            );
+            assert_eq!(count(&*bus, &format!("effect:{n}")).await, 1, "the effect of message {n}");
         }
         let mut effects = numbers(&all(&*bus, OTHER).await);
         effects.sort_unstable();
@@ -474,18 +421,9 @@ impl Model {
 
 /// Puts an engine through random histories, the same ones at each run.
 pub(crate) fn random_histories(engine: &dyn Engine, histories: u32) {
-    let config = Config {
-        cases: histories,
-        failure_persistence: None,
-        max_shrink_iters: 2_000,
-        ..Config::default()
-    };
+    let config = Config { cases: histories, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let outcome = TestRunner::new_with_rng(config, rng).run(&steps(), |steps| {
         runtime.block_on(async {
             let mut model = Model::new(engine).await;

@@ -16,10 +16,7 @@ use crate::tools::*;
 const ECHO: ChannelName = ChannelName::Echo;
 
 fn once(key: &str, n: u64) -> Commit {
-    Commit {
-        once: Some(key.to_owned()),
-        ..Commit::of(vec![append(OTHER, n)])
-    }
+    Commit { once: Some(key.to_owned()), ..Commit::of(vec![append(OTHER, n)]) }
 }
 
 fn due() -> DateTime<Utc> {
@@ -42,11 +39,7 @@ async fn furnished(engine: &dyn Engine) -> TestBus {
     assert!(commit(&*store.a, handled(&two, given[12], Vec::new())).await.is_done());
     assert!(commit(&*store.a, once("it's once", 1)).await.is_done());
     let odd = r#"{ "type":"test", "text":"😀 \u0000 \" \n ' % \\" }"#.to_owned();
-    done(
-        &*store.a,
-        vec![Op::Append(Outgoing::new(OTHER, envelope(1), odd).unwrap())],
-    )
-    .await;
+    done(&*store.a, vec![Op::Append(Outgoing::new(OTHER, envelope(1), odd).unwrap())]).await;
     // A channel whose newest entry has gone.
     let last = say(&*store.a, ECHO, 0..3).await;
     store.by_hand.delete_entry(ECHO, last[2]).await;
@@ -64,30 +57,14 @@ fn state() -> Vec<Op> {
     let change = |key: &str, ttl| Op::Change {
         key: Key::new(key),
         expect: Expect::Any,
-        fields: vec![
-            ("text".to_owned(), Some("a\u{0}b 😀".to_owned())),
-            (String::new(), Some(String::new())),
-        ],
+        fields: vec![("text".to_owned(), Some("a\u{0}b 😀".to_owned())), (String::new(), Some(String::new()))],
         ttl,
     };
-    let state = |key: &str, change| Op::State {
-        key: Key::new(key),
-        change,
-    };
-    let push = |value: &str| StateChange::Push {
-        value: value.to_owned(),
-        keep: 9,
-    };
-    let score = |member: &str, score| StateChange::Score {
-        member: member.to_owned(),
-        score,
-    };
+    let state = |key: &str, change| Op::State { key: Key::new(key), change };
+    let push = |value: &str| StateChange::Push { value: value.to_owned(), keep: 9 };
+    let score = |member: &str, score| StateChange::Score { member: member.to_owned(), score };
     let timer = |id: &str, seconds| {
-        Op::Schedule(Timer {
-            id: id.to_owned(),
-            at: due() + TimeDelta::seconds(seconds),
-            message: message(NOTICE, 7),
-        })
+        Op::Schedule(Timer { id: id.to_owned(), at: due() + TimeDelta::seconds(seconds), message: message(NOTICE, 7) })
     };
     vec![
         change("doc", Ttl::Keep),
@@ -154,10 +131,7 @@ fn assert_same(before: &[Record], after: &[Record]) {
     assert_eq!(ends.len(), new_ends.len());
     for ((key, end), (new_key, new_end)) in ends.iter().zip(&new_ends) {
         assert_eq!(key, new_key);
-        assert!(
-            (*end - *new_end).abs() < TimeDelta::seconds(20),
-            "{key}: {end} became {new_end}"
-        );
+        assert!((*end - *new_end).abs() < TimeDelta::seconds(20), "{key}: {end} became {new_end}");
     }
 }
 
@@ -205,17 +179,11 @@ pub(crate) async fn a_moved_store_goes_on(engine: &dyn Engine) {
     let (one, two) = (reader("g", "one"), reader("g", "two"));
     // Groups: own pending with attempts, then what comes next; the other group from the beginning.
     let held = attempts(&own(&*store.b, &one).await.claimed);
-    assert_eq!(
-        held,
-        [(1, 1), (2, 1), (3, 4), (4, 1), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0)]
-    );
+    assert_eq!(held, [(1, 1), (2, 1), (3, 4), (4, 1), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0)]);
     assert_eq!(own(&*store.b, &two).await.claimed.len(), 9);
     assert_eq!(attempts(&read(&*store.b, &one, 1).await), [(20, 1)]);
     assert_eq!(read(&*store.b, &reader("h", "a"), 100).await.len(), 40);
-    assert_eq!(
-        store.b.ensure_group(WORK, "g").await,
-        Ok(fullsend::bus::GroupFound::Existing)
-    );
+    assert_eq!(store.b.ensure_group(WORK, "g").await, Ok(fullsend::bus::GroupFound::Existing));
     // Ids go on above the newest that was ever given.
     let newest = records.iter().find_map(|record| match record {
         Record::Channel { channel, last } if *channel == ECHO => Some(*last),
@@ -224,10 +192,7 @@ pub(crate) async fn a_moved_store_goes_on(engine: &dyn Engine) {
     assert!(say(&*store.b, ECHO, [9]).await[0] > newest.unwrap());
     // Idempotency keys.
     let said = all(&*store.b, OTHER).await[0].id;
-    assert_eq!(
-        commit(&*store.b, once("it's once", 2)).await,
-        Outcome::Duplicate(vec![said])
-    );
+    assert_eq!(commit(&*store.b, once("it's once", 2)).await, Outcome::Duplicate(vec![said]));
     // Versions.
     let change = |version| {
         Commit::of(vec![Op::Change {
@@ -237,10 +202,7 @@ pub(crate) async fn a_moved_store_goes_on(engine: &dyn Engine) {
             ttl: Ttl::Keep,
         }])
     };
-    assert!(matches!(
-        commit(&*store.b, change(1)).await,
-        Outcome::Conflict { found: Some(2), .. }
-    ));
+    assert!(matches!(commit(&*store.b, change(1)).await, Outcome::Conflict { found: Some(2), .. }));
     assert!(commit(&*store.b, change(2)).await.is_done());
     // Fencing numbers rise on; nobody holds a lease.
     for name in ["timers", "given up"] {
@@ -257,12 +219,8 @@ pub(crate) async fn a_moved_store_goes_on(engine: &dyn Engine) {
 }
 
 pub(crate) async fn an_import_wants_an_empty_store(engine: &dyn Engine) {
-    let record = |n| Record::Entry {
-        channel: WORK,
-        id: EntryId { ms: n, seq: 0 },
-        e: String::new(),
-        b: "{}".to_owned(),
-    };
+    let record =
+        |n| Record::Entry { channel: WORK, id: EntryId { ms: n, seq: 0 }, e: String::new(), b: "{}".to_owned() };
     for filled in 0..4 {
         let store = engine.open().await;
         match filled {
@@ -280,19 +238,11 @@ pub(crate) async fn an_import_wants_an_empty_store(engine: &dyn Engine) {
     let store = engine.open().await;
     assert_eq!(import(&*store.a, &[]).await, Ok(0));
     assert_eq!(import(&*store.a, &[record(1), record(2)]).await, Ok(2));
-    assert!(matches!(
-        import(&*store.b, &[record(3)]).await,
-        Err(BusError::NotEmpty(_))
-    ));
+    assert!(matches!(import(&*store.b, &[record(3)]).await, Err(BusError::NotEmpty(_))));
 }
 
 pub(crate) async fn a_record_that_does_not_fit_is_refused(engine: &dyn Engine) {
-    let entry = |ms| Record::Entry {
-        channel: WORK,
-        id: EntryId { ms, seq: 0 },
-        e: String::new(),
-        b: "{}".to_owned(),
-    };
+    let entry = |ms| Record::Entry { channel: WORK, id: EntryId { ms, seq: 0 }, e: String::new(), b: "{}".to_owned() };
     let pending = Record::Pending {
         channel: WORK,
         group: "never".to_owned(),
@@ -303,10 +253,7 @@ pub(crate) async fn a_record_that_does_not_fit_is_refused(engine: &dyn Engine) {
     for unfit in [entry(4), entry(5), pending] {
         let store = engine.open().await;
         let refused = import(&*store.a, &[entry(5), unfit]).await;
-        assert!(
-            matches!(refused, Err(BusError::BadRecord { line: 2, .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(BusError::BadRecord { line: 2, .. })), "{refused:?}");
     }
 }
 

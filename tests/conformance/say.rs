@@ -51,10 +51,7 @@ pub(crate) async fn an_append_is_announced_with_its_envelope(engine: &dyn Engine
 pub(crate) async fn a_silent_append_is_not_announced(engine: &dyn Engine) {
     let store = engine.open().await;
     let mut listener = store.b.listen(&[WORK]).await.unwrap();
-    let silent = Outgoing {
-        announce: false,
-        ..message(WORK, 1)
-    };
+    let silent = Outgoing { announce: false, ..message(WORK, 1) };
     done(&*store.a, vec![Op::Append(silent), append(WORK, 2)]).await;
     assert_eq!(hear(&mut listener).await.envelope, Some(envelope(2)));
     assert_eq!(numbers(&all(&*store.a, WORK).await), [1, 2]);
@@ -137,9 +134,7 @@ pub(crate) async fn bodies_survive_byte_for_byte(engine: &dyn Engine) {
     assert_eq!(odd[6].len(), BODY_LIMIT);
     let who = reader("g", "a");
     store.a.ensure_group(WORK, &who.group).await.unwrap();
-    let ops = odd
-        .iter()
-        .map(|body| Op::Append(Outgoing::new(WORK, envelope(1), body.clone()).unwrap()));
+    let ops = odd.iter().map(|body| Op::Append(Outgoing::new(WORK, envelope(1), body.clone()).unwrap()));
     done(&*store.a, ops.collect()).await;
     let e = envelope(1).to_json();
     let same = |entries: Vec<fullsend::bus::Entry>| {
@@ -164,9 +159,7 @@ pub(crate) async fn a_used_key_answers_with_the_first_ids(engine: &dyn Engine) {
         once: Some("it's a \"key\"".to_owned()),
         ..Commit::of(vec![append(WORK, n), append(OTHER, n), add("count", 1, None)])
     };
-    let Outcome::Committed(first) = commit(&*store.a, once(1)).await else {
-        panic!("not committed")
-    };
+    let Outcome::Committed(first) = commit(&*store.a, once(1)).await else { panic!("not committed") };
     assert_eq!(first.len(), 2);
     assert_eq!(commit(&*store.b, once(2)).await, Outcome::Duplicate(first.clone()));
     // Also within one call.
@@ -175,23 +168,15 @@ pub(crate) async fn a_used_key_answers_with_the_first_ids(engine: &dyn Engine) {
     assert_eq!(numbers(&all(&*store.a, WORK).await), [1]);
     assert_eq!(count(&*store.a, "count").await, 1);
     // Without appends, the key counts all the same.
-    let bare = Commit {
-        once: Some("other".to_owned()),
-        ..Commit::of(vec![add("count", 1, None)])
-    };
+    let bare = Commit { once: Some("other".to_owned()), ..Commit::of(vec![add("count", 1, None)]) };
     assert_eq!(commit(&*store.a, bare.clone()).await, Outcome::Committed(Vec::new()));
     assert_eq!(commit(&*store.a, bare).await, Outcome::Duplicate(Vec::new()));
     assert_eq!(count(&*store.a, "count").await, 2);
     // A unit that was not applied has not used its key.
-    let refused = Commit {
-        once: Some("third".to_owned()),
-        ..Commit::of(vec![append(WORK, 5), add("count", 1, Some(2))])
-    };
+    let refused =
+        Commit { once: Some("third".to_owned()), ..Commit::of(vec![append(WORK, 5), add("count", 1, Some(2))]) };
     assert!(matches!(commit(&*store.a, refused).await, Outcome::Ceiling { .. }));
-    let retried = Commit {
-        once: Some("third".to_owned()),
-        ..Commit::of(vec![append(WORK, 6)])
-    };
+    let retried = Commit { once: Some("third".to_owned()), ..Commit::of(vec![append(WORK, 6)]) };
     assert!(matches!(commit(&*store.a, retried).await, Outcome::Committed(_)));
 }
 
@@ -201,22 +186,15 @@ pub(crate) async fn a_key_used_by_many_at_once_appends_once(engine: &dyn Engine)
     for (n, bus) in (0..24).zip([&store.a, &store.b, &store.c].into_iter().cycle()) {
         let bus = bus.clone();
         callers.spawn(async move {
-            let unit = Commit {
-                once: Some("key".to_owned()),
-                ..Commit::of(vec![append(WORK, n)])
-            };
+            let unit = Commit { once: Some("key".to_owned()), ..Commit::of(vec![append(WORK, n)]) };
             commit(&*bus, unit).await
         });
     }
     let outcomes = in_time("the callers", callers.join_all()).await;
     let entries = all(&*store.a, WORK).await;
     assert_eq!(entries.len(), 1);
-    let committed = outcomes
-        .iter()
-        .filter(|outcome| **outcome == Outcome::Committed(vec![entries[0].id]));
-    let duplicates = outcomes
-        .iter()
-        .filter(|outcome| **outcome == Outcome::Duplicate(vec![entries[0].id]));
+    let committed = outcomes.iter().filter(|outcome| **outcome == Outcome::Committed(vec![entries[0].id]));
+    let duplicates = outcomes.iter().filter(|outcome| **outcome == Outcome::Duplicate(vec![entries[0].id]));
     assert_eq!((committed.count(), duplicates.count()), (1, 23));
 }
 
@@ -231,11 +209,7 @@ pub(crate) async fn units_of_one_call_are_independent(engine: &dyn Engine) {
     let work = all(&*store.a, WORK).await;
     let other = all(&*store.a, OTHER).await;
     assert_eq!(numbers(&work), [1, 3]);
-    let over = Outcome::Ceiling {
-        key: Key::new("count"),
-        field: "n".to_owned(),
-        value: 1,
-    };
+    let over = Outcome::Ceiling { key: Key::new("count"), field: "n".to_owned(), value: 1 };
     let third = Outcome::Committed(vec![work[1].id, other[0].id]);
     assert_eq!(outcomes, [Outcome::Committed(vec![work[0].id]), over, third]);
     assert_eq!(store.a.commit(Vec::new()).await.unwrap(), []);
@@ -243,10 +217,7 @@ pub(crate) async fn units_of_one_call_are_independent(engine: &dyn Engine) {
 
 pub(crate) async fn an_empty_unit_is_committed(engine: &dyn Engine) {
     let store = engine.open().await;
-    assert_eq!(
-        commit(&*store.a, Commit::default()).await,
-        Outcome::Committed(Vec::new())
-    );
+    assert_eq!(commit(&*store.a, Commit::default()).await, Outcome::Committed(Vec::new()));
 }
 
 pub(crate) async fn lease_then_key_then_acknowledgement_are_checked(engine: &dyn Engine) {
@@ -256,20 +227,11 @@ pub(crate) async fn lease_then_key_then_acknowledgement_are_checked(engine: &dyn
     let id = say(&*store.a, WORK, [1]).await[0];
     read(&*store.a, &who, 1).await;
     let fence = lease(&*store.a, "l", "me").await;
-    let unit = Commit {
-        once: Some("key".to_owned()),
-        under: Some(fence),
-        ..handled(&who, id, vec![append(OTHER, 1)])
-    };
-    let Outcome::Committed(ids) = commit(&*store.a, unit.clone()).await else {
-        panic!("not committed")
-    };
+    let unit = Commit { once: Some("key".to_owned()), under: Some(fence), ..handled(&who, id, vec![append(OTHER, 1)]) };
+    let Outcome::Committed(ids) = commit(&*store.a, unit.clone()).await else { panic!("not committed") };
     // A retry finds the key used, although the message is no longer pending.
     assert_eq!(commit(&*store.a, unit.clone()).await, Outcome::Duplicate(ids));
-    let without_key = Commit {
-        once: None,
-        ..unit.clone()
-    };
+    let without_key = Commit { once: None, ..unit.clone() };
     assert_eq!(commit(&*store.a, without_key).await, Outcome::NotPending);
     store.a.unlease("l", "me").await.unwrap();
     lease(&*store.b, "l", "another").await;
@@ -288,30 +250,11 @@ pub(crate) async fn a_refused_unit_leaves_no_trace(engine: &dyn Engine) {
         fields: vec![("text".to_owned(), Some("x".to_owned()))],
         ttl: Ttl::Keep,
     };
-    let push = |key: &str| Op::State {
-        key: Key::new(key),
-        change: StateChange::Push {
-            value: "x".to_owned(),
-            keep: 5,
-        },
-    };
-    let timer = |id: &str| {
-        Op::Schedule(Timer {
-            id: id.to_owned(),
-            at: envelope(1).at,
-            message: message(WORK, 9),
-        })
-    };
-    let delete = |key: &str, expect| Op::Delete {
-        key: Key::new(key),
-        expect,
-    };
-    let here = vec![
-        change("doc", Expect::Any),
-        add("count", 3, None),
-        push("list"),
-        timer("old"),
-    ];
+    let push =
+        |key: &str| Op::State { key: Key::new(key), change: StateChange::Push { value: "x".to_owned(), keep: 5 } };
+    let timer = |id: &str| Op::Schedule(Timer { id: id.to_owned(), at: envelope(1).at, message: message(WORK, 9) });
+    let delete = |key: &str, expect| Op::Delete { key: Key::new(key), expect };
+    let here = vec![change("doc", Expect::Any), add("count", 3, None), push("list"), timer("old")];
     done(&*store.a, here).await;
     let before = snapshot(&*store.a).await;
 
@@ -327,17 +270,10 @@ pub(crate) async fn a_refused_unit_leaves_no_trace(engine: &dyn Engine) {
             delete("list", Expect::Any),
             timer("new"),
             timer("old"),
-            Op::Cancel {
-                timer: "old".to_owned(),
-            },
+            Op::Cancel { timer: "old".to_owned() },
         ]
     };
-    let text = Op::Add {
-        key: Key::new("doc"),
-        field: "text".to_owned(),
-        n: 1,
-        ceiling: None,
-    };
+    let text = Op::Add { key: Key::new("doc"), field: "text".to_owned(), n: 1, ceiling: None };
     let last = [
         change("count", Expect::Version(9)),
         change("count", Expect::Absent),
@@ -357,10 +293,8 @@ pub(crate) async fn a_refused_unit_leaves_no_trace(engine: &dyn Engine) {
         assert!(!outcome.is_done(), "{refused:?} gave {outcome:?}");
         assert_eq!(snapshot(&*store.a).await, before, "after {refused:?}");
     }
-    let lost = Commit {
-        acknowledge: vec![pending(&who, given[0]), pending(&who, given[2])],
-        ..Commit::of(all_kinds())
-    };
+    let lost =
+        Commit { acknowledge: vec![pending(&who, given[0]), pending(&who, given[2])], ..Commit::of(all_kinds()) };
     assert_eq!(commit(&*store.a, lost).await, Outcome::NotPending);
     assert_eq!(snapshot(&*store.a).await, before);
     // The same without what refused it is applied.

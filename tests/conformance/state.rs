@@ -11,12 +11,7 @@ use crate::tools::*;
 
 fn change(key: &str, expect: Expect, fields: &[(&str, Option<&str>)], ttl: Ttl) -> Op {
     let owned = |(field, value): &(&str, Option<&str>)| ((*field).to_owned(), value.map(str::to_owned));
-    Op::Change {
-        key: Key::new(key),
-        expect,
-        fields: fields.iter().map(owned).collect(),
-        ttl,
-    }
+    Op::Change { key: Key::new(key), expect, fields: fields.iter().map(owned).collect(), ttl }
 }
 
 fn set(key: &str, expect: Expect, value: &str) -> Op {
@@ -24,10 +19,7 @@ fn set(key: &str, expect: Expect, value: &str) -> Op {
 }
 
 fn state(key: &str, change: StateChange) -> Op {
-    Op::State {
-        key: Key::new(key),
-        change,
-    }
+    Op::State { key: Key::new(key), change }
 }
 
 fn push(key: &str, value: &str, keep: usize) -> Op {
@@ -36,25 +28,15 @@ fn push(key: &str, value: &str, keep: usize) -> Op {
 }
 
 fn delete(key: &str, expect: Expect) -> Op {
-    Op::Delete {
-        key: Key::new(key),
-        expect,
-    }
+    Op::Delete { key: Key::new(key), expect }
 }
 
 fn conflict(key: &str, found: Option<u64>) -> Outcome {
-    Outcome::Conflict {
-        key: Key::new(key),
-        found,
-    }
+    Outcome::Conflict { key: Key::new(key), found }
 }
 
 fn over(key: &str, value: i64) -> Outcome {
-    Outcome::Ceiling {
-        key: Key::new(key),
-        field: "n".to_owned(),
-        value,
-    }
+    Outcome::Ceiling { key: Key::new(key), field: "n".to_owned(), value }
 }
 
 fn no_number(key: &str, field: &str, outcome: &Outcome) -> bool {
@@ -69,31 +51,20 @@ pub(crate) async fn documents_are_created_once(engine: &dyn Engine) {
     let store = engine.open().await;
     assert_eq!(document(&*store.a, "doc").await, None);
     done(&*store.a, vec![set("doc", Expect::Absent, "1")]).await;
-    assert_eq!(
-        one(&*store.b, set("doc", Expect::Absent, "2")).await,
-        conflict("doc", Some(1))
-    );
+    assert_eq!(one(&*store.b, set("doc", Expect::Absent, "2")).await, conflict("doc", Some(1)));
     let found = document(&*store.b, "doc").await.unwrap();
     assert_eq!((found.version, found.get("f")), (1, Some("1")));
     // A counter alone makes a document that was never changed.
     done(&*store.a, vec![add("count", 1, None)]).await;
-    assert_eq!(
-        one(&*store.b, set("count", Expect::Absent, "2")).await,
-        conflict("count", Some(0))
-    );
+    assert_eq!(one(&*store.b, set("count", Expect::Absent, "2")).await, conflict("count", Some(0)));
     done(&*store.a, vec![set("count", Expect::Version(0), "3")]).await;
     assert_eq!(document(&*store.a, "count").await.unwrap().version, 1);
 }
 
 pub(crate) async fn documents_change_by_version(engine: &dyn Engine) {
     let store = engine.open().await;
-    assert_eq!(
-        one(&*store.a, set("doc", Expect::Version(1), "x")).await,
-        conflict("doc", None)
-    );
-    for (version, expect) in [Expect::Any, Expect::Version(1), Expect::Any, Expect::Version(3)]
-        .into_iter()
-        .enumerate()
+    assert_eq!(one(&*store.a, set("doc", Expect::Version(1), "x")).await, conflict("doc", None));
+    for (version, expect) in [Expect::Any, Expect::Version(1), Expect::Any, Expect::Version(3)].into_iter().enumerate()
     {
         done(&*store.a, vec![set("doc", expect, &version.to_string())]).await;
     }
@@ -123,34 +94,16 @@ pub(crate) async fn fields_are_set_and_removed(engine: &dyn Engine) {
 pub(crate) async fn texts_in_documents_survive(engine: &dyn Engine) {
     let store = engine.open().await;
     let long = "x".repeat(300_000);
-    let texts = [
-        "",
-        " ",
-        "😀\u{0}\r\n\"'`\\",
-        "%s $1 {} :a ?",
-        "0012",
-        "1e3",
-        "-0",
-        "null",
-        "nil",
-        long.as_str(),
-    ];
+    let texts = ["", " ", "😀\u{0}\r\n\"'`\\", "%s $1 {} :a ?", "0012", "1e3", "-0", "null", "nil", long.as_str()];
     for text in texts {
         let fields = [(text.get(..text.len().min(20)).unwrap_or("f"), Some(text))];
         done(&*store.a, vec![change("doc", Expect::Any, &fields, Ttl::Keep)]).await;
-        done(
-            &*store.a,
-            vec![state("string", StateChange::SetString(text.to_owned()))],
-        )
-        .await;
+        done(&*store.a, vec![state("string", StateChange::SetString(text.to_owned()))]).await;
         done(&*store.a, vec![push("list", text, 100)]).await;
         done(&*store.a, vec![state("set", StateChange::AddMember(text.to_owned()))]).await;
         assert_eq!(get(&*store.b, "string").await, Some(State::String(text.to_owned())));
         let found = document(&*store.b, "doc").await.unwrap();
-        assert!(
-            found.fields.values().any(|value| value == text),
-            "{text:?} in {found:?}"
-        );
+        assert!(found.fields.values().any(|value| value == text), "{text:?} in {found:?}");
     }
     let all = texts.map(str::to_owned);
     assert_eq!(get(&*store.b, "list").await, Some(State::List(all.to_vec())));
@@ -165,14 +118,8 @@ pub(crate) async fn concurrent_changes_of_a_version_have_one_winner(engine: &dyn
             let bus = bus.clone();
             tokio::spawn(async move { one(&*bus, set("doc", Expect::Version(version), "x")).await })
         });
-        let outcomes: Vec<_> = futures::future::join_all(callers)
-            .await
-            .into_iter()
-            .map(Result::unwrap)
-            .collect();
-        let lost = outcomes
-            .iter()
-            .filter(|outcome| **outcome == conflict("doc", Some(version + 1)));
+        let outcomes: Vec<_> = futures::future::join_all(callers).await.into_iter().map(Result::unwrap).collect();
+        let lost = outcomes.iter().filter(|outcome| **outcome == conflict("doc", Some(version + 1)));
         assert_eq!(lost.count(), 2, "{outcomes:?}");
         assert_eq!(document(&*store.a, "doc").await.unwrap().version, version + 1);
     }
@@ -180,21 +127,10 @@ pub(crate) async fn concurrent_changes_of_a_version_have_one_winner(engine: &dyn
 
 pub(crate) async fn a_time_to_live_ends(engine: &dyn Engine) {
     let store = engine.open().await;
-    done(
-        &*store.a,
-        vec![change("long", Expect::Any, &[("f", Some("1"))], Ttl::Set(LONG))],
-    )
-    .await;
-    done(
-        &*store.a,
-        vec![change("doc", Expect::Any, &[("f", Some("1"))], Ttl::Set(SHORT))],
-    )
-    .await;
+    done(&*store.a, vec![change("long", Expect::Any, &[("f", Some("1"))], Ttl::Set(LONG))]).await;
+    done(&*store.a, vec![change("doc", Expect::Any, &[("f", Some("1"))], Ttl::Set(SHORT))]).await;
     store.pass(SHORT * 2);
-    eventually("the document's end", async || {
-        document(&*store.b, "doc").await.is_none().then_some(())
-    })
-    .await;
+    eventually("the document's end", async || document(&*store.b, "doc").await.is_none().then_some(())).await;
     assert_eq!(store.a.scan("doc", None, 10).await.unwrap().0, []);
     assert!(document(&*store.b, "long").await.is_some());
     // What comes after is new, and has no end.
@@ -203,10 +139,7 @@ pub(crate) async fn a_time_to_live_ends(engine: &dyn Engine) {
     store.pass(SHORT * 2);
     done(&*store.a, vec![change("mark", Expect::Any, &[], Ttl::Set(SHORT))]).await;
     store.pass(SHORT * 2);
-    eventually("the mark's end", async || {
-        document(&*store.b, "mark").await.is_none().then_some(())
-    })
-    .await;
+    eventually("the mark's end", async || document(&*store.b, "mark").await.is_none().then_some(())).await;
     assert!(document(&*store.b, "doc").await.is_some());
 }
 
@@ -219,10 +152,7 @@ pub(crate) async fn a_time_to_live_is_kept(engine: &dyn Engine) {
     let outcomes = store.a.commit(units).await.unwrap();
     assert!(outcomes.iter().all(Outcome::is_done), "{outcomes:?}");
     store.pass(SHORT * 2);
-    eventually("the document's end", async || {
-        document(&*store.b, "doc").await.is_none().then_some(())
-    })
-    .await;
+    eventually("the document's end", async || document(&*store.b, "doc").await.is_none().then_some(())).await;
 }
 
 pub(crate) async fn a_time_to_live_is_cleared(engine: &dyn Engine) {
@@ -240,10 +170,7 @@ pub(crate) async fn a_time_to_live_is_cleared(engine: &dyn Engine) {
     assert!(outcomes.iter().all(Outcome::is_done), "{outcomes:?}");
     store.pass(SHORT * 2);
     // The mark got its end last, so when it has gone, the others would have.
-    eventually("the mark's end", async || {
-        document(&*store.b, "mark").await.is_none().then_some(())
-    })
-    .await;
+    eventually("the mark's end", async || document(&*store.b, "mark").await.is_none().then_some(())).await;
     assert_eq!(document(&*store.b, "cleared").await.unwrap().version, 2);
     assert_eq!(document(&*store.b, "prolonged").await.unwrap().version, 2);
 }
@@ -259,10 +186,7 @@ pub(crate) async fn counters_stop_at_their_ceiling(engine: &dyn Engine) {
     assert_eq!(document(&*store.a, "fresh").await, None);
     done(&*store.a, vec![add("count", 100, None)]).await;
     let found = document(&*store.a, "count").await.unwrap();
-    assert_eq!(
-        (found.version, found.get("f"), found.get("n")),
-        (1, Some("text"), Some("105"))
-    );
+    assert_eq!((found.version, found.get("f"), found.get("n")), (1, Some("text"), Some("105")));
 }
 
 pub(crate) async fn counters_go_down(engine: &dyn Engine) {
@@ -282,10 +206,7 @@ pub(crate) async fn counters_reach_the_edge_of_the_range(engine: &dyn Engine) {
     done(&*store.a, vec![add("count", i64::MAX - 2, None)]).await;
     done(&*store.a, vec![add("count", 1, Some(i64::MAX - 1))]).await;
     assert_eq!(count(&*store.b, "count").await, i64::MAX - 1, "rounded");
-    assert_eq!(
-        one(&*store.b, add("count", 1, Some(i64::MAX - 1))).await,
-        over("count", i64::MAX - 1)
-    );
+    assert_eq!(one(&*store.b, add("count", 1, Some(i64::MAX - 1))).await, over("count", i64::MAX - 1));
     done(&*store.a, vec![add("count", 1, None)]).await;
     let outcome = one(&*store.b, add("count", 1, None)).await;
     assert!(no_number("count", "n", &outcome), "{outcome:?}");
@@ -298,25 +219,9 @@ pub(crate) async fn counters_reach_the_edge_of_the_range(engine: &dyn Engine) {
 
 pub(crate) async fn counters_refuse_what_is_no_number(engine: &dyn Engine) {
     let store = engine.open().await;
-    for text in [
-        "",
-        "x",
-        "1.5",
-        "1e3",
-        "12 ",
-        "0x10",
-        "9223372036854775808",
-        "007",
-        "+5",
-        "😀",
-    ] {
+    for text in ["", "x", "1.5", "1e3", "12 ", "0x10", "9223372036854775808", "007", "+5", "😀"] {
         done(&*store.a, vec![set("doc", Expect::Any, text)]).await;
-        let add = Op::Add {
-            key: Key::new("doc"),
-            field: "f".to_owned(),
-            n: 1,
-            ceiling: Some(i64::MAX),
-        };
+        let add = Op::Add { key: Key::new("doc"), field: "f".to_owned(), n: 1, ceiling: Some(i64::MAX) };
         let outcome = one(&*store.b, add).await;
         assert!(no_number("doc", "f", &outcome), "{text:?} gave {outcome:?}");
         assert_eq!(document(&*store.b, "doc").await.unwrap().get("f"), Some(text));
@@ -343,10 +248,7 @@ pub(crate) async fn a_ceiling_holds_among_many(engine: &dyn Engine) {
     }
     let outcomes = in_time("the callers", callers.join_all()).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_done()).count(), 10);
-    assert_eq!(
-        outcomes.iter().filter(|outcome| **outcome == over("count", 10)).count(),
-        20
-    );
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == over("count", 10)).count(), 20);
     assert_eq!(count(&*store.a, "count").await, 10);
 }
 
@@ -363,10 +265,7 @@ pub(crate) async fn changes_of_one_unit_see_each_other(engine: &dyn Engine) {
     ];
     done(&*store.a, ops).await;
     let found = document(&*store.b, "doc").await.unwrap();
-    assert_eq!(
-        (found.version, found.get("f"), found.get("n")),
-        (3, Some("3"), Some("4"))
-    );
+    assert_eq!((found.version, found.get("f"), found.get("n")), (3, Some("3"), Some("4")));
     assert_eq!(document(&*store.b, "gone").await.unwrap().version, 1);
     let twice = vec![set("new", Expect::Absent, "1"), set("new", Expect::Absent, "2")];
     assert_eq!(commit(&*store.a, Commit::of(twice)).await, conflict("new", Some(1)));
@@ -424,10 +323,7 @@ pub(crate) async fn the_wrong_type_is_refused(engine: &dyn Engine) {
     let changes: Vec<(&str, Op)> = ["hash", "string", "list", "set", "zset"]
         .into_iter()
         .flat_map(|key| {
-            let score = StateChange::Score {
-                member: member(),
-                score: 1.0,
-            };
+            let score = StateChange::Score { member: member(), score: 1.0 };
             [
                 ("hash", set(key, Expect::Any, "x")),
                 ("hash", add(key, 1, None)),
@@ -445,10 +341,7 @@ pub(crate) async fn the_wrong_type_is_refused(engine: &dyn Engine) {
     let fitting = changes.iter().filter(|(wanted, op)| key_of(op) == *wanted);
     done(&*store.a, fitting.map(|(_, op)| op.clone()).collect()).await;
     let before = snapshot(&*store.a).await;
-    let mut unfitting: Vec<_> = changes
-        .into_iter()
-        .filter(|(wanted, op)| key_of(op) != *wanted)
-        .collect();
+    let mut unfitting: Vec<_> = changes.into_iter().filter(|(wanted, op)| key_of(op) != *wanted).collect();
     for key in ["hash", "string", "list"] {
         unfitting.push(("set", state(key, StateChange::RemoveMember(member()))));
     }
@@ -471,20 +364,10 @@ pub(crate) async fn foreign_types_are_reported(engine: &dyn Engine) {
         return;
     }
     let error = store.a.get(&key).await.unwrap_err();
-    assert!(
-        matches!(&error, BusError::ForeignType { key, .. } if key.ends_with("theirs")),
-        "{error:?}"
-    );
-    for op in [
-        set("theirs", Expect::Any, "x"),
-        add("theirs", 1, None),
-        push("theirs", "x", 1),
-    ] {
+    assert!(matches!(&error, BusError::ForeignType { key, .. } if key.ends_with("theirs")), "{error:?}");
+    for op in [set("theirs", Expect::Any, "x"), add("theirs", 1, None), push("theirs", "x", 1)] {
         let outcome = commit(&*store.a, Commit::of(vec![append(WORK, 1), op])).await;
-        assert!(
-            matches!(&outcome, Outcome::Refused(Refusal::ForeignType { .. })),
-            "{outcome:?}"
-        );
+        assert!(matches!(&outcome, Outcome::Refused(Refusal::ForeignType { .. })), "{outcome:?}");
     }
     assert!(all(&*store.a, WORK).await.is_empty());
     done(&*store.a, vec![delete("theirs", Expect::Any)]).await;
@@ -493,56 +376,27 @@ pub(crate) async fn foreign_types_are_reported(engine: &dyn Engine) {
 
 pub(crate) async fn deletes_have_expectations(engine: &dyn Engine) {
     let store = engine.open().await;
-    done(
-        &*store.a,
-        vec![delete("doc", Expect::Any), delete("doc", Expect::Absent)],
-    )
-    .await;
-    assert_eq!(
-        one(&*store.a, delete("doc", Expect::Version(1))).await,
-        conflict("doc", None)
-    );
+    done(&*store.a, vec![delete("doc", Expect::Any), delete("doc", Expect::Absent)]).await;
+    assert_eq!(one(&*store.a, delete("doc", Expect::Version(1))).await, conflict("doc", None));
     done(&*store.a, vec![set("doc", Expect::Absent, "1"), push("list", "x", 1)]).await;
-    assert_eq!(
-        one(&*store.a, delete("doc", Expect::Version(2))).await,
-        conflict("doc", Some(1))
-    );
-    assert_eq!(
-        one(&*store.a, delete("doc", Expect::Absent)).await,
-        conflict("doc", Some(1))
-    );
+    assert_eq!(one(&*store.a, delete("doc", Expect::Version(2))).await, conflict("doc", Some(1)));
+    assert_eq!(one(&*store.a, delete("doc", Expect::Absent)).await, conflict("doc", Some(1)));
     assert!(!one(&*store.a, delete("list", Expect::Version(1))).await.is_done());
     assert!(!one(&*store.a, delete("list", Expect::Absent)).await.is_done());
     assert!(get(&*store.a, "list").await.is_some());
-    done(
-        &*store.b,
-        vec![delete("doc", Expect::Version(1)), delete("list", Expect::Any)],
-    )
-    .await;
-    assert_eq!(
-        (get(&*store.a, "doc").await, get(&*store.a, "list").await),
-        (None, None)
-    );
+    done(&*store.b, vec![delete("doc", Expect::Version(1)), delete("list", Expect::Any)]).await;
+    assert_eq!((get(&*store.a, "doc").await, get(&*store.a, "list").await), (None, None));
 }
 
 pub(crate) async fn a_deleted_document_starts_afresh(engine: &dyn Engine) {
     let store = engine.open().await;
-    done(
-        &*store.a,
-        vec![change("doc", Expect::Any, &[("old", Some("1"))], Ttl::Set(SHORT))],
-    )
-    .await;
+    done(&*store.a, vec![change("doc", Expect::Any, &[("old", Some("1"))], Ttl::Set(SHORT))]).await;
     done(&*store.a, vec![delete("doc", Expect::Any)]).await;
     done(&*store.a, vec![set("doc", Expect::Absent, "2")]).await;
     done(&*store.a, vec![change("mark", Expect::Any, &[], Ttl::Set(SHORT))]).await;
     store.pass(SHORT * 2);
-    eventually("the mark's end", async || {
-        document(&*store.b, "mark").await.is_none().then_some(())
-    })
-    .await;
-    let found = document(&*store.b, "doc")
-        .await
-        .expect("the old time to live has ended the new document");
+    eventually("the mark's end", async || document(&*store.b, "mark").await.is_none().then_some(())).await;
+    let found = document(&*store.b, "doc").await.expect("the old time to live has ended the new document");
     assert_eq!((found.version, found.fields.len()), (1, 1));
 }
 
@@ -568,10 +422,7 @@ pub(crate) async fn scans_page_every_key_once(engine: &dyn Engine) {
     let mut expected: Vec<_> = (0..300).map(|n| format!("thing:{n}")).collect();
     let ops = expected.iter().map(|key| set(key, Expect::Any, "1"));
     done(&*store.a, ops.collect()).await;
-    let types = vec![
-        push("thing:list", "x", 1),
-        state("thing:string", StateChange::SetString("x".to_owned())),
-    ];
+    let types = vec![push("thing:list", "x", 1), state("thing:string", StateChange::SetString("x".to_owned()))];
     done(&*store.a, types).await;
     done(&*store.a, vec![set("other", Expect::Any, "1"), append(WORK, 1)]).await;
     expected.extend(["thing:list".to_owned(), "thing:string".to_owned()]);
@@ -589,11 +440,7 @@ pub(crate) async fn scans_take_the_prefix_literally(engine: &dyn Engine) {
     for key in odd {
         done(&*store.a, vec![set(&format!("{key}:1"), Expect::Any, "1")]).await;
     }
-    done(
-        &*store.a,
-        vec![set("axb:1", Expect::Any, "1"), set("ab:1", Expect::Any, "1")],
-    )
-    .await;
+    done(&*store.a, vec![set("axb:1", Expect::Any, "1"), set("ab:1", Expect::Any, "1")]).await;
     for key in odd {
         assert_eq!(scanned(&*store.b, key, 10).await, [format!("{key}:1")]);
     }
@@ -602,21 +449,14 @@ pub(crate) async fn scans_take_the_prefix_literally(engine: &dyn Engine) {
 pub(crate) async fn case_matters(engine: &dyn Engine) {
     let store = engine.open().await;
     done(&*store.a, vec![set("Key:a", Expect::Absent, "1")]).await;
-    done(
-        &*store.a,
-        vec![set("key:a", Expect::Absent, "2"), set("KEY:A", Expect::Absent, "3")],
-    )
-    .await;
+    done(&*store.a, vec![set("key:a", Expect::Absent, "2"), set("KEY:A", Expect::Absent, "3")]).await;
     assert_eq!(document(&*store.b, "Key:a").await.unwrap().get("f"), Some("1"));
     assert_eq!(scanned(&*store.b, "key:", 10).await, ["key:a"]);
     let fields = [("F", Some("big")), ("f", Some("small"))];
     done(&*store.a, vec![change("doc", Expect::Any, &fields, Ttl::Keep)]).await;
     assert_eq!(document(&*store.b, "doc").await.unwrap().get("F"), Some("big"));
     for once in ["once", "Once"] {
-        let unit = Commit {
-            once: Some(once.to_owned()),
-            ..Commit::default()
-        };
+        let unit = Commit { once: Some(once.to_owned()), ..Commit::default() };
         assert_eq!(commit(&*store.a, unit).await, Outcome::Committed(Vec::new()));
     }
     for name in ["lease", "Lease"] {
@@ -629,8 +469,5 @@ pub(crate) async fn case_matters(engine: &dyn Engine) {
     assert_eq!(read(&*store.a, &reader("Group", "a"), 5).await.len(), 1);
     let other = reader("Group", "A");
     assert!(own(&*store.a, &other).await.claimed.is_empty());
-    assert_eq!(
-        stale(&*store.a, &reader("group", "a"), Duration::ZERO).await.claimed,
-        []
-    );
+    assert_eq!(stale(&*store.a, &reader("group", "a"), Duration::ZERO).await.claimed, []);
 }

@@ -124,10 +124,7 @@ pub(crate) async fn say(bus: &dyn Bus, channel: ChannelName, numbers: impl IntoI
 }
 
 pub(crate) fn reader(group: &str, consumer: &str) -> Reader {
-    Reader {
-        group: group.to_owned(),
-        consumer: format!("{group}@host#{consumer}"),
-    }
+    Reader { group: group.to_owned(), consumer: format!("{group}@host#{consumer}") }
 }
 
 /// Reads what is there, to start at once.
@@ -137,27 +134,16 @@ pub(crate) async fn read(bus: &dyn Bus, reader: &Reader, count: usize) -> Vec<Cl
 }
 
 pub(crate) fn pending(reader: &Reader, id: EntryId) -> PendingRef {
-    PendingRef {
-        channel: WORK,
-        group: reader.group.clone(),
-        entry: id,
-    }
+    PendingRef { channel: WORK, group: reader.group.clone(), entry: id }
 }
 
 /// A unit that acknowledges and does `ops`.
 pub(crate) fn handled(reader: &Reader, id: EntryId, ops: Vec<Op>) -> Commit {
-    Commit {
-        acknowledge: vec![pending(reader, id)],
-        ..Commit::of(ops)
-    }
+    Commit { acknowledge: vec![pending(reader, id)], ..Commit::of(ops) }
 }
 
 pub(crate) fn start(reader: &Reader, id: EntryId, attempt: u32) -> Op {
-    Op::Start {
-        pending: pending(reader, id),
-        consumer: reader.consumer.clone(),
-        attempt,
-    }
+    Op::Start { pending: pending(reader, id), consumer: reader.consumer.clone(), attempt }
 }
 
 /// Everything that the reader holds.
@@ -176,20 +162,13 @@ pub(crate) async fn all(bus: &dyn Bus, channel: ChannelName) -> Vec<Entry> {
 }
 
 pub(crate) async fn hear(listener: &mut Listener) -> Heard {
-    in_time("hearing", listener.heard.recv())
-        .await
-        .expect("the listener ended")
+    in_time("hearing", listener.heard.recv()).await.expect("the listener ended")
 }
 
 // ---- state -------------------------------------------------------------------------------------------------------------
 
 pub(crate) fn add(key: &str, n: i64, ceiling: Option<i64>) -> Op {
-    Op::Add {
-        key: Key::new(key),
-        field: "n".to_owned(),
-        n,
-        ceiling,
-    }
+    Op::Add { key: Key::new(key), field: "n".to_owned(), n, ceiling }
 }
 
 pub(crate) async fn get(bus: &dyn Bus, key: &str) -> Option<State> {
@@ -232,10 +211,7 @@ pub(crate) async fn export(bus: &dyn Bus) -> Vec<Record> {
 /// Everything in the store, as sorted lines: two stores are the same if these are.
 pub(crate) async fn snapshot(bus: &dyn Bus) -> Vec<String> {
     let records = export(bus).await;
-    let mut lines: Vec<String> = records
-        .iter()
-        .map(|record| serde_json::to_string(record).unwrap())
-        .collect();
+    let mut lines: Vec<String> = records.iter().map(|record| serde_json::to_string(record).unwrap()).collect();
     lines.sort();
     lines
 }

@@ -13,12 +13,7 @@ pub(crate) async fn ranges_have_bounds_and_directions(engine: &dyn Engine) {
     let store = engine.open().await;
     let given = say(&*store.a, WORK, 0..6).await;
     let ask = async |from, to, newest_first| {
-        let range = Range {
-            from,
-            to,
-            newest_first,
-            limit: 100,
-        };
+        let range = Range { from, to, newest_first, limit: 100 };
         numbers(&store.b.range(WORK, range).await.unwrap())
     };
     let at = |n: usize| Bound::Entry(given[n]);
@@ -46,10 +41,7 @@ pub(crate) async fn ranges_are_limited(engine: &dyn Engine) {
     let ask = async |range| numbers(&store.b.range(WORK, range).await.unwrap());
     assert_eq!(ask(Range::newest(3)).await, [9, 8, 7]);
     assert_eq!(ask(Range::after(given[3], 2)).await, [4, 5]);
-    let older = Range {
-        to: Bound::Entry(given[7]),
-        ..Range::newest(2)
-    };
+    let older = Range { to: Bound::Entry(given[7]), ..Range::newest(2) };
     assert_eq!(ask(older).await, [6, 5]);
 }
 
@@ -65,22 +57,11 @@ pub(crate) async fn ranges_go_by_time(engine: &dyn Engine) {
     let entries = all(&*store.a, WORK).await;
     for (n, m) in [(0, 5), (1, 4), (2, 3), (3, 3), (4, 1)] {
         let (from, to) = (given[n].at(), given[m].at());
-        let range = Range {
-            from: Bound::Time(from),
-            to: Bound::Time(to),
-            newest_first: false,
-            limit: 100,
-        };
-        let expected: Vec<_> = (entries
-            .iter()
-            .filter(|entry| entry.id.at() >= from && entry.id.at() < to))
-        .cloned()
-        .collect();
+        let range = Range { from: Bound::Time(from), to: Bound::Time(to), newest_first: false, limit: 100 };
+        let expected: Vec<_> =
+            (entries.iter().filter(|entry| entry.id.at() >= from && entry.id.at() < to)).cloned().collect();
         assert_eq!(store.b.range(WORK, range).await.unwrap(), expected, "{n} to {m}");
-        let since = Range {
-            to: Bound::Open,
-            ..range
-        };
+        let since = Range { to: Bound::Open, ..range };
         let later = entries.iter().filter(|entry| entry.id.at() >= from);
         assert_eq!(numbers(&store.b.range(WORK, since).await.unwrap()), numbers(later));
     }
@@ -88,10 +69,7 @@ pub(crate) async fn ranges_go_by_time(engine: &dyn Engine) {
 
 pub(crate) async fn the_newest_entries_are_known(engine: &dyn Engine) {
     let store = engine.open().await;
-    assert_eq!(
-        store.a.newest(&[WORK, OTHER]).await.unwrap(),
-        [(WORK, None), (OTHER, None)]
-    );
+    assert_eq!(store.a.newest(&[WORK, OTHER]).await.unwrap(), [(WORK, None), (OTHER, None)]);
     let given = say(&*store.a, WORK, 0..3).await;
     let newest = store.b.newest(&[OTHER, WORK]).await.unwrap();
     assert_eq!(newest, [(OTHER, None), (WORK, Some(given[2]))]);

@@ -45,14 +45,7 @@ fn kept() -> (Output, Kept, Kept) {
 fn text_is_harmless() {
     let (out, results, _) = kept();
     out.text("one\u{1b}[2J\ntwo\u{7}\n").unwrap();
-    out.table(
-        ["A", "B"],
-        &[
-            ["東京".to_owned(), "x\ny\u{9b}".to_owned()],
-            ["b".to_owned(), String::new()],
-        ],
-    )
-    .unwrap();
+    out.table(["A", "B"], &[["東京".to_owned(), "x\ny\u{9b}".to_owned()], ["b".to_owned(), String::new()]]).unwrap();
     let text = results.text();
     assert_eq!(text, "one\\u{1b}[2J\ntwo\\u{7}\nA     B\n東京  x y\\u{9b}\nb\n");
 }
@@ -96,13 +89,7 @@ fn an_error_says_cause_and_next_step_without_secrets() {
     assert_eq!(results.text(), "");
     assert_eq!(
         remarks.text().lines().take(2).collect::<Vec<_>>(),
-        [
-            "error: the bus cannot be reached",
-            "  because: no answer from redis://u:***@host\\u{1b}[2J"
-        ]
+        ["error: the bus cannot be reached", "  because: no answer from redis://u:***@host\\u{1b}[2J"]
     );
-    assert_eq!(
-        out.finish(Err(Usage("no such channel".to_owned()).into())),
-        ExitCode::from(2)
-    );
+    assert_eq!(out.finish(Err(Usage("no such channel".to_owned()).into())), ExitCode::from(2));
 }
