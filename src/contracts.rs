@@ -8,12 +8,16 @@ pub mod channel;
 pub mod clock;
 pub mod envelope;
 pub mod ids;
+pub mod keys;
+pub mod lifecycle;
 pub mod messages;
+pub mod schema;
+pub mod topology;
 pub mod untrusted;
 pub mod wiring;
 
 pub use body::{Body, BodyType, ShapeError};
-pub use channel::{Channel, ChannelKind, ChannelName, ServiceName};
+pub use channel::{Channel, ChannelKind, ChannelName, ServiceName, UnknownName};
 pub use clock::{Clock, ManualClock, SystemClock, TokioClock};
 pub use envelope::{Envelope, Priority, Trust};
 pub use ids::{Ids, MessageId, TraceId};

@@ -81,7 +81,7 @@ pub trait Body: Serialize + Sized + Send + Sync + 'static {
     /// Where it is no object, of no type of this channel, or of another shape than its type's.
     fn read(json: &str) -> Result<Self, ShapeError>;
 
-    /// Writes the body, `type` first.
+    /// Writes the body, what tells its type first (`type`; on metrics `event`).
     ///
     /// # Errors
     /// Where it is larger than [`BODY_LIMIT`].
@@ -138,11 +138,26 @@ pub fn read_as<T: DeserializeOwned>(kind: &'static str, json: &str) -> Result<T,
     };
     let mut deserializer = serde_json::Deserializer::from_str(json);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Err(located) if located.inner().is_data() => {
-            Err(ShapeError::Field { kind, path: located.path().to_string(), reason: plain(located.inner()) })
-        }
+        Err(located) if located.inner().is_data() => Err(at_field(kind, &located)),
         Err(_) | Ok(_) => Err(ShapeError::Json(err.to_string())),
     }
+}
+
+/// Puts a body that was written in one of the founding systems' other ways into today's shape, before it is read.
+pub type Tidy = fn(&mut serde_json::Map<String, serde_json::Value>);
+
+/// As [`read_as`], after tidying.
+///
+/// # Errors
+/// [`ShapeError::Field`], whose path is that of the tidied body, or [`ShapeError::Json`].
+pub fn read_tidied<T: DeserializeOwned>(kind: &'static str, json: &str, tidy: Tidy) -> Result<T, ShapeError> {
+    let mut body = serde_json::from_str(json).map_err(|err| ShapeError::Json(err.to_string()))?;
+    tidy(&mut body);
+    serde_path_to_error::deserialize(serde_json::Value::Object(body)).map_err(|located| at_field(kind, &located))
+}
+
+fn at_field(kind: &'static str, located: &serde_path_to_error::Error<serde_json::Error>) -> ShapeError {
+    ShapeError::Field { kind, path: located.path().to_string(), reason: plain(located.inner()) }
 }
 
 /// An error of serde's without the line and column, which mean nothing to somebody who sent one line.
@@ -164,14 +179,21 @@ pub fn unknown_type(found: &str, types: &[BodyType]) -> ShapeError {
 
 /// The schema of `T` as a body of type `name`: its own fields and the constant `type`.
 pub fn schema_of<T: JsonSchema>(name: &'static str) -> Schema {
+    tagged_schema::<T>("type", Some(name))
+}
+
+/// The schema of `T` as a body that `tag` tells apart; with no constant where `T` has the tag as a field of its own.
+pub fn tagged_schema<T: JsonSchema>(tag: &'static str, constant: Option<&'static str>) -> Schema {
     let mut schema = SchemaGenerator::default().into_root_schema_for::<T>();
-    let properties = schema.ensure_object().entry("properties").or_insert_with(|| serde_json::json!({}));
+    let Some(constant) = constant else { return schema };
+    let fields = schema.ensure_object();
+    let properties = fields.entry("properties").or_insert_with(|| serde_json::json!({}));
     if let Some(properties) = properties.as_object_mut() {
-        properties.insert("type".to_owned(), serde_json::json!({ "const": name }));
+        properties.insert(tag.to_owned(), serde_json::json!({ "const": constant }));
     }
-    let required = schema.ensure_object().entry("required").or_insert_with(|| serde_json::json!([]));
+    let required = fields.entry("required").or_insert_with(|| serde_json::json!([]));
     if let Some(required) = required.as_array_mut() {
-        required.insert(0, serde_json::json!("type"));
+        required.insert(0, serde_json::json!(tag));
     }
     schema
 }
@@ -179,11 +201,12 @@ pub fn schema_of<T: JsonSchema>(name: &'static str) -> Schema {
 /// Makes the enum of a channel from the structs of its types.
 ///
 /// `default` names the type of a body without one; leave it out where the channel carries several that cannot be told apart.
+/// `via` names a [`Tidy`] for a type that was written in ways which other names for fields (`serde(alias)`) do not cover.
 macro_rules! bodies {
     (
         $(#[$doc:meta])*
         $name:ident $(, default $default:literal)? {
-            $( $(#[$variant_doc:meta])* $variant:ident ($body:ty) = $type_name:literal $(| $alias:literal)* ),+ $(,)?
+            $( $(#[$variant_doc:meta])* $variant:ident ($body:ty) = $type_name:literal $(| $alias:literal)* $(via $tidy:path)? ),+ $(,)?
         }
     ) => {
         $(#[$doc])*
@@ -215,7 +238,13 @@ macro_rules! bodies {
                 $( let default = default.or(Some($default)); )?
                 match claimed.as_deref().or(default) {
                     $( Some($type_name $(| $alias)*) => {
-                        $crate::contracts::body::read_as::<$body>($type_name, json).map(Self::$variant)
+                        let tidy: Option<$crate::contracts::body::Tidy> = None;
+                        $( let tidy = tidy.or(Some($tidy)); )?
+                        match tidy {
+                            Some(tidy) => $crate::contracts::body::read_tidied::<$body>($type_name, json, tidy),
+                            None => $crate::contracts::body::read_as::<$body>($type_name, json),
+                        }
+                        .map(Self::$variant)
                     } )+
                     Some(other) => Err($crate::contracts::body::unknown_type(other, Self::TYPES)),
                     None => Err($crate::contracts::ShapeError::NoType),

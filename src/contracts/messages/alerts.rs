@@ -38,7 +38,7 @@ pub enum Severity {
 /// Something crossed a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AlertTriggered {
-    /// Names the alert; the same trouble of the same thing has the same name, so that it rings once.
+    /// Names the alert; the same trouble of the same thing has the same name, so that it rings once. A key is made of it: no spaces.
     pub alert_id: String,
     /// How bad it is.
     #[serde(default)]
@@ -68,7 +68,7 @@ pub struct AlertTriggered {
 impl Example for AlertTriggered {
     fn example() -> Self {
         Self {
-            alert_id: "exp_20261121_hn:response_rate < 5%".to_owned(),
+            alert_id: "exp_20261121_hn:response_rate<5%".to_owned(),
             severity: Severity::High,
             message: "response_rate of exp_20261121_hn is 1.8%, below 5%, after 212 sends".to_owned(),
             fix: Some("look at the replies, then kill the experiment or revise it".to_owned()),

@@ -55,7 +55,7 @@ impl Example for DeadLetter {
             channel: "fullsend:to_orchestrator".to_owned(),
             entry: "1772357400000-0".to_owned(),
             group: Some("orchestrator".to_owned()),
-            reason: "escalation: missing field `reason` (at `.`)".to_owned(),
+            reason: "escalation: missing field `original_message` (at `.`)".to_owned(),
             code: DeadLetterCode::Malformed,
             attempts: 0,
             original_envelope: "{}".to_owned(),
