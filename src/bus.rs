@@ -164,8 +164,8 @@ pub trait Bus: Send + Sync + 'static {
         wait: Duration,
     ) -> Result<Vec<Entry>, BusError>;
 
-    /// Everything announced on the channels from now on, as it is announced: notices, and bare bodies of others where the engine
-    /// has pub/sub ([`Heard::bare`]). Bounded; what does not fit is counted.
+    /// Everything announced on the channels from now on, as it is announced: notices, and bare bodies of others (no envelope in [`Heard`]) where the engine
+    /// has pub/sub. Bounded; what does not fit is counted.
     ///
     /// # Errors
     /// Where the store cannot be reached.

@@ -14,7 +14,7 @@ use crate::contracts::body::BODY_LIMIT;
 use crate::contracts::{ChannelName, Envelope, ShapeError};
 
 /// How long an idempotency key is remembered.
-pub const ONCE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+pub const ONCE_TTL: Duration = Duration::from_hours(24);
 
 /// One unit: applied completely, or not at all.
 #[derive(Debug, Clone, Default, PartialEq)]

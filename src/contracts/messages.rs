@@ -6,6 +6,7 @@
 
 mod alerts;
 mod approvals;
+mod builds;
 mod chat;
 mod control;
 mod costs;
@@ -21,8 +22,12 @@ mod requests;
 mod results;
 mod to_orchestrator;
 
+#[cfg(test)]
+mod samples;
+
 pub use alerts::*;
 pub use approvals::*;
+pub use builds::*;
 pub use chat::*;
 pub use control::*;
 pub use costs::*;

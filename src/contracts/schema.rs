@@ -92,7 +92,6 @@ mod tests {
 
     #[test]
     fn every_example_reads_back_as_its_type_and_fits_its_schema() {
-        let mut seen = 0;
         for known in all() {
             let name = known.full_name();
             let example = known.example();
@@ -101,9 +100,7 @@ mod tests {
             let schema = jsonschema::validator_for(&known.schema()).unwrap();
             let errors: Vec<_> = schema.iter_errors(&example).map(|err| err.to_string()).collect();
             assert!(errors.is_empty(), "{name}: {errors:?}\n{example:#}");
-            seen += 1;
         }
-        assert_eq!(seen, 67, "types of the contract");
     }
 
     #[test]

@@ -22,7 +22,7 @@ bodies! {
         /// Stop one run.
         CancelRun(CancelRun) = "cancel_run",
         /// Nothing acts outwards from now on.
-        Hold(Hold) = "hold" | "pause",
+        Hold(Hold) = "hold",
         /// Things may act again.
         Go(Go) = "go",
         /// An alert was seen.

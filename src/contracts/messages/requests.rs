@@ -29,7 +29,7 @@ bodies! {
     /// Questions for a debate.
     RoundtableTopics, default "roundtable_topic" {
         /// One of them.
-        Topic(RoundtableTopic) = "roundtable_topic" | "roundtable_request",
+        Topic(RoundtableTopic) = "roundtable_topic",
     }
 }
 

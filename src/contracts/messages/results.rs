@@ -39,7 +39,7 @@ bodies! {
     /// How runs ended.
     ExperimentResults {
         /// Well.
-        Completed(ExperimentCompleted) = "experiment_completed" | "experiment_run",
+        Completed(ExperimentCompleted) = "experiment_completed",
         /// Not.
         Failed(ExperimentFailed) = "experiment_failed",
     }

@@ -1,6 +1,7 @@
 //! `fullsend:to_orchestrator`: what the orchestrator must know or decide.
 //!
-//! Owns the channel's enum, and the types that only it carries. Progress reports are [`super::progress`]'s.
+//! Owns the channel's enum, and the types that only it carries. Reports of work under way are
+//! [`super::progress`]'s and [`super::builds`]'.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -8,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::alerts::Severity;
+use super::builds::{BuilderStarted, ToolBuildFailed, ToolComplete};
 use super::chat::ChatMessage;
 use super::progress::{
-    ApiKeyRequired, BuilderStarted, DesignFailed, DesignStarted, ExperimentError, ExperimentReady, ExperimentSuccess,
-    FullsendCompleted, FullsendFailed, FullsendStarted, ToolBuildFailed, ToolComplete, free_fields,
+    ApiKeyRequired, DesignFailed, DesignStarted, ExperimentError, ExperimentReady, ExperimentSuccess,
+    FullsendCompleted, FullsendFailed, FullsendStarted, free_fields,
 };
 use super::read::{self, object};
 use crate::contracts::body::{Example, bodies};
@@ -42,7 +44,7 @@ bodies! {
         /// A run ended well.
         ExperimentSuccess(ExperimentSuccess) = "experiment_success" | "experiment_completed",
         /// A run failed.
-        ExperimentError(ExperimentError) = "experiment_error" | "experiment_failed",
+        ExperimentError(ExperimentError) = "experiment_error",
         /// A run failed for want of a secret.
         ApiKeyRequired(ApiKeyRequired) = "api_key_required",
         /// A tool is there.
@@ -203,11 +205,12 @@ fn read_alert(body: &mut Map<String, Value>) {
     for (field, value) in older {
         read::fill(body, field, value.clone());
     }
-    if let [metric, _, line, ..] = criterion.split_whitespace().collect::<Vec<_>>()[..] {
+    if let [metric, ">" | "<" | ">=" | "<=" | "==" | "!=", line, ..] =
+        criterion.split_whitespace().collect::<Vec<_>>()[..]
+        && let Some(line) = read::number(line)
+    {
         read::fill(body, "metric", json!(metric));
-        if let Some(line) = read::number(line) {
-            read::fill(body, "threshold", json!(line));
-        }
+        read::fill(body, "threshold", json!(line));
     }
     let value = match body.get("current_value") {
         Some(Value::Object(values)) => {
