@@ -15,6 +15,7 @@
 pub mod commit;
 pub mod entry;
 pub mod error;
+pub mod redis;
 pub mod state;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 pub use commit::{Commit, Expect, LeaseFence, Op, Outcome, Outgoing, PendingRef, Refusal, StateChange, Timer, Ttl};
 pub use entry::{Entry, EntryId, Message};
 pub use error::BusError;
+pub use redis::{RedisBus, RedisOptions};
 pub use state::{Document, Key, State};
 
 use crate::contracts::{ChannelName, Envelope};
