@@ -13,8 +13,10 @@ use crate::bus::error::BusError;
 use crate::bus::state::{Document, Key, State, VERSION_FIELD};
 use crate::contracts::ChannelName;
 
-/// A page of a scan looks at this many keys of the server, and gives up its turn after so many such looks.
+/// A page of a scan gives up its turn after so many looks at the server, so that a call stays short where few keys match.
 const LOOKS: usize = 16;
+/// At least so many of the server's keys are gone through in a look.
+const LEAST_LOOK: usize = 100;
 
 impl RedisBus {
     /// What stands under a key, and how long it has to live.
@@ -44,7 +46,7 @@ impl RedisBus {
         let (mut at, mut after) = (at.to_owned(), after.to_owned());
         let limit = limit.max(1);
         for _ in 0..LOOKS {
-            let (next, names) = self.scan_once(prefix, &at, limit).await?;
+            let (next, names) = self.scan_once(prefix, &at, limit.max(LEAST_LOOK)).await?;
             let mut keys: Vec<_> = names.iter().filter_map(|name| self.link.names.state_key(name)).collect();
             keys.retain(|key| key.as_str() > after.as_str());
             keys.sort();
