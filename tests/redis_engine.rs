@@ -1,4 +1,5 @@
 //! The Redis engine against a real server: what the conformance suite cannot ask of every engine.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 #[path = "support/redis_server.rs"]
 mod redis_server;
@@ -12,7 +13,7 @@ use fullsend::bus::{
     Reader, Record, RedisBus, RedisOptions, Refusal, State, StateChange, Timer, Ttl, Want,
 };
 use fullsend::contracts::{ChannelName, Envelope, Ids, Priority, SystemClock, Trust};
-use redis_server::{RedisServer, Settings};
+use redis_server::{RedisServer, Settings, Transport};
 use tokio::sync::mpsc;
 
 const CHANNEL: ChannelName = ChannelName::Metrics;
@@ -122,7 +123,10 @@ async fn the_first_commit_wins_and_a_loser_writes_nothing() {
 
     let effects = Commit {
         acknowledge: vec![pending(id)],
-        ops: vec![Op::Append(message(2)), change("experiments:a", Expect::Absent, "state", "live")],
+        ops: vec![
+            Op::Append(message(2)),
+            change("experiments:a", Expect::Absent, "state", "live"),
+        ],
         ..Commit::default()
     };
     let outcomes = bus.commit(vec![effects.clone(), effects]).await.unwrap();
@@ -190,15 +194,25 @@ async fn counters_are_whole_numbers_of_64_bits() {
         if sum < i64::MAX {
             // One lower a ceiling, and it would not have fitted.
             let refused = one(&bus, Commit::of(vec![add("c", 1, Some(sum))])).await;
-            assert!(matches!(refused, Outcome::Ceiling { value, .. } if value == sum), "{refused:?} at {sum}");
+            assert!(
+                matches!(refused, Outcome::Ceiling { value, .. } if value == sum),
+                "{refused:?} at {sum}"
+            );
         }
         value = sum;
         assert_eq!(field(&bus, "c", "n").await, Some(value.to_string()));
     }
-    committed(&bus, Commit::of(vec![add("max", i64::MAX, None), add("min", i64::MIN, None)])).await;
+    committed(
+        &bus,
+        Commit::of(vec![add("max", i64::MAX, None), add("min", i64::MIN, None)]),
+    )
+    .await;
     for (key, n) in [("max", 1), ("min", -1)] {
         let refused = one(&bus, Commit::of(vec![Op::Append(message(1)), add(key, n, None)])).await;
-        assert!(matches!(refused, Outcome::Refused(Refusal::NotANumber { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Outcome::Refused(Refusal::NotANumber { .. })),
+            "{refused:?}"
+        );
     }
     committed(&bus, Commit::of(vec![change("max", Expect::Any, "n", "007")])).await;
     let refused = one(&bus, Commit::of(vec![add("max", 1, None)])).await;
@@ -220,7 +234,10 @@ async fn a_foreign_type_refuses_its_unit_only() {
         },
     };
     let units = vec![
-        Commit::of(vec![Op::Append(message(1)), change("experiments:a", Expect::Any, "f", "v")]),
+        Commit::of(vec![
+            Op::Append(message(1)),
+            change("experiments:a", Expect::Any, "f", "v"),
+        ]),
         Commit::of(vec![push("l"), push("l"), push("l")]),
         Commit::of(vec![push("x"), Op::Append(message_on(ChannelName::Alerts, 1))]),
     ];
@@ -283,8 +300,14 @@ async fn commits_of_many_tasks_share_calls_and_keep_their_own_answers() {
         let n: u64 = body.rsplit(':').next().unwrap().trim_end_matches('}').parse().unwrap();
         assert_eq!(n / 2, key);
     }
-    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
-    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap();
+    let stats: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query(&mut server.connection())
+        .unwrap();
+    let calls = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="))
+        .unwrap();
     let calls: u64 = calls.split(',').next().unwrap().parse().unwrap();
     assert!(calls < 500, "{calls} calls of scripts, 150 of them for the ranges");
 }
@@ -354,7 +377,10 @@ async fn a_group_deleted_by_hand_is_said_and_resumes() {
     };
     assert!(mark >= first && mark < second);
     let again = bus.read(&reader("a"), &[CHANNEL], want, PATIENCE).await.unwrap();
-    assert_eq!(again.iter().map(|one| one.entry.id).collect::<Vec<_>>(), [second, third]);
+    assert_eq!(
+        again.iter().map(|one| one.entry.id).collect::<Vec<_>>(),
+        [second, third]
+    );
 }
 
 /// Waits until so many clients wait inside the server.
@@ -409,10 +435,16 @@ async fn a_full_memory_refuses_whole_units() {
     // happens, or nothing.
     let whole = bus.commit(vec![unit.clone()]).await;
     let refused = bus.commit(vec![append(3)]).await.unwrap_err();
-    assert!(matches!(&refused, BusError::ReadOnly { fix, .. } if fix.contains("maxmemory")), "{refused:?}");
+    assert!(
+        matches!(&refused, BusError::ReadOnly { fix, .. } if fix.contains("maxmemory")),
+        "{refused:?}"
+    );
     assert!(!refused.unknown_outcome());
     let health = bus.health().await.unwrap();
-    assert!(health.findings.iter().any(|finding| finding.what.contains("memory")), "{health:?}");
+    assert!(
+        health.findings.iter().any(|finding| finding.what.contains("memory")),
+        "{health:?}"
+    );
     server.run(&["CONFIG", "SET", "maxmemory", "0"]);
     let length = bus.inspect(CHANNEL).await.unwrap().length;
     match whole {
@@ -431,18 +463,37 @@ async fn a_full_memory_refuses_whole_units() {
 
 #[tokio::test]
 async fn a_server_that_cannot_save_takes_no_writes_and_says_what_to_do() {
-    let server = RedisServer::fleeting();
+    let server = RedisServer::start(Settings {
+        more: vec!["--dbfilename".to_owned(), "taken.rdb".to_owned()],
+        ..Settings::default()
+    });
     let bus = connect(&server).await;
     committed(&bus, append(1)).await;
     // The snapshot cannot be written where its name is a folder; from then on the server refuses writes.
     std::fs::create_dir(server.path("taken.rdb")).unwrap();
-    server.run(&["CONFIG", "SET", "dbfilename", "taken.rdb", "save", "3600 1"]);
-    let saved: redis::RedisResult<String> = redis::cmd("SAVE").query(&mut server.connection());
-    assert!(saved.is_err());
+    server.run(&["CONFIG", "SET", "save", "3600 100000"]);
+    server.run(&["BGSAVE"]);
+    let mut connection = server.connection();
+    loop {
+        let info: String = redis::cmd("INFO").arg("persistence").query(&mut connection).unwrap();
+        if info.contains("rdb_last_bgsave_status:err") {
+            break;
+        }
+    }
     let unit = Commit::of(vec![change("d", Expect::Absent, "f", "v"), Op::Append(message(2))]);
     let refused = bus.commit(vec![unit.clone()]).await;
-    assert!(matches!(&refused, Err(BusError::ReadOnly { fix, .. }) if fix.contains("disk")), "{refused:?}");
-    assert!(bus.health().await.unwrap().findings.iter().any(|finding| finding.what.contains("disk")));
+    assert!(
+        matches!(&refused, Err(BusError::ReadOnly { fix, .. }) if fix.contains("disk")),
+        "{refused:?}"
+    );
+    assert!(
+        bus.health()
+            .await
+            .unwrap()
+            .findings
+            .iter()
+            .any(|finding| finding.what.contains("disk"))
+    );
     server.run(&["CONFIG", "SET", "save", ""]);
     assert_eq!(bus.inspect(CHANNEL).await.unwrap().length, 1);
     assert_eq!(field(&bus, "d", "f").await, None);
@@ -483,7 +534,10 @@ async fn nothing_acknowledged_is_lost_by_a_kill_of_the_server() {
     }
     let down = bus.health().await.unwrap();
     assert!(!down.reachable && down.findings[0].level == Level::Error);
-    assert!(matches!(bus.commit(vec![append(1)]).await, Err(BusError::Unreachable(_))));
+    assert!(matches!(
+        bus.commit(vec![append(1)]).await,
+        Err(BusError::Unreachable(_))
+    ));
     server.restart();
     let found = loop {
         match bus.range(CHANNEL, Range::after(EntryId::ZERO, 1_000_000)).await {
@@ -493,7 +547,12 @@ async fn nothing_acknowledged_is_lost_by_a_kill_of_the_server() {
     };
     let found: std::collections::HashSet<_> = found.iter().map(|entry| entry.id).collect();
     assert!(said.len() >= 300);
-    assert!(said.iter().all(|id| found.contains(id)), "{} of {} found", found.len(), said.len());
+    assert!(
+        said.iter().all(|id| found.contains(id)),
+        "{} of {} found",
+        found.len(),
+        said.len()
+    );
     let read = bus.read(&reader("a"), &[CHANNEL], ONE, PATIENCE).await.unwrap();
     assert_eq!(Some(&read[0].entry.id), found.iter().min());
 }
@@ -547,14 +606,21 @@ async fn attempts_are_counted_by_starts_and_not_by_reads() {
     let nobody = bus.claim_stale(&reader("b"), &channels, PATIENCE, 9).await.unwrap();
     assert_eq!(nobody.claimed, []);
     bus.release(&reader("a"), &held).await.unwrap();
-    let taken = bus.claim_stale(&reader("b"), &channels, PATIENCE, 9).await.unwrap().claimed;
+    let taken = bus
+        .claim_stale(&reader("b"), &channels, PATIENCE, 9)
+        .await
+        .unwrap()
+        .claimed;
     assert_eq!(taken.len(), 1);
     assert_eq!((taken[0].entry.id, taken[0].attempt), (third, 1));
     // What was deleted by somebody is said, and no longer pending.
     server.run(&["XDEL", STREAM, &first.to_string()]);
     let own = bus.own_pending(&reader("a"), &channels, 9).await.unwrap();
     assert_eq!(own.vanished, [(CHANNEL, first)]);
-    assert_eq!(bus.inspect(CHANNEL).await.unwrap().groups[0].oldest_pending, Some(third));
+    assert_eq!(
+        bus.inspect(CHANNEL).await.unwrap().groups[0].oldest_pending,
+        Some(third)
+    );
 }
 
 #[tokio::test]
@@ -577,7 +643,7 @@ async fn a_window_is_filled_without_starting_anything() {
 async fn leases_fence_and_timers_fire_once() {
     let server = RedisServer::fleeting();
     let bus = connect(&server).await;
-    let ttl = Duration::from_secs(60);
+    let ttl = PATIENCE;
     let first = bus.lease("timers", "a", ttl).await.unwrap().unwrap();
     assert_eq!(bus.lease("timers", "a", ttl).await.unwrap(), Some(first.clone()));
     assert_eq!(bus.lease("timers", "b", ttl).await.unwrap(), None);
@@ -601,7 +667,13 @@ async fn leases_fence_and_timers_fire_once() {
         })
     };
     let cancel = Op::Cancel { timer: "c".to_owned() };
-    let ops = vec![timer("a", 100), timer("a", 300), timer("b", 200), timer("c", 50), cancel];
+    let ops = vec![
+        timer("a", 100),
+        timer("a", 300),
+        timer("b", 200),
+        timer("c", 50),
+        cancel,
+    ];
     committed(&bus, Commit::of(ops)).await;
     assert_eq!(bus.fire_timers(at(250), 9, &first).await.unwrap(), 0);
     assert_eq!(bus.fire_timers(at(250), 9, &second).await.unwrap(), 1);
@@ -708,7 +780,10 @@ async fn trimming_stops_before_what_a_group_needs() {
     assert_eq!(bus.inspect(CHANNEL).await.unwrap().first, Some(ids[300]));
     assert_eq!(bus.trim(CHANNEL, later, 700).await, Ok(200));
     let info = bus.inspect(CHANNEL).await.unwrap();
-    assert_eq!((info.length, info.first, info.last), (500, Some(ids[500]), Some(ids[999])));
+    assert_eq!(
+        (info.length, info.first, info.last),
+        (500, Some(ids[500]), Some(ids[999]))
+    );
     assert_eq!((info.groups[0].pending, info.groups[0].lag), (0, Some(500)));
     assert_eq!(bus.drop_group(CHANNEL, GROUP).await, Ok(true));
     assert_eq!(bus.drop_group(CHANNEL, GROUP).await, Ok(false));
@@ -719,12 +794,17 @@ async fn trimming_stops_before_what_a_group_needs() {
 async fn scans_come_in_pages_and_skip_what_is_the_engines_own() {
     let server = RedisServer::fleeting();
     let bus = connect(&server).await;
-    let ops = (0..250).map(|n| change(&format!("experiments:{n}"), Expect::Absent, "f", "v")).collect();
+    let ops = (0..250)
+        .map(|n| change(&format!("experiments:{n}"), Expect::Absent, "f", "v"))
+        .collect();
     committed(&bus, Commit::of(ops)).await;
-    committed(&bus, Commit {
-        once: Some("k".to_owned()),
-        ..append(1)
-    })
+    committed(
+        &bus,
+        Commit {
+            once: Some("k".to_owned()),
+            ..append(1)
+        },
+    )
     .await;
     for prefix in ["experiments:", ""] {
         let mut found = std::collections::BTreeSet::new();
@@ -777,7 +857,13 @@ async fn what_is_exported_comes_back_as_it_was() {
             Op::Append(message(3)),
             change("experiments:a", Expect::Absent, "f", "v"),
             add("counter", 4, None),
-            state("l", StateChange::Push { value: "x".to_owned(), keep: 9 }),
+            state(
+                "l",
+                StateChange::Push {
+                    value: "x".to_owned(),
+                    keep: 9,
+                },
+            ),
             state("s", StateChange::AddMember(member.clone())),
             state("z", StateChange::Score { member, score: 0.1 }),
             state("fullsend:status", StateChange::SetString("running".to_owned())),
@@ -795,7 +881,10 @@ async fn what_is_exported_comes_back_as_it_was() {
     let newest = bus.newest(&[CHANNEL]).await.unwrap()[0].1.unwrap();
     server.run(&["XDEL", STREAM, &newest.to_string()]);
     let records = exported(&bus).await;
-    assert!(records.contains(&Record::Channel { channel: CHANNEL, last: newest }));
+    assert!(records.contains(&Record::Channel {
+        channel: CHANNEL,
+        last: newest
+    }));
 
     let to = RedisOptions {
         prefix: "copy:".to_owned(),
@@ -823,17 +912,21 @@ async fn what_is_exported_comes_back_as_it_was() {
         records
             .into_iter()
             .map(|record| match record {
-                Record::Once { key, entries, .. } => Record::Once { key, entries, expires_at: at(0) },
+                Record::Once { key, entries, .. } => Record::Once {
+                    key,
+                    entries,
+                    expires_at: at(0),
+                },
                 other => other,
             })
             .collect()
     };
     assert_eq!(timeless(copied), timeless(records));
     let own = copy.own_pending(&reader("a"), &[CHANNEL], 9).await.unwrap().claimed;
-    assert_eq!(own.iter().map(|one| (one.entry.id, one.attempt)).collect::<Vec<_>>(), [
-        (read[0].entry.id, 1),
-        (read[1].entry.id, 0)
-    ]);
+    assert_eq!(
+        own.iter().map(|one| (one.entry.id, one.attempt)).collect::<Vec<_>>(),
+        [(read[0].entry.id, 1), (read[1].entry.id, 0)]
+    );
     let again = Commit { under: None, ..unit };
     assert!(matches!(one(&copy, again).await, Outcome::Duplicate(ids) if ids.len() == 3));
     let (_sink, source) = mpsc::channel(1);
@@ -857,7 +950,10 @@ async fn workspaces_with_prefixes_do_not_meet() {
     committed(&a, append(2)).await;
     assert_eq!(heard.recv().await.unwrap().envelope, Some(message(2).envelope));
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut server.connection()).unwrap();
-    assert!(keys.iter().all(|key| key.starts_with("a:") || key.starts_with("b:")), "{keys:?}");
+    assert!(
+        keys.iter().all(|key| key.starts_with("a:") || key.starts_with("b:")),
+        "{keys:?}"
+    );
 }
 
 #[tokio::test]
@@ -878,13 +974,19 @@ async fn users_need_their_permissions_at_once() {
     bus.ensure_group(CHANNEL, GROUP).await.unwrap();
     let id = committed(&bus, append(1)).await;
     bus.read(&reader("a"), &[CHANNEL], ONE, PATIENCE).await.unwrap();
-    committed(&bus, Commit {
-        acknowledge: vec![pending(id)],
-        ..append(2)
-    })
+    committed(
+        &bus,
+        Commit {
+            acknowledge: vec![pending(id)],
+            ..append(2)
+        },
+    )
     .await;
     let health = bus.health().await.unwrap();
-    assert!(health.reachable && health.findings.iter().all(|finding| finding.level == Level::Note), "{health:?}");
+    assert!(
+        health.reachable && health.findings.iter().all(|finding| finding.level == Level::Note),
+        "{health:?}"
+    );
     assert!(!format!("{health:?} {bus:?}").contains("secret"));
     for (user, password, word) in [
         ("deaf", "secret2", "PUBLISH"),
@@ -893,7 +995,10 @@ async fn users_need_their_permissions_at_once() {
     ] {
         let error = RedisBus::connect(with(user, password)).await.unwrap_err();
         let text = format!("{error} {error:?}");
-        assert!(matches!(error, BusError::Unsupported(_)) && text.contains(word), "{text}");
+        assert!(
+            matches!(error, BusError::Unsupported(_)) && text.contains(word),
+            "{text}"
+        );
         assert!(!text.contains("secret"), "{text}");
     }
 }
@@ -907,7 +1012,7 @@ async fn a_password_tls_and_a_unix_socket() {
     committed(&*connect(&server).await, append(1)).await;
 
     let server = RedisServer::start(Settings {
-        unix: true,
+        transport: Transport::Unix,
         ..Settings::default()
     });
     let bus = connect(&server).await;
@@ -915,7 +1020,7 @@ async fn a_password_tls_and_a_unix_socket() {
     assert!(bus.health().await.unwrap().location.starts_with("unix:///"));
 
     let server = RedisServer::start(Settings {
-        tls: true,
+        transport: Transport::Tls,
         ..Settings::default()
     });
     let stranger = RedisBus::connect(options(server.url())).await;
@@ -937,12 +1042,18 @@ async fn a_cluster_a_replica_and_a_newer_store_are_refused() {
         ..Settings::default()
     });
     let error = RedisBus::connect(options(server.url())).await.unwrap_err();
-    assert!(matches!(&error, BusError::Unsupported(text) if text.contains("cluster")), "{error}");
+    assert!(
+        matches!(&error, BusError::Unsupported(text) if text.contains("cluster")),
+        "{error}"
+    );
 
     let server = RedisServer::fleeting();
     server.run(&["SET", "bus:schema", "2"]);
     let error = RedisBus::connect(options(server.url())).await.unwrap_err();
-    assert!(matches!(&error, BusError::Unsupported(text) if text.contains("newer")), "{error}");
+    assert!(
+        matches!(&error, BusError::Unsupported(text) if text.contains("newer")),
+        "{error}"
+    );
     server.run(&["DEL", "bus:schema"]);
     server.run(&["REPLICAOF", "127.0.0.1", "1"]);
     let error = RedisBus::connect(options(server.url())).await.unwrap_err();
@@ -956,7 +1067,9 @@ async fn sentinel_is_asked_where_the_master_is() {
     let port = first.port().to_string();
     let sentinel = RedisServer::start(Settings {
         sentinel: true,
-        more: ["--sentinel", "monitor", "main", "127.0.0.1", &port, "1"].map(str::to_owned).to_vec(),
+        more: ["--sentinel", "monitor", "main", "127.0.0.1", &port, "1"]
+            .map(str::to_owned)
+            .to_vec(),
         ..Settings::default()
     });
     let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main/0", sentinel.port());
@@ -965,7 +1078,10 @@ async fn sentinel_is_asked_where_the_master_is() {
     // Another server becomes the master, and the first is gone.
     let mut asked = sentinel.connection();
     let port = second.port().to_string();
-    let _: () = redis::cmd("SENTINEL").arg(&["REMOVE", "main"]).query(&mut asked).unwrap();
+    let _: () = redis::cmd("SENTINEL")
+        .arg(&["REMOVE", "main"])
+        .query(&mut asked)
+        .unwrap();
     let monitor = ["MONITOR", "main", "127.0.0.1", &port, "1"];
     let _: () = redis::cmd("SENTINEL").arg(&monitor).query(&mut asked).unwrap();
     drop(first);

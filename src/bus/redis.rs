@@ -164,10 +164,10 @@ impl Bus for RedisBus {
         reader: &Reader,
         channels: &[ChannelName],
         want: Want,
-        wait: Duration,
+        patience: Duration,
     ) -> Result<Vec<Claimed>, BusError> {
         self.open()?;
-        self.do_read(reader, channels, want, wait).await
+        self.do_read(reader, channels, want, patience).await
     }
 
     async fn own_pending(&self, reader: &Reader, channels: &[ChannelName], limit: usize) -> Result<Claims, BusError> {

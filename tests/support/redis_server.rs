@@ -1,5 +1,14 @@
 //! A real Redis server for one test: its own directory, its own port, killed when dropped.
+//!
+//! Include it by `#[path = "support/redis_server.rs"] mod redis_server;`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot be set up fails"
+)]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -8,28 +17,53 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
 
+/// How the server is reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Transport {
+    #[default]
+    Tcp,
+    /// See [`RedisServer::ca_file`].
+    Tls,
+    Unix,
+}
+
+// A test uses only a part of all this.
+const _: fn() = || {
+    let _ = (
+        RedisServer::durable,
+        RedisServer::fleeting,
+        RedisServer::ca_file,
+        RedisServer::url_of,
+    );
+    let _ = (
+        RedisServer::port,
+        RedisServer::run,
+        RedisServer::path,
+        RedisServer::kill,
+    );
+    let _ = [Transport::Tls, Transport::Unix];
+};
+
 /// How the server is to be.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Append-only file, written every second. Without it nothing survives a kill.
-    pub durable: bool,
+    pub(crate) durable: bool,
     /// Password of the default user.
-    pub password: Option<String>,
+    pub(crate) password: Option<String>,
     /// Users, as `ACL SETUSER` takes them: `ann on >secret ~* &* +@all`.
-    pub users: Vec<String>,
-    /// TLS instead of plain TCP; see [`RedisServer::ca_file`].
-    pub tls: bool,
-    /// A unix socket instead of TCP.
-    pub unix: bool,
+    pub(crate) users: Vec<String>,
+    /// How it is reached.
+    pub(crate) transport: Transport,
     /// Run as Sentinel.
-    pub sentinel: bool,
+    pub(crate) sentinel: bool,
     /// Further words of the command line: `["--maxmemory", "4mb"]`.
-    pub more: Vec<String>,
+    pub(crate) more: Vec<String>,
 }
 
 /// A running server.
 #[derive(Debug)]
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     settings: Settings,
     dir: TempDir,
     port: u16,
@@ -38,7 +72,7 @@ pub struct RedisServer {
 
 impl RedisServer {
     /// A server that keeps what it is told.
-    pub fn durable() -> Self {
+    pub(crate) fn durable() -> Self {
         Self::start(Settings {
             durable: true,
             ..Settings::default()
@@ -46,12 +80,12 @@ impl RedisServer {
     }
 
     /// A server that forgets: quicker to start.
-    pub fn fleeting() -> Self {
+    pub(crate) fn fleeting() -> Self {
         Self::start(Settings::default())
     }
 
     /// Starts a server, and returns when it takes connections.
-    pub fn start(settings: Settings) -> Self {
+    pub(crate) fn start(settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Free now; nobody else is given it while it is closed only for a moment.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -67,7 +101,7 @@ impl RedisServer {
     }
 
     fn write_files(&self) {
-        if self.settings.tls {
+        if self.settings.transport == Transport::Tls {
             let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
             let made = rcgen::generate_simple_self_signed(names).unwrap();
             fs::write(self.path("cert.pem"), made.cert.pem()).unwrap();
@@ -75,52 +109,61 @@ impl RedisServer {
         }
         let mut config = String::new();
         for user in &self.settings.users {
-            config.push_str(&format!("user {user}\n"));
+            writeln!(config, "user {user}").unwrap();
         }
         fs::write(self.path("redis.conf"), config).unwrap();
     }
 
     /// A file of the server.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The certificate to trust.
-    pub fn ca_file(&self) -> PathBuf {
+    pub(crate) fn ca_file(&self) -> PathBuf {
         self.path("cert.pem")
     }
 
     /// The port that it listens on.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// The URL, with the password of the default user if there is one.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let password = self.settings.password.as_ref();
         let user = password.map(|password| format!(":{password}@")).unwrap_or_default();
-        if self.settings.unix {
+        if self.settings.transport == Transport::Unix {
             return format!("unix://{}", self.path("redis.sock").display());
         }
-        let scheme = if self.settings.tls { "rediss" } else { "redis" };
+        let scheme = if self.settings.transport == Transport::Tls {
+            "rediss"
+        } else {
+            "redis"
+        };
         format!("{scheme}://{user}127.0.0.1:{}/0", self.port)
     }
 
     /// The URL for another user.
-    pub fn url_of(&self, user: &str, password: &str) -> String {
+    pub(crate) fn url_of(&self, user: &str, password: &str) -> String {
         format!("redis://{user}:{password}@127.0.0.1:{}/0", self.port)
     }
 
     /// Starts it on the same directory and port, and returns when it takes connections.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         let mut command = Command::new("redis-server");
-        command.arg(self.path("redis.conf")).args(["--dir"]).arg(self.dir.path());
+        command
+            .arg(self.path("redis.conf"))
+            .args(["--dir"])
+            .arg(self.dir.path());
         command.args(["--bind", "127.0.0.1", "--save", ""]);
         let port = self.port.to_string();
-        if self.settings.unix {
-            command.args(["--port", "0", "--unixsocket"]).arg(self.path("redis.sock"));
-        } else if self.settings.tls {
+        if self.settings.transport == Transport::Unix {
+            command
+                .args(["--port", "0", "--unixsocket"])
+                .arg(self.path("redis.sock"));
+        } else if self.settings.transport == Transport::Tls {
             command.args(["--port", "0", "--tls-auth-clients", "no", "--tls-port", &port]);
             command.arg("--tls-cert-file").arg(self.path("cert.pem"));
             command.arg("--tls-key-file").arg(self.path("key.pem"));
@@ -149,7 +192,7 @@ impl RedisServer {
     }
 
     /// Kills it at once, as a power cut of the process would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -157,12 +200,12 @@ impl RedisServer {
     }
 
     /// A connection of the test's own, to look and to meddle.
-    pub fn connection(&self) -> redis::Connection {
+    pub(crate) fn connection(&self) -> redis::Connection {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
 
     /// Runs one command of the test's own.
-    pub fn run(&self, words: &[&str]) -> redis::Value {
+    pub(crate) fn run(&self, words: &[&str]) -> redis::Value {
         let mut cmd = redis::cmd(words[0]);
         for word in &words[1..] {
             cmd.arg(word);

@@ -97,7 +97,10 @@ impl Unit {
     fn op(&mut self, op: &Op, names: &Names) {
         match op {
             Op::Append(message) => {
-                self.step(if message.announce { "A" } else { "Q" }, [names.stream(message.channel)]);
+                self.step(
+                    if message.announce { "A" } else { "Q" },
+                    [names.stream(message.channel)],
+                );
                 self.args.push(&message.envelope.to_json());
                 self.args.push(&message.body);
             }

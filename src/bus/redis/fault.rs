@@ -38,7 +38,9 @@ pub(super) fn of_text(text: &str) -> BusError {
     } else if says("NOREPLICAS") {
         read_only("Too few replicas are connected: mend them, or lower `min-replicas-to-write`")
     } else if says("NOPERM") {
-        read_only("The user may not do this: `ACL SETUSER <user> ~<prefix>* &<prefix>* +@all -@dangerous +info +config|get`")
+        read_only(
+            "The user may not do this: `ACL SETUSER <user> ~<prefix>* &<prefix>* +@all -@dangerous +info +config|get`",
+        )
     } else if says("LOADING") {
         BusError::Unreachable("the server is still loading its data".to_owned())
     } else if says("MASTERDOWN") || says("CLUSTERDOWN") || says("TRYAGAIN") {
@@ -77,7 +79,10 @@ pub(super) fn of_dial(error: &RedisError, location: &str) -> BusError {
     if error.kind() == redis::ErrorKind::InvalidClientConfig {
         return BusError::Unsupported(format!("{location}: {text}; mend the URL or the certificates"));
     }
-    match error.code().map(|code| of_text(&format!("{code} {}", error.detail().unwrap_or_default()))) {
+    match error
+        .code()
+        .map(|code| of_text(&format!("{code} {}", error.detail().unwrap_or_default())))
+    {
         Some(BusError::Protocol(text)) => BusError::Unreachable(format!("{location}: {text}")),
         Some(known) => known,
         None => BusError::Unreachable(format!("{location}: {text}")),
@@ -97,8 +102,16 @@ mod tests {
     fn a_refusal_is_known_however_the_server_words_it() {
         for (text, passing, read_only) in [
             ("OOM command not allowed when used memory > 'maxmemory'.", true, true),
-            ("ERR Error running script (call to f_1): @user_script:9: -OOM command not allowed", true, true),
-            ("MISCONF Errors writing to the AOF file: No space left on device", true, true),
+            (
+                "ERR Error running script (call to f_1): @user_script:9: -OOM command not allowed",
+                true,
+                true,
+            ),
+            (
+                "MISCONF Errors writing to the AOF file: No space left on device",
+                true,
+                true,
+            ),
             ("READONLY You can't write against a read only replica.", true, true),
             ("LOADING Redis is loading the dataset in memory", true, false),
             ("WRONGPASS invalid username-password pair", false, false),

@@ -76,12 +76,12 @@ impl RedisBus {
         reader: &Reader,
         channels: &[ChannelName],
         want: Want,
-        wait: Duration,
+        patience: Duration,
     ) -> Result<Vec<Claimed>, BusError> {
         if channels.is_empty() || want.start + want.ahead == 0 {
             return Ok(Vec::new());
         }
-        let until = Instant::now() + wait;
+        let until = Instant::now() + patience;
         // Each time another channel may fill the window first, so that a busy one does not starve the others.
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) % channels.len();
         let mut channels = channels.to_vec();
@@ -108,9 +108,15 @@ impl RedisBus {
 
     async fn take(&self, reader: &Reader, channels: &[ChannelName], want: Want) -> Result<Took, BusError> {
         let script = &self.link.scripts.read;
-        let keys: Vec<_> = channels.iter().map(|channel| self.link.names.stream(*channel)).collect();
+        let keys: Vec<_> = channels
+            .iter()
+            .map(|channel| self.link.names.stream(*channel))
+            .collect();
         let mut cmd = script.call(&keys);
-        cmd.arg(&reader.group).arg(&reader.consumer).arg(want.start).arg(want.ahead);
+        cmd.arg(&reader.group)
+            .arg(&reader.consumer)
+            .arg(want.start)
+            .arg(want.ahead);
         let answer = value::items(self.link.run(script, &cmd).await?)?;
         if let Some(error) = self.refusal(&answer, channels, &reader.group) {
             return Err(error);
@@ -140,7 +146,11 @@ impl RedisBus {
     ) -> Result<Option<Vec<Claimed>>, BusError> {
         let mut cmd = redis::cmd("XREADGROUP");
         cmd.arg("GROUP").arg(&reader.group).arg(&reader.consumer);
-        cmd.arg("COUNT").arg(start).arg("BLOCK").arg(block_ms(wait)).arg("STREAMS");
+        cmd.arg("COUNT")
+            .arg(start)
+            .arg("BLOCK")
+            .arg(block_ms(wait))
+            .arg("STREAMS");
         for channel in channels {
             cmd.arg(self.link.names.stream(*channel));
         }
@@ -174,7 +184,10 @@ impl RedisBus {
         limit: usize,
     ) -> Result<Claims, BusError> {
         let script = &self.link.scripts.claim;
-        let keys: Vec<_> = channels.iter().map(|channel| self.link.names.stream(*channel)).collect();
+        let keys: Vec<_> = channels
+            .iter()
+            .map(|channel| self.link.names.stream(*channel))
+            .collect();
         let mut cmd = script.call(&keys);
         cmd.arg(&reader.group).arg(&reader.consumer);
         match idle {
@@ -210,7 +223,10 @@ impl RedisBus {
         let mut lost = Vec::new();
         // A call of bounded length, for the server does nothing else meanwhile.
         for held in held.chunks(500) {
-            let keys: Vec<_> = held.iter().map(|(channel, _)| self.link.names.stream(*channel)).collect();
+            let keys: Vec<_> = held
+                .iter()
+                .map(|(channel, _)| self.link.names.stream(*channel))
+                .collect();
             let mut cmd = script.call(&keys);
             cmd.arg(mode).arg(&reader.group).arg(&reader.consumer);
             for (_, id) in held {

@@ -35,7 +35,9 @@ impl Said {
         }
         match self.fsync.as_deref() {
             Some("always") => "survives a kill of everything, and a power cut",
-            Some("no") => "survives a kill of everything; a power cut loses what the system had not written, up to half a minute",
+            Some("no") => {
+                "survives a kill of everything; a power cut loses what the system had not written, up to half a minute"
+            }
             Some(_) => "survives a kill of everything; a power cut loses about the last second",
             None => "survives a kill of everything; how much a power cut loses cannot be asked (appendfsync)",
         }
@@ -51,7 +53,11 @@ impl Said {
             });
         };
         if self.get("loading") == Some("1") {
-            find(Level::Error, "the server is still loading its data".to_owned(), "Wait until it has");
+            find(
+                Level::Error,
+                "the server is still loading its data".to_owned(),
+                "Wait until it has",
+            );
         }
         if self.get("aof_enabled") == Some("0") {
             find(
@@ -60,7 +66,11 @@ impl Said {
                 "`CONFIG SET appendonly yes`, and write it into redis.conf",
             );
         }
-        for name in ["aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"] {
+        for name in [
+            "aof_last_write_status",
+            "aof_last_bgrewrite_status",
+            "rdb_last_bgsave_status",
+        ] {
             if let Some(status) = self.get(name).filter(|status| *status != "ok") {
                 find(
                     Level::Error,
@@ -92,7 +102,12 @@ impl Said {
                 "`CONFIG SET appendfsync everysec`, or `always` against power cuts",
             );
         }
-        if self.buffers.as_deref().and_then(pubsub_limit).is_some_and(|limit| limit > 0 && limit < 1 << 20) {
+        if self
+            .buffers
+            .as_deref()
+            .and_then(pubsub_limit)
+            .is_some_and(|limit| limit > 0 && limit < 1 << 20)
+        {
             find(
                 Level::Warning,
                 "listeners are cut off early (client-output-buffer-limit pubsub below 1 MiB)".to_owned(),
@@ -129,7 +144,12 @@ impl RedisBus {
             findings: Vec::new(),
         };
         let mut said = Said::default();
-        match self.link.send(redis::cmd("INFO").arg("everything")).await.and_then(value::into_text) {
+        match self
+            .link
+            .send(redis::cmd("INFO").arg("everything"))
+            .await
+            .and_then(value::into_text)
+        {
             Ok(info) => said.info = info,
             Err(BusError::ReadOnly { .. }) => health.findings.push(Finding {
                 level: Level::Note,
@@ -150,7 +170,11 @@ impl RedisBus {
         said.buffers = self.setting("client-output-buffer-limit").await;
         health.findings.extend(said.findings());
         if !said.info.is_empty() {
-            let name = if said.get("valkey_version").is_some() { "Valkey" } else { "Redis" };
+            let name = if said.get("valkey_version").is_some() {
+                "Valkey"
+            } else {
+                "Redis"
+            };
             let version = said.get("valkey_version").or_else(|| said.get("redis_version"));
             health.version = format!("{name} {}", version.unwrap_or_default());
             health.durability = said.durability().to_owned();

@@ -42,7 +42,9 @@ impl RedisBus {
     ) -> Result<u64, BusError> {
         let script = &self.link.scripts.trim;
         let mut cmd = script.call(&[self.link.names.stream(channel)]);
-        cmd.arg(format!("{}-0", older_than.timestamp_millis().max(0))).arg(keep).arg(mode);
+        cmd.arg(format!("{}-0", older_than.timestamp_millis().max(0)))
+            .arg(keep)
+            .arg(mode);
         match self.link.run(script, &cmd).await? {
             Value::Array(refusal) => Err(self.foreign(channel, &refusal)),
             count => value::count(&count),
@@ -51,7 +53,10 @@ impl RedisBus {
 
     /// The error for `{'T', type}`.
     fn foreign(&self, channel: ChannelName, refusal: &[Value]) -> BusError {
-        let found = refusal.get(1).and_then(|found| value::text(found).ok()).unwrap_or_default();
+        let found = refusal
+            .get(1)
+            .and_then(|found| value::text(found).ok())
+            .unwrap_or_default();
         self.foreign_stream(channel, &found)
     }
 

@@ -208,7 +208,10 @@ impl Link {
             }
             Ok::<(), ()>(())
         };
-        let config = self.config().set_push_sender(on_loss).set_pipeline_buffer_size(PIPELINE);
+        let config = self
+            .config()
+            .set_push_sender(on_loss)
+            .set_pipeline_buffer_size(PIPELINE);
         let mut connection = self.dial(&config).await?;
         let mut load = redis::pipe();
         for script in self.scripts.all() {

@@ -46,7 +46,10 @@ impl Names {
     /// The channel of this name on the server.
     pub(super) fn channel_named(&self, name: &str) -> Option<ChannelName> {
         let name = name.strip_prefix(&self.prefix)?;
-        ChannelName::ALL.iter().copied().find(|channel| channel.as_str() == name)
+        ChannelName::ALL
+            .iter()
+            .copied()
+            .find(|channel| channel.as_str() == name)
     }
 
     pub(super) fn progress(&self) -> String {
@@ -114,7 +117,12 @@ mod tests {
     fn what_is_the_engines_own_is_no_state() {
         let names = Names::new("w*:");
         assert_eq!(names.state_key("w*:experiments:a"), Some(Key::new("experiments:a")));
-        for key in ["w*:bus:once:a", "w*:fullsend:metrics:stream", "experiments:a", "w2:experiments:a"] {
+        for key in [
+            "w*:bus:once:a",
+            "w*:fullsend:metrics:stream",
+            "experiments:a",
+            "w2:experiments:a",
+        ] {
             assert_eq!(names.state_key(key), None, "{key}");
         }
         assert_eq!(names.pattern("a[b]"), "w\\*:a\\[b\\]*");

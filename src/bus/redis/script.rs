@@ -52,4 +52,6 @@ macro_rules! scripts {
     };
 }
 
-scripts!(commit, read, claim, hold, ensure, lease, timers, trim, inspect, get, probe);
+scripts!(
+    commit, read, claim, hold, ensure, lease, timers, trim, inspect, get, probe
+);

@@ -47,13 +47,16 @@ impl RedisBus {
         let limit = limit.max(1);
         for _ in 0..LOOKS {
             let (next, names) = self.scan_once(prefix, &at, limit.max(LEAST_LOOK)).await?;
-            let mut keys: Vec<_> = names.iter().filter_map(|name| self.link.names.state_key(name)).collect();
+            let mut keys: Vec<_> = names
+                .iter()
+                .filter_map(|name| self.link.names.state_key(name))
+                .collect();
             keys.retain(|key| key.as_str() > after.as_str());
             keys.sort();
             keys.dedup();
             if keys.len() > limit {
                 keys.truncate(limit);
-                let last = keys.last().map(|key| key.to_string()).unwrap_or_default();
+                let last = keys.last().map(ToString::to_string).unwrap_or_default();
                 return Ok((keys, Some(format!("{at}:{last}"))));
             }
             if next == "0" {
@@ -78,15 +81,24 @@ impl RedisBus {
         cmd.arg(cursor).arg("MATCH").arg(self.link.names.pattern(start));
         cmd.arg("COUNT").arg(count);
         let [next, names] = value::parts(self.link.send(&cmd).await?)?;
-        let names = value::items(names)?.into_iter().map(value::into_text).collect::<Result<_, _>>()?;
+        let names = value::items(names)?
+            .into_iter()
+            .map(value::into_text)
+            .collect::<Result<_, _>>()?;
         Ok((value::into_text(next)?, names))
     }
 
     /// Takes, extends (`ttl` above zero) or gives up a lease.
-    pub(super) async fn do_lease(&self, name: &str, owner: &str, ttl: Duration) -> Result<Option<LeaseFence>, BusError> {
+    pub(super) async fn do_lease(
+        &self,
+        name: &str,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Option<LeaseFence>, BusError> {
         let script = &self.link.scripts.lease;
         let mut cmd = script.call(&[self.link.names.lease(name), self.link.names.fence(name)]);
-        cmd.arg(owner).arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::from(u32::MAX)));
+        cmd.arg(owner)
+            .arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::from(u32::MAX)));
         match self.link.run(script, &cmd).await? {
             Value::Nil => Ok(None),
             number => Ok(Some(LeaseFence {
@@ -116,7 +128,10 @@ impl RedisBus {
         while said < limit {
             let turn = (limit - said).min(100);
             let mut cmd = script.call(&keys);
-            cmd.arg(under.number).arg(now.timestamp_millis()).arg(turn).arg(names.prefix().len());
+            cmd.arg(under.number)
+                .arg(now.timestamp_millis())
+                .arg(turn)
+                .arg(names.prefix().len());
             let fired = usize::try_from(value::int(&self.link.run(script, &cmd).await?)?).unwrap_or(0);
             said += fired;
             if fired < turn {
@@ -147,7 +162,9 @@ fn state(key: &str, kind: &str, content: Value) -> Result<State, BusError> {
         "zset" => value::pairs(content)?
             .into_iter()
             .map(|(member, score)| {
-                let number = value::text(&score)?.parse().map_err(|_| value::odd("a score", &score))?;
+                let number = value::text(&score)?
+                    .parse()
+                    .map_err(|_| value::odd("a score", &score))?;
                 Ok((value::into_text(member)?, number))
             })
             .collect::<Result<_, _>>()

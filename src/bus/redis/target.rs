@@ -231,7 +231,12 @@ mod tests {
             assert_eq!(target.location(), location);
             assert!(!format!("{target:?}").contains("s3cret"));
         }
-        for bad in ["http://ann:s3cret@h", "redis+sentinel://h", "redis+sentinel:///m", "s3cret"] {
+        for bad in [
+            "http://ann:s3cret@h",
+            "redis+sentinel://h",
+            "redis+sentinel:///m",
+            "s3cret",
+        ] {
             let error = Target::parse(bad, None).unwrap_err();
             assert!(!error.is_passing());
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");

@@ -136,15 +136,17 @@ impl RedisBus {
                 Value::Nil => None,
                 score => value::text(score)?.parse::<f64>().ok(),
             };
-            #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 are whole and small")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "milliseconds since 1970 are whole and small"
+            )]
             let at = at.and_then(|ms| DateTime::from_timestamp_millis(ms as i64));
             let stored = serde_json::from_str::<StoredTimer>(&value::text(&stored)?).ok();
-            match (at, stored.and_then(StoredTimer::into_message)) {
-                (Some(at), Some(message)) => {
-                    let timer = Timer { id, at, message };
-                    give(sink, Record::Timer { timer }).await?;
-                }
-                _ => tracing::warn!(timer = id, "a timer cannot be read, and is not exported"),
+            if let (Some(at), Some(message)) = (at, stored.and_then(StoredTimer::into_message)) {
+                let timer = Timer { id, at, message };
+                give(sink, Record::Timer { timer }).await?;
+            } else {
+                tracing::warn!(timer = id, "a timer cannot be read, and is not exported");
             }
         }
         Ok(())
@@ -153,7 +155,11 @@ impl RedisBus {
     async fn export_key(&self, name: &str, sink: &mpsc::Sender<Record>) -> Result<(), BusError> {
         let names = &self.link.names;
         let now = self.clock.now();
-        let at = |ttl: Duration| TimeDelta::from_std(ttl).ok().and_then(|ttl| now.checked_add_signed(ttl));
+        let at = |ttl: Duration| {
+            TimeDelta::from_std(ttl)
+                .ok()
+                .and_then(|ttl| now.checked_add_signed(ttl))
+        };
         if let Some(key) = names.state_key(name) {
             match self.state_with_ttl(&key).await {
                 Ok(Some((state, ttl))) => {
@@ -184,10 +190,27 @@ impl RedisBus {
                 .collect::<Result<_, _>>()?;
             let expires_at = ttl.and_then(at).unwrap_or(now);
             let key = key.to_owned();
-            return give(sink, Record::Once { key, entries, expires_at }).await;
+            return give(
+                sink,
+                Record::Once {
+                    key,
+                    entries,
+                    expires_at,
+                },
+            )
+            .await;
         }
         match (fence, text.parse()) {
-            (Some(name), Ok(number)) => give(sink, Record::Fence { name: name.to_owned(), number }).await,
+            (Some(name), Ok(number)) => {
+                give(
+                    sink,
+                    Record::Fence {
+                        name: name.to_owned(),
+                        number,
+                    },
+                )
+                .await
+            }
             _ => Ok(()),
         }
     }
@@ -195,11 +218,19 @@ impl RedisBus {
     /// Whether nothing is stored but what the engine itself writes into an empty store.
     async fn is_empty(&self) -> Result<bool, BusError> {
         let names = &self.link.names;
-        let own = [names.schema(), names.lease(""), names.fence(""), names.probes()[0].clone()];
+        let own = [
+            names.schema(),
+            names.lease(""),
+            names.fence(""),
+            names.probes()[0].clone(),
+        ];
         let mut cursor = "0".to_owned();
         loop {
             let (next, found) = self.scan_once("", &cursor, PAGE).await?;
-            if found.iter().any(|name| !own.iter().any(|own| name.starts_with(own.as_str()))) {
+            if found
+                .iter()
+                .any(|name| !own.iter().any(|own| name.starts_with(own.as_str())))
+            {
                 return Ok(false);
             }
             if next == "0" {
@@ -334,11 +365,9 @@ impl Import<'_> {
                     .into_iter()
                     .collect())
             }
-            Record::Fence { name, number } => Ok(vec![command(&[
-                "SET",
-                &self.names.fence(&name),
-                &number.to_string(),
-            ])]),
+            Record::Fence { name, number } => {
+                Ok(vec![command(&["SET", &self.names.fence(&name), &number.to_string()])])
+            }
         }
     }
 
@@ -351,7 +380,16 @@ impl Import<'_> {
         let key = self.names.stream(channel);
         let (id_text, attempt) = (id.to_string(), attempt.to_string());
         let mut commands = vec![command(&[
-            "XCLAIM", &key, &group, consumer, "0", &id_text, "FORCE", "RETRYCOUNT", &attempt, "JUSTID",
+            "XCLAIM",
+            &key,
+            &group,
+            consumer,
+            "0",
+            &id_text,
+            "FORCE",
+            "RETRYCOUNT",
+            &attempt,
+            "JUSTID",
         ])];
         let oldest = self.marks.get(&(channel, group.clone()));
         if oldest.is_none_or(|oldest| id < *oldest) {

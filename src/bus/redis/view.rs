@@ -27,7 +27,8 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 impl RedisBus {
     pub(super) async fn do_notify(&self, notice: &Outgoing) -> Result<(), BusError> {
         let mut cmd = redis::cmd("PUBLISH");
-        cmd.arg(self.link.names.channel(notice.channel)).arg(notice.announcement());
+        cmd.arg(self.link.names.channel(notice.channel))
+            .arg(notice.announcement());
         self.link.send(&cmd).await.map(drop)
     }
 
@@ -142,7 +143,10 @@ impl RedisBus {
 
     pub(super) async fn do_listen(&self, channels: &[ChannelName]) -> Result<Listener, BusError> {
         let (mut sink, mut stream) = self.link.pubsub().await?.split();
-        let names: Vec<_> = channels.iter().map(|channel| self.link.names.channel(*channel)).collect();
+        let names: Vec<_> = channels
+            .iter()
+            .map(|channel| self.link.names.channel(*channel))
+            .collect();
         if !names.is_empty() {
             let subscribed = tokio::time::timeout(self.link.patience, sink.subscribe(&names));
             subscribed
@@ -244,7 +248,11 @@ mod tests {
         for (payload, body, has_envelope) in [
             (format!(r#"{{"meta":{envelope},"n":1.50}}"#), r#"{"n":1.50}"#, true),
             (format!(r#"{{"meta":{envelope}}}"#), "{}", true),
-            (r#"{"n":12345678901234567890123,"s":"a\"b"}"#.to_owned(), r#"{"n":12345678901234567890123,"s":"a\"b"}"#, false),
+            (
+                r#"{"n":12345678901234567890123,"s":"a\"b"}"#.to_owned(),
+                r#"{"n":12345678901234567890123,"s":"a\"b"}"#,
+                false,
+            ),
             ("hello".to_owned(), "hello", false),
             ("[1]".to_owned(), "[1]", false),
         ] {
