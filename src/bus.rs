@@ -13,6 +13,7 @@
 //! All three pass one conformance suite (`tests/conformance.rs`).
 
 pub mod commit;
+pub mod embedded;
 pub mod entry;
 pub mod error;
 pub mod state;
