@@ -167,7 +167,7 @@ fn run(case: &Case, run: Run) -> Result<(), String> {
     runtime.shutdown_timeout(Duration::from_secs(2));
     match ended {
         Ok(Ok(Ok(()))) => Ok(()),
-        Ok(Ok(Err(report))) => Err(format!("{report:?}")),
+        Ok(Ok(Err(report))) => Err(format!("{report:#}")),
         Ok(Err(panic)) => {
             let text =
                 panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
