@@ -24,6 +24,7 @@ pub mod letters;
 pub mod memory;
 pub mod retention;
 pub mod sender;
+pub mod redis;
 pub mod state;
 pub mod timers;
 
@@ -40,6 +41,7 @@ pub use effects::{Draft, Effects, Origin};
 pub use entry::{Entry, EntryId, Message};
 pub use error::BusError;
 pub use sender::{SendError, Sender};
+pub use redis::{RedisBus, RedisOptions};
 pub use state::{Document, Key, State};
 
 use crate::contracts::{ChannelName, Envelope};

@@ -1,0 +1,126 @@
+//! Turns what the client and the server call an error into a [`BusError`].
+//!
+//! Owns the answer to the one question that matters: has it happened or not? Must never let a secret into a text.
+
+use redis::RedisError;
+
+use crate::bus::error::BusError;
+
+/// The error of a call that was sent.
+pub(super) fn of_call(error: &RedisError) -> BusError {
+    if error.is_timeout() {
+        return BusError::NoAnswer("the server did not answer in time".to_owned());
+    }
+    if error.is_io_error() {
+        return BusError::NoAnswer(format!("the connection was lost ({error})"));
+    }
+    match (error.code(), error.detail()) {
+        (Some(code), detail) => of_text(&format!("{code} {}", detail.unwrap_or_default())),
+        (None, _) => BusError::Protocol(error.to_string()),
+    }
+}
+
+/// The error that the server answered.
+pub(super) fn of_text(text: &str) -> BusError {
+    let text = text.trim();
+    // Servers before 7.0 wrap the reason into the text of a script's error.
+    let says = |code: &str| text.split([' ', ':', '-']).any(|word| word == code);
+    let read_only = |fix: &str| BusError::ReadOnly {
+        reason: text.chars().take(300).collect(),
+        fix: fix.to_owned(),
+    };
+    if says("MISCONF") {
+        read_only("The server cannot write to its disk: free space or mend `dir`, then look at its log")
+    } else if says("OOM") {
+        read_only("The server's memory is full: raise `maxmemory`, or trim streams")
+    } else if says("READONLY") {
+        read_only("The server is a replica: connect to its master, or by Sentinel")
+    } else if says("NOREPLICAS") {
+        read_only("Too few replicas are connected: mend them, or lower `min-replicas-to-write`")
+    } else if says("NOPERM") {
+        read_only(
+            "The user may not do this: `ACL SETUSER <user> ~<prefix>* &<prefix>* +@all -@dangerous +info +config|get`",
+        )
+    } else if says("LOADING") {
+        BusError::Unreachable("the server is still loading its data".to_owned())
+    } else if says("MASTERDOWN") || says("CLUSTERDOWN") || says("TRYAGAIN") {
+        BusError::Unreachable("the server has lost its master".to_owned())
+    } else if says("BUSY") {
+        BusError::Unreachable("the server is busy with somebody's script".to_owned())
+    } else if says("NOAUTH") || says("WRONGPASS") {
+        BusError::Unsupported("the server refuses the user or the password; mend them in the URL".to_owned())
+    } else if says("WRONGTYPE") {
+        BusError::ForeignType {
+            key: "a key of the bus".to_owned(),
+            found: "something else".to_owned(),
+            wanted: "stream",
+        }
+    } else {
+        BusError::Protocol(text.chars().take(300).collect())
+    }
+}
+
+/// The error of a connection that could not be made: nothing was asked yet.
+pub(super) fn of_dial(error: &RedisError, location: &str) -> BusError {
+    if error.is_io_error() {
+        return BusError::Unreachable(format!("{location}: {error}"));
+    }
+    let text = error.to_string();
+    if error.kind() == redis::ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") || text.contains("NOAUTH") {
+        return BusError::Unsupported(format!(
+            "{location} refuses the user or the password; mend them in the URL (redis://user:password@host)"
+        ));
+    }
+    if error.kind() == redis::ErrorKind::RESP3NotSupported {
+        return BusError::Unsupported(format!(
+            "{location} is older than Redis 6.2, which is the least that is needed; update the server"
+        ));
+    }
+    if error.kind() == redis::ErrorKind::InvalidClientConfig {
+        return BusError::Unsupported(format!("{location}: {text}; mend the URL or the certificates"));
+    }
+    match error
+        .code()
+        .map(|code| of_text(&format!("{code} {}", error.detail().unwrap_or_default())))
+    {
+        Some(BusError::Protocol(text)) => BusError::Unreachable(format!("{location}: {text}")),
+        Some(known) => known,
+        None => BusError::Unreachable(format!("{location}: {text}")),
+    }
+}
+
+/// Whether the group is gone, or the key that a reader waited on.
+pub(super) fn is_group_gone(error: &RedisError) -> bool {
+    matches!(error.code(), Some("NOGROUP" | "UNBLOCKED"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_known_however_the_server_words_it() {
+        for (text, passing, read_only) in [
+            ("OOM command not allowed when used memory > 'maxmemory'.", true, true),
+            (
+                "ERR Error running script (call to f_1): @user_script:9: -OOM command not allowed",
+                true,
+                true,
+            ),
+            (
+                "MISCONF Errors writing to the AOF file: No space left on device",
+                true,
+                true,
+            ),
+            ("READONLY You can't write against a read only replica.", true, true),
+            ("LOADING Redis is loading the dataset in memory", true, false),
+            ("WRONGPASS invalid username-password pair", false, false),
+            ("ERR unknown", false, false),
+        ] {
+            let error = of_text(text);
+            assert_eq!(error.is_passing(), passing, "{text}");
+            assert_eq!(matches!(error, BusError::ReadOnly { .. }), read_only, "{text}");
+            assert!(!error.unknown_outcome(), "{text}");
+        }
+    }
+}

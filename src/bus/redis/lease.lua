@@ -1,0 +1,18 @@
+-- Takes or extends a lease, or gives it up. KEYS lease, fence. ARGV owner, time to live in ms (0: give it up).
+-- Answers the fencing number; nil where another holds it, or it was given up.
+local owner, ttl = ARGV[1], tonumber(ARGV[2])
+local held = redis.call('GET', KEYS[1])
+local holder, number
+if held then holder, number = string.match(held, '^(.*)|(%d+)$') end
+if ttl == 0 then
+  if holder == owner then redis.call('DEL', KEYS[1]) end
+  return false
+end
+if held and holder ~= owner then return false end
+if held then
+  redis.call('PEXPIRE', KEYS[1], ttl)
+  return number
+end
+number = string.format('%.0f', redis.call('INCR', KEYS[2]))
+redis.call('SET', KEYS[1], owner .. '|' .. number, 'PX', ttl)
+return number
