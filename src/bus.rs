@@ -17,6 +17,7 @@ pub mod bridge;
 pub mod commit;
 pub mod consumer;
 pub mod effects;
+pub mod embedded;
 pub mod entry;
 pub mod error;
 pub mod leased;
