@@ -23,9 +23,9 @@ pub mod error;
 pub mod leased;
 pub mod letters;
 pub mod memory;
+pub mod redis;
 pub mod retention;
 pub mod sender;
-pub mod redis;
 pub mod state;
 pub mod timers;
 
@@ -41,8 +41,8 @@ pub use consumer::{Consumer, ConsumerOptions, Context, Failure, Handler, Receive
 pub use effects::{Draft, Effects, Origin};
 pub use entry::{Entry, EntryId, Message};
 pub use error::BusError;
-pub use sender::{SendError, Sender};
 pub use redis::{RedisBus, RedisOptions};
+pub use sender::{SendError, Sender};
 pub use state::{Document, Key, State};
 
 use crate::contracts::{ChannelName, Envelope};

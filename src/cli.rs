@@ -7,7 +7,9 @@
 
 pub mod completions;
 pub mod config;
+pub mod open;
 pub mod output;
+pub mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,7 +78,7 @@ struct SettingFlags {
 
 impl SettingFlags {
     fn flags(&self) -> Vec<Flag> {
-        [
+        given(&[
             ("mode", "--mode", &self.mode),
             ("home", "--home", &self.home),
             ("context", "--context", &self.context),
@@ -84,19 +86,19 @@ impl SettingFlags {
             ("bus.prefix", "--prefix", &self.prefix),
             ("bus.durability", "--durability", &self.durability),
             ("log.level", "--log", &self.log),
-        ]
-        .into_iter()
-        .filter_map(|(key, name, value)| {
-            let value = value.clone()?;
-            Some(Flag { key, name, value })
-        })
-        .collect()
+        ])
     }
+}
+
+/// The flags that were given, of these: setting, flag, value.
+fn given(flags: &[(&'static str, &'static str, &Option<SecretString>)]) -> Vec<Flag> {
+    flags.iter().filter_map(|(key, name, value)| Some(Flag { key, name, value: (*value).clone()? })).collect()
 }
 
 /// The verbs.
 #[derive(Subcommand)]
 enum Command {
+    Serve(serve::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -105,6 +107,9 @@ impl Command {
     /// Settings that this verb's own flags give.
     fn flags(&self) -> Vec<Flag> {
         match self {
+            Self::Serve(args) => {
+                given(&[("services.only", "--only", &args.only), ("services.except", "--except", &args.except)])
+            }
             Self::Config(_) | Self::Completions(_) => Vec::new(),
         }
     }
@@ -112,6 +117,7 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
+            Self::Serve(_) => true,
             Self::Config(_) | Self::Completions(_) => false,
         }
     }
@@ -144,7 +150,7 @@ pub fn main() -> ExitCode {
     match &cli.command {
         Command::Completions(args) => out.finish(completions::run(args, &out)),
         Command::Config(args) if args.template => out.finish(config::print_template(&out)),
-        Command::Config(_) => with_settings(&cli, &environment, out),
+        Command::Config(_) | Command::Serve(_) => with_settings(&cli, &environment, out),
     }
 }
 
@@ -171,6 +177,7 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
+        Command::Serve(_) => runtime()?.block_on(serve::run(cx)),
         Command::Config(_) => config::run(cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }

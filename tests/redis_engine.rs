@@ -59,18 +59,11 @@ fn message_on(channel: ChannelName, n: u64) -> Outgoing {
 }
 
 fn reader(consumer: &str) -> Reader {
-    Reader {
-        group: GROUP.to_owned(),
-        consumer: consumer.to_owned(),
-    }
+    Reader { group: GROUP.to_owned(), consumer: consumer.to_owned() }
 }
 
 fn pending(entry: EntryId) -> PendingRef {
-    PendingRef {
-        channel: CHANNEL,
-        group: GROUP.to_owned(),
-        entry,
-    }
+    PendingRef { channel: CHANNEL, group: GROUP.to_owned(), entry }
 }
 
 fn append(n: u64) -> Commit {
@@ -78,21 +71,11 @@ fn append(n: u64) -> Commit {
 }
 
 fn change(key: &str, expect: Expect, field: &str, value: &str) -> Op {
-    Op::Change {
-        key: Key::new(key),
-        expect,
-        fields: vec![(field.to_owned(), Some(value.to_owned()))],
-        ttl: Ttl::Keep,
-    }
+    Op::Change { key: Key::new(key), expect, fields: vec![(field.to_owned(), Some(value.to_owned()))], ttl: Ttl::Keep }
 }
 
 fn add(key: &str, n: i64, ceiling: Option<i64>) -> Op {
-    Op::Add {
-        key: Key::new(key),
-        field: "n".to_owned(),
-        n,
-        ceiling,
-    }
+    Op::Add { key: Key::new(key), field: "n".to_owned(), n, ceiling }
 }
 
 async fn one(bus: &RedisBus, commit: Commit) -> Outcome {
@@ -123,10 +106,7 @@ async fn the_first_commit_wins_and_a_loser_writes_nothing() {
 
     let effects = Commit {
         acknowledge: vec![pending(id)],
-        ops: vec![
-            Op::Append(message(2)),
-            change("experiments:a", Expect::Absent, "state", "live"),
-        ],
+        ops: vec![Op::Append(message(2)), change("experiments:a", Expect::Absent, "state", "live")],
         ..Commit::default()
     };
     let outcomes = bus.commit(vec![effects.clone(), effects]).await.unwrap();
@@ -149,35 +129,20 @@ async fn checks_see_what_earlier_steps_of_the_unit_will_have_done() {
         change("d", Expect::Absent, "n", "4"),
         change("d", Expect::Version(1), "x", "1"),
         add("d", 3, Some(7)),
-        Op::Delete {
-            key: Key::new("e"),
-            expect: Expect::Absent,
-        },
+        Op::Delete { key: Key::new("e"), expect: Expect::Absent },
     ]);
     committed(&bus, unit).await;
     assert_eq!(field(&bus, "d", "n").await.as_deref(), Some("7"));
     let unit = Commit::of(vec![add("d", -2, None), add("d", 3, Some(7)), Op::Append(message(1))]);
-    let refused = Outcome::Ceiling {
-        key: Key::new("d"),
-        field: "n".to_owned(),
-        value: 5,
-    };
+    let refused = Outcome::Ceiling { key: Key::new("d"), field: "n".to_owned(), value: 5 };
     assert_eq!(one(&bus, unit).await, refused);
     assert_eq!(field(&bus, "d", "n").await.as_deref(), Some("7"));
-    let gone = Op::Delete {
-        key: Key::new("d"),
-        expect: Expect::Version(2),
-    };
+    let gone = Op::Delete { key: Key::new("d"), expect: Expect::Version(2) };
     committed(&bus, Commit::of(vec![gone, change("d", Expect::Absent, "y", "1")])).await;
-    let Some(State::Hash(document)) = bus.get(&Key::new("d")).await.unwrap() else {
-        panic!()
-    };
+    let Some(State::Hash(document)) = bus.get(&Key::new("d")).await.unwrap() else { panic!() };
     assert_eq!((document.version, document.fields.len()), (1, 1));
     let stale = Commit::of(vec![change("d", Expect::Version(7), "y", "2")]);
-    let conflict = Outcome::Conflict {
-        key: Key::new("d"),
-        found: Some(1),
-    };
+    let conflict = Outcome::Conflict { key: Key::new("d"), found: Some(1) };
     assert_eq!(one(&bus, stale).await, conflict);
 }
 
@@ -187,32 +152,20 @@ async fn counters_are_whole_numbers_of_64_bits() {
     let bus = connect(&server).await;
     let mut value = 0_i64;
     for n in [i64::MAX - 1, 1, -1, i64::MIN + 2, -1, 999_999_999, 1, -2_000_000_000, 5] {
-        let Some(sum) = value.checked_add(n) else {
-            panic!("the test itself overflows")
-        };
+        let Some(sum) = value.checked_add(n) else { panic!("the test itself overflows") };
         committed(&bus, Commit::of(vec![add("c", n, Some(sum))])).await;
         if sum < i64::MAX {
             // One lower a ceiling, and it would not have fitted.
             let refused = one(&bus, Commit::of(vec![add("c", 1, Some(sum))])).await;
-            assert!(
-                matches!(refused, Outcome::Ceiling { value, .. } if value == sum),
-                "{refused:?} at {sum}"
-            );
+            assert!(matches!(refused, Outcome::Ceiling { value, .. } if value == sum), "{refused:?} at {sum}");
         }
         value = sum;
         assert_eq!(field(&bus, "c", "n").await, Some(value.to_string()));
     }
-    committed(
-        &bus,
-        Commit::of(vec![add("max", i64::MAX, None), add("min", i64::MIN, None)]),
-    )
-    .await;
+    committed(&bus, Commit::of(vec![add("max", i64::MAX, None), add("min", i64::MIN, None)])).await;
     for (key, n) in [("max", 1), ("min", -1)] {
         let refused = one(&bus, Commit::of(vec![Op::Append(message(1)), add(key, n, None)])).await;
-        assert!(
-            matches!(refused, Outcome::Refused(Refusal::NotANumber { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Outcome::Refused(Refusal::NotANumber { .. })), "{refused:?}");
     }
     committed(&bus, Commit::of(vec![change("max", Expect::Any, "n", "007")])).await;
     let refused = one(&bus, Commit::of(vec![add("max", 1, None)])).await;
@@ -226,31 +179,19 @@ async fn a_foreign_type_refuses_its_unit_only() {
     let bus = connect(&server).await;
     server.run(&["SET", "experiments:a", "text"]);
     server.run(&["SET", "fullsend:alerts:stream", "text"]);
-    let push = |key: &str| Op::State {
-        key: Key::new(key),
-        change: StateChange::Push {
-            value: "v".to_owned(),
-            keep: 2,
-        },
-    };
+    let push =
+        |key: &str| Op::State { key: Key::new(key), change: StateChange::Push { value: "v".to_owned(), keep: 2 } };
     let units = vec![
-        Commit::of(vec![
-            Op::Append(message(1)),
-            change("experiments:a", Expect::Any, "f", "v"),
-        ]),
+        Commit::of(vec![Op::Append(message(1)), change("experiments:a", Expect::Any, "f", "v")]),
         Commit::of(vec![push("l"), push("l"), push("l")]),
         Commit::of(vec![push("x"), Op::Append(message_on(ChannelName::Alerts, 1))]),
     ];
     let outcomes = bus.commit(units).await.unwrap();
-    for (outcome, key, wanted) in [
-        (&outcomes[0], "experiments:a", "hash"),
-        (&outcomes[2], "fullsend:alerts:stream", "stream"),
-    ] {
-        let refusal = Refusal::ForeignType {
-            key: key.to_owned(),
-            found: "string".to_owned(),
-            wanted: wanted.to_owned(),
-        };
+    for (outcome, key, wanted) in
+        [(&outcomes[0], "experiments:a", "hash"), (&outcomes[2], "fullsend:alerts:stream", "stream")]
+    {
+        let refusal =
+            Refusal::ForeignType { key: key.to_owned(), found: "string".to_owned(), wanted: wanted.to_owned() };
         assert_eq!(*outcome, Outcome::Refused(refusal));
     }
     let list = State::List(vec!["v".to_owned(); 2]);
@@ -275,10 +216,7 @@ async fn commits_of_many_tasks_share_calls_and_keep_their_own_answers() {
         .map(|n| {
             let bus = bus.clone();
             tokio::spawn(async move {
-                let unit = Commit {
-                    once: Some(format!("k{}", n / 2)),
-                    ..append(n)
-                };
+                let unit = Commit { once: Some(format!("k{}", n / 2)), ..append(n) };
                 bus.commit(vec![unit]).await.unwrap().remove(0)
             })
         })
@@ -300,14 +238,8 @@ async fn commits_of_many_tasks_share_calls_and_keep_their_own_answers() {
         let n: u64 = body.rsplit(':').next().unwrap().trim_end_matches('}').parse().unwrap();
         assert_eq!(n / 2, key);
     }
-    let stats: String = redis::cmd("INFO")
-        .arg("commandstats")
-        .query(&mut server.connection())
-        .unwrap();
-    let calls = stats
-        .lines()
-        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="))
-        .unwrap();
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap();
     let calls: u64 = calls.split(',').next().unwrap().parse().unwrap();
     assert!(calls < 500, "{calls} calls of scripts, 150 of them for the ranges");
 }
@@ -351,10 +283,7 @@ async fn a_group_deleted_by_hand_is_said_and_resumes() {
     let third = committed(&bus, append(3)).await;
     let want = Want { start: 3, ahead: 0 };
     bus.read(&reader("a"), &[CHANNEL], want, PATIENCE).await.unwrap();
-    let done = |id| Commit {
-        acknowledge: vec![pending(id)],
-        ..Commit::default()
-    };
+    let done = |id| Commit { acknowledge: vec![pending(id)], ..Commit::default() };
     committed(&bus, done(first)).await;
     committed(&bus, done(third)).await;
 
@@ -364,10 +293,7 @@ async fn a_group_deleted_by_hand_is_said_and_resumes() {
     };
     blocked(&server, 1).await;
     server.run(&["XGROUP", "DESTROY", STREAM, GROUP]);
-    let gone = BusError::NoGroup {
-        channel: CHANNEL,
-        group: GROUP.to_owned(),
-    };
+    let gone = BusError::NoGroup { channel: CHANNEL, group: GROUP.to_owned() };
     assert_eq!(waiting.await.unwrap(), Err(gone.clone()));
     assert_eq!(bus.own_pending(&reader("a"), &[CHANNEL], 9).await, Err(gone));
     assert_eq!(one(&bus, done(second)).await, Outcome::NotPending);
@@ -377,10 +303,7 @@ async fn a_group_deleted_by_hand_is_said_and_resumes() {
     };
     assert!(mark >= first && mark < second);
     let again = bus.read(&reader("a"), &[CHANNEL], want, PATIENCE).await.unwrap();
-    assert_eq!(
-        again.iter().map(|one| one.entry.id).collect::<Vec<_>>(),
-        [second, third]
-    );
+    assert_eq!(again.iter().map(|one| one.entry.id).collect::<Vec<_>>(), [second, third]);
 }
 
 /// Waits until so many clients wait inside the server.
@@ -406,10 +329,7 @@ async fn after_flushall_everything_is_new() {
     server.run(&["FLUSHALL"]);
     let read = bus.read(&reader("a"), &[CHANNEL], ONE, Duration::ZERO).await;
     assert!(matches!(read, Err(BusError::NoGroup { .. })));
-    let late = Commit {
-        acknowledge: vec![pending(id)],
-        ..append(2)
-    };
+    let late = Commit { acknowledge: vec![pending(id)], ..append(2) };
     assert_eq!(one(&bus, late).await, Outcome::NotPending);
     assert_eq!(bus.ensure_group(CHANNEL, GROUP).await, Ok(GroupFound::Created));
     let id = committed(&bus, append(3)).await;
@@ -435,16 +355,10 @@ async fn a_full_memory_refuses_whole_units() {
     // happens, or nothing.
     let whole = bus.commit(vec![unit.clone()]).await;
     let refused = bus.commit(vec![append(3)]).await.unwrap_err();
-    assert!(
-        matches!(&refused, BusError::ReadOnly { fix, .. } if fix.contains("maxmemory")),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, BusError::ReadOnly { fix, .. } if fix.contains("maxmemory")), "{refused:?}");
     assert!(!refused.unknown_outcome());
     let health = bus.health().await.unwrap();
-    assert!(
-        health.findings.iter().any(|finding| finding.what.contains("memory")),
-        "{health:?}"
-    );
+    assert!(health.findings.iter().any(|finding| finding.what.contains("memory")), "{health:?}");
     server.run(&["CONFIG", "SET", "maxmemory", "0"]);
     let length = bus.inspect(CHANNEL).await.unwrap().length;
     match whole {
@@ -482,18 +396,8 @@ async fn a_server_that_cannot_save_takes_no_writes_and_says_what_to_do() {
     }
     let unit = Commit::of(vec![change("d", Expect::Absent, "f", "v"), Op::Append(message(2))]);
     let refused = bus.commit(vec![unit.clone()]).await;
-    assert!(
-        matches!(&refused, Err(BusError::ReadOnly { fix, .. }) if fix.contains("disk")),
-        "{refused:?}"
-    );
-    assert!(
-        bus.health()
-            .await
-            .unwrap()
-            .findings
-            .iter()
-            .any(|finding| finding.what.contains("disk"))
-    );
+    assert!(matches!(&refused, Err(BusError::ReadOnly { fix, .. }) if fix.contains("disk")), "{refused:?}");
+    assert!(bus.health().await.unwrap().findings.iter().any(|finding| finding.what.contains("disk")));
     server.run(&["CONFIG", "SET", "save", ""]);
     assert_eq!(bus.inspect(CHANNEL).await.unwrap().length, 1);
     assert_eq!(field(&bus, "d", "f").await, None);
@@ -534,10 +438,7 @@ async fn nothing_acknowledged_is_lost_by_a_kill_of_the_server() {
     }
     let down = bus.health().await.unwrap();
     assert!(!down.reachable && down.findings[0].level == Level::Error);
-    assert!(matches!(
-        bus.commit(vec![append(1)]).await,
-        Err(BusError::Unreachable(_))
-    ));
+    assert!(matches!(bus.commit(vec![append(1)]).await, Err(BusError::Unreachable(_))));
     server.restart();
     let found = loop {
         match bus.range(CHANNEL, Range::after(EntryId::ZERO, 1_000_000)).await {
@@ -547,12 +448,7 @@ async fn nothing_acknowledged_is_lost_by_a_kill_of_the_server() {
     };
     let found: std::collections::HashSet<_> = found.iter().map(|entry| entry.id).collect();
     assert!(said.len() >= 300);
-    assert!(
-        said.iter().all(|id| found.contains(id)),
-        "{} of {} found",
-        found.len(),
-        said.len()
-    );
+    assert!(said.iter().all(|id| found.contains(id)), "{} of {} found", found.len(), said.len());
     let read = bus.read(&reader("a"), &[CHANNEL], ONE, PATIENCE).await.unwrap();
     assert_eq!(Some(&read[0].entry.id), found.iter().min());
 }
@@ -590,11 +486,7 @@ async fn attempts_are_counted_by_starts_and_not_by_reads() {
     assert_eq!(read.iter().map(|one| one.attempt).collect::<Vec<_>>(), [1, 0, 0]);
     assert_eq!((read[0].entry.id, read[2].entry.id), (first, third));
     let start = |consumer: &str, attempt| {
-        Commit::of(vec![Op::Start {
-            pending: pending(third),
-            consumer: consumer.to_owned(),
-            attempt,
-        }])
+        Commit::of(vec![Op::Start { pending: pending(third), consumer: consumer.to_owned(), attempt }])
     };
     assert_eq!(one(&bus, start("b", 1)).await, Outcome::NotPending);
     committed(&bus, start("a", 1)).await;
@@ -606,21 +498,14 @@ async fn attempts_are_counted_by_starts_and_not_by_reads() {
     let nobody = bus.claim_stale(&reader("b"), &channels, PATIENCE, 9).await.unwrap();
     assert_eq!(nobody.claimed, []);
     bus.release(&reader("a"), &held).await.unwrap();
-    let taken = bus
-        .claim_stale(&reader("b"), &channels, PATIENCE, 9)
-        .await
-        .unwrap()
-        .claimed;
+    let taken = bus.claim_stale(&reader("b"), &channels, PATIENCE, 9).await.unwrap().claimed;
     assert_eq!(taken.len(), 1);
     assert_eq!((taken[0].entry.id, taken[0].attempt), (third, 1));
     // What was deleted by somebody is said, and no longer pending.
     server.run(&["XDEL", STREAM, &first.to_string()]);
     let own = bus.own_pending(&reader("a"), &channels, 9).await.unwrap();
     assert_eq!(own.vanished, [(CHANNEL, first)]);
-    assert_eq!(
-        bus.inspect(CHANNEL).await.unwrap().groups[0].oldest_pending,
-        Some(third)
-    );
+    assert_eq!(bus.inspect(CHANNEL).await.unwrap().groups[0].oldest_pending, Some(third));
 }
 
 #[tokio::test]
@@ -652,28 +537,13 @@ async fn leases_fence_and_timers_fire_once() {
     bus.unlease("timers", "a").await.unwrap();
     let second = bus.lease("timers", "b", ttl).await.unwrap().unwrap();
     assert!(second.number > first.number);
-    let under = |fence: &fullsend::bus::LeaseFence| Commit {
-        under: Some(fence.clone()),
-        ..append(1)
-    };
+    let under = |fence: &fullsend::bus::LeaseFence| Commit { under: Some(fence.clone()), ..append(1) };
     assert_eq!(one(&bus, under(&first)).await, Outcome::Fenced);
     committed(&bus, under(&second)).await;
 
-    let timer = |id: &str, ms| {
-        Op::Schedule(Timer {
-            id: id.to_owned(),
-            at: at(ms),
-            message: message(9),
-        })
-    };
+    let timer = |id: &str, ms| Op::Schedule(Timer { id: id.to_owned(), at: at(ms), message: message(9) });
     let cancel = Op::Cancel { timer: "c".to_owned() };
-    let ops = vec![
-        timer("a", 100),
-        timer("a", 300),
-        timer("b", 200),
-        timer("c", 50),
-        cancel,
-    ];
+    let ops = vec![timer("a", 100), timer("a", 300), timer("b", 200), timer("c", 50), cancel];
     committed(&bus, Commit::of(ops)).await;
     assert_eq!(bus.fire_timers(at(250), 9, &first).await.unwrap(), 0);
     assert_eq!(bus.fire_timers(at(250), 9, &second).await.unwrap(), 1);
@@ -693,10 +563,7 @@ async fn listeners_hear_bodies_and_notices_until_the_connection_ends() {
     committed(&bus, append(1)).await;
     bus.notify(message(2)).await.unwrap();
     server.run(&["PUBLISH", "fullsend:metrics", r#"{"event":"bare"}"#]);
-    let quiet = Outgoing {
-        announce: false,
-        ..message(3)
-    };
+    let quiet = Outgoing { announce: false, ..message(3) };
     committed(&bus, Commit::of(vec![Op::Append(quiet)])).await;
     server.run(&["PUBLISH", "fullsend:metrics", "no object"]);
     for (envelope, body) in [
@@ -722,27 +589,14 @@ async fn watching_and_history() {
         tokio::spawn(async move { bus.watch(&[(CHANNEL, EntryId::ZERO)], 9, PATIENCE).await })
     };
     blocked(&server, 1).await;
-    let ids = [
-        committed(&bus, append(1)).await,
-        committed(&bus, append(2)).await,
-        committed(&bus, append(3)).await,
-    ];
+    let ids = [committed(&bus, append(1)).await, committed(&bus, append(2)).await, committed(&bus, append(3)).await];
     assert_eq!(waiting.await.unwrap().unwrap()[0].id, ids[0]);
     assert_eq!(bus.newest(&[CHANNEL]).await.unwrap(), [(CHANNEL, Some(ids[2]))]);
     assert_eq!(bus.watch(&[(CHANNEL, ids[2])], 9, Duration::ZERO).await.unwrap(), []);
-    let between = Range {
-        from: Bound::Entry(ids[0]),
-        to: Bound::Entry(ids[2]),
-        newest_first: true,
-        limit: 9,
-    };
+    let between = Range { from: Bound::Entry(ids[0]), to: Bound::Entry(ids[2]), newest_first: true, limit: 9 };
     let found = bus.range(CHANNEL, between).await.unwrap();
     assert_eq!(found.iter().map(|entry| entry.id).collect::<Vec<_>>(), [ids[1]]);
-    let by_time = Range {
-        from: Bound::Time(ids[2].at() + TimeDelta::milliseconds(1)),
-        to: Bound::Open,
-        ..between
-    };
+    let by_time = Range { from: Bound::Time(ids[2].at() + TimeDelta::milliseconds(1)), to: Bound::Open, ..between };
     assert_eq!(bus.range(CHANNEL, by_time).await.unwrap(), []);
 }
 
@@ -765,25 +619,17 @@ async fn trimming_stops_before_what_a_group_needs() {
     assert_eq!(bus.trim(CHANNEL, later, 0).await, Ok(0));
     let want = Want { start: 500, ahead: 0 };
     let read = bus.read(&reader("a"), &[CHANNEL], want, PATIENCE).await.unwrap();
-    let done = Commit {
-        acknowledge: read.iter().skip(1).map(|one| pending(one.entry.id)).collect(),
-        ..Commit::default()
-    };
+    let done =
+        Commit { acknowledge: read.iter().skip(1).map(|one| pending(one.entry.id)).collect(), ..Commit::default() };
     committed(&bus, done).await;
     assert_eq!(bus.trim(CHANNEL, later, 0).await, Ok(0));
-    let first = Commit {
-        acknowledge: vec![pending(ids[0])],
-        ..Commit::default()
-    };
+    let first = Commit { acknowledge: vec![pending(ids[0])], ..Commit::default() };
     committed(&bus, first).await;
     assert_eq!(bus.trim(CHANNEL, at(0), 700).await, Ok(300));
     assert_eq!(bus.inspect(CHANNEL).await.unwrap().first, Some(ids[300]));
     assert_eq!(bus.trim(CHANNEL, later, 700).await, Ok(200));
     let info = bus.inspect(CHANNEL).await.unwrap();
-    assert_eq!(
-        (info.length, info.first, info.last),
-        (500, Some(ids[500]), Some(ids[999]))
-    );
+    assert_eq!((info.length, info.first, info.last), (500, Some(ids[500]), Some(ids[999])));
     assert_eq!((info.groups[0].pending, info.groups[0].lag), (0, Some(500)));
     assert_eq!(bus.drop_group(CHANNEL, GROUP).await, Ok(true));
     assert_eq!(bus.drop_group(CHANNEL, GROUP).await, Ok(false));
@@ -794,18 +640,9 @@ async fn trimming_stops_before_what_a_group_needs() {
 async fn scans_come_in_pages_and_skip_what_is_the_engines_own() {
     let server = RedisServer::fleeting();
     let bus = connect(&server).await;
-    let ops = (0..250)
-        .map(|n| change(&format!("experiments:{n}"), Expect::Absent, "f", "v"))
-        .collect();
+    let ops = (0..250).map(|n| change(&format!("experiments:{n}"), Expect::Absent, "f", "v")).collect();
     committed(&bus, Commit::of(ops)).await;
-    committed(
-        &bus,
-        Commit {
-            once: Some("k".to_owned()),
-            ..append(1)
-        },
-    )
-    .await;
+    committed(&bus, Commit { once: Some("k".to_owned()), ..append(1) }).await;
     for prefix in ["experiments:", ""] {
         let mut found = std::collections::BTreeSet::new();
         let mut cursor = None;
@@ -842,10 +679,7 @@ async fn what_is_exported_comes_back_as_it_was() {
     let bus = connect(&server).await;
     bus.ensure_group(CHANNEL, GROUP).await.unwrap();
     let lease = bus.lease("timers", "a", PATIENCE).await.unwrap().unwrap();
-    let state = |key: &str, change| Op::State {
-        key: Key::new(key),
-        change,
-    };
+    let state = |key: &str, change| Op::State { key: Key::new(key), change };
     let member = "m".to_owned();
     let unit = Commit {
         once: Some("k".to_owned()),
@@ -857,21 +691,11 @@ async fn what_is_exported_comes_back_as_it_was() {
             Op::Append(message(3)),
             change("experiments:a", Expect::Absent, "f", "v"),
             add("counter", 4, None),
-            state(
-                "l",
-                StateChange::Push {
-                    value: "x".to_owned(),
-                    keep: 9,
-                },
-            ),
+            state("l", StateChange::Push { value: "x".to_owned(), keep: 9 }),
             state("s", StateChange::AddMember(member.clone())),
             state("z", StateChange::Score { member, score: 0.1 }),
             state("fullsend:status", StateChange::SetString("running".to_owned())),
-            Op::Schedule(Timer {
-                id: "t".to_owned(),
-                at: at(1_772_357_400_123),
-                message: message(7),
-            }),
+            Op::Schedule(Timer { id: "t".to_owned(), at: at(1_772_357_400_123), message: message(7) }),
         ],
     };
     committed(&bus, unit.clone()).await;
@@ -881,15 +705,9 @@ async fn what_is_exported_comes_back_as_it_was() {
     let newest = bus.newest(&[CHANNEL]).await.unwrap()[0].1.unwrap();
     server.run(&["XDEL", STREAM, &newest.to_string()]);
     let records = exported(&bus).await;
-    assert!(records.contains(&Record::Channel {
-        channel: CHANNEL,
-        last: newest
-    }));
+    assert!(records.contains(&Record::Channel { channel: CHANNEL, last: newest }));
 
-    let to = RedisOptions {
-        prefix: "copy:".to_owned(),
-        ..options(server.url())
-    };
+    let to = RedisOptions { prefix: "copy:".to_owned(), ..options(server.url()) };
     // Under another prefix of the same server, which also shows that prefixes do not see each other.
     let copy = Arc::new(RedisBus::connect(to).await.unwrap());
     // Entries before their channel, groups before what is pending, as an export has them.
@@ -912,11 +730,7 @@ async fn what_is_exported_comes_back_as_it_was() {
         records
             .into_iter()
             .map(|record| match record {
-                Record::Once { key, entries, .. } => Record::Once {
-                    key,
-                    entries,
-                    expires_at: at(0),
-                },
+                Record::Once { key, entries, .. } => Record::Once { key, entries, expires_at: at(0) },
                 other => other,
             })
             .collect()
@@ -936,10 +750,7 @@ async fn what_is_exported_comes_back_as_it_was() {
 #[tokio::test]
 async fn workspaces_with_prefixes_do_not_meet() {
     let server = RedisServer::fleeting();
-    let with = |prefix: &str| RedisOptions {
-        prefix: prefix.to_owned(),
-        ..options(server.url())
-    };
+    let with = |prefix: &str| RedisOptions { prefix: prefix.to_owned(), ..options(server.url()) };
     let a = Arc::new(RedisBus::connect(with("a:")).await.unwrap());
     let b = RedisBus::connect(with("b:")).await.unwrap();
     let mut heard = a.listen(&[CHANNEL]).await.unwrap().heard;
@@ -950,10 +761,7 @@ async fn workspaces_with_prefixes_do_not_meet() {
     committed(&a, append(2)).await;
     assert_eq!(heard.recv().await.unwrap().envelope, Some(message(2).envelope));
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut server.connection()).unwrap();
-    assert!(
-        keys.iter().all(|key| key.starts_with("a:") || key.starts_with("b:")),
-        "{keys:?}"
-    );
+    assert!(keys.iter().all(|key| key.starts_with("a:") || key.starts_with("b:")), "{keys:?}");
 }
 
 #[tokio::test]
@@ -966,69 +774,40 @@ async fn users_need_their_permissions_at_once() {
         ],
         ..Settings::default()
     });
-    let with = |user: &str, password: &str| RedisOptions {
-        prefix: "w:".to_owned(),
-        ..options(server.url_of(user, password))
-    };
+    let with =
+        |user: &str, password: &str| RedisOptions { prefix: "w:".to_owned(), ..options(server.url_of(user, password)) };
     let bus = Arc::new(RedisBus::connect(with("good", "secret1")).await.unwrap());
     bus.ensure_group(CHANNEL, GROUP).await.unwrap();
     let id = committed(&bus, append(1)).await;
     bus.read(&reader("a"), &[CHANNEL], ONE, PATIENCE).await.unwrap();
-    committed(
-        &bus,
-        Commit {
-            acknowledge: vec![pending(id)],
-            ..append(2)
-        },
-    )
-    .await;
+    committed(&bus, Commit { acknowledge: vec![pending(id)], ..append(2) }).await;
     let health = bus.health().await.unwrap();
-    assert!(
-        health.reachable && health.findings.iter().all(|finding| finding.level == Level::Note),
-        "{health:?}"
-    );
+    assert!(health.reachable && health.findings.iter().all(|finding| finding.level == Level::Note), "{health:?}");
     assert!(!format!("{health:?} {bus:?}").contains("secret"));
-    for (user, password, word) in [
-        ("deaf", "secret2", "PUBLISH"),
-        ("poor", "secret3", "XACK"),
-        ("good", "secret9", "password"),
-    ] {
+    for (user, password, word) in
+        [("deaf", "secret2", "PUBLISH"), ("poor", "secret3", "XACK"), ("good", "secret9", "password")]
+    {
         let error = RedisBus::connect(with(user, password)).await.unwrap_err();
         let text = format!("{error} {error:?}");
-        assert!(
-            matches!(error, BusError::Unsupported(_)) && text.contains(word),
-            "{text}"
-        );
+        assert!(matches!(error, BusError::Unsupported(_)) && text.contains(word), "{text}");
         assert!(!text.contains("secret"), "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_password_tls_and_a_unix_socket() {
-    let server = RedisServer::start(Settings {
-        password: Some("s3cret".to_owned()),
-        ..Settings::default()
-    });
+    let server = RedisServer::start(Settings { password: Some("s3cret".to_owned()), ..Settings::default() });
     committed(&*connect(&server).await, append(1)).await;
 
-    let server = RedisServer::start(Settings {
-        transport: Transport::Unix,
-        ..Settings::default()
-    });
+    let server = RedisServer::start(Settings { transport: Transport::Unix, ..Settings::default() });
     let bus = connect(&server).await;
     committed(&bus, append(1)).await;
     assert!(bus.health().await.unwrap().location.starts_with("unix:///"));
 
-    let server = RedisServer::start(Settings {
-        transport: Transport::Tls,
-        ..Settings::default()
-    });
+    let server = RedisServer::start(Settings { transport: Transport::Tls, ..Settings::default() });
     let stranger = RedisBus::connect(options(server.url())).await;
     assert!(stranger.is_err(), "its certificate is nobody's");
-    let trusting = RedisOptions {
-        ca_file: Some(server.ca_file()),
-        ..options(server.url())
-    };
+    let trusting = RedisOptions { ca_file: Some(server.ca_file()), ..options(server.url()) };
     let bus = Arc::new(RedisBus::connect(trusting).await.unwrap());
     let mut heard = bus.listen(&[CHANNEL]).await.unwrap().heard;
     committed(&bus, append(1)).await;
@@ -1042,18 +821,12 @@ async fn a_cluster_a_replica_and_a_newer_store_are_refused() {
         ..Settings::default()
     });
     let error = RedisBus::connect(options(server.url())).await.unwrap_err();
-    assert!(
-        matches!(&error, BusError::Unsupported(text) if text.contains("cluster")),
-        "{error}"
-    );
+    assert!(matches!(&error, BusError::Unsupported(text) if text.contains("cluster")), "{error}");
 
     let server = RedisServer::fleeting();
     server.run(&["SET", "bus:schema", "2"]);
     let error = RedisBus::connect(options(server.url())).await.unwrap_err();
-    assert!(
-        matches!(&error, BusError::Unsupported(text) if text.contains("newer")),
-        "{error}"
-    );
+    assert!(matches!(&error, BusError::Unsupported(text) if text.contains("newer")), "{error}");
     server.run(&["DEL", "bus:schema"]);
     server.run(&["REPLICAOF", "127.0.0.1", "1"]);
     let error = RedisBus::connect(options(server.url())).await.unwrap_err();
@@ -1067,9 +840,7 @@ async fn sentinel_is_asked_where_the_master_is() {
     let port = first.port().to_string();
     let sentinel = RedisServer::start(Settings {
         sentinel: true,
-        more: ["--sentinel", "monitor", "main", "127.0.0.1", &port, "1"]
-            .map(str::to_owned)
-            .to_vec(),
+        more: ["--sentinel", "monitor", "main", "127.0.0.1", &port, "1"].map(str::to_owned).to_vec(),
         ..Settings::default()
     });
     let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main/0", sentinel.port());
@@ -1078,10 +849,7 @@ async fn sentinel_is_asked_where_the_master_is() {
     // Another server becomes the master, and the first is gone.
     let mut asked = sentinel.connection();
     let port = second.port().to_string();
-    let _: () = redis::cmd("SENTINEL")
-        .arg(&["REMOVE", "main"])
-        .query(&mut asked)
-        .unwrap();
+    let _: () = redis::cmd("SENTINEL").arg(&["REMOVE", "main"]).query(&mut asked).unwrap();
     let monitor = ["MONITOR", "main", "127.0.0.1", &port, "1"];
     let _: () = redis::cmd("SENTINEL").arg(&monitor).query(&mut asked).unwrap();
     drop(first);

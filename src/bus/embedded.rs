@@ -106,13 +106,7 @@ pub struct EmbeddedOptions {
 impl EmbeddedOptions {
     /// The ordinary options for a file.
     pub fn new(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            path: path.into(),
-            durability: Durability::default(),
-            clock,
-            on_step: None,
-            max_pages: None,
-        }
+        Self { path: path.into(), durability: Durability::default(), clock, on_step: None, max_pages: None }
     }
 }
 
@@ -141,9 +135,7 @@ impl EmbeddedBus {
     pub fn open(options: EmbeddedOptions) -> Result<Self, BusError> {
         let opened = open::open(&options)?;
         if let Some(pages) = options.max_pages {
-            let limited = opened
-                .conn
-                .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+            let limited = opened.conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
             limited.map_err(|error| schema::told(&error, &opened.path))?;
         }
         let (inbox, messages) = sync_channel(QUEUE_ROOM);
@@ -197,9 +189,7 @@ impl EmbeddedBus {
     /// Where the store cannot be read.
     pub async fn search(&self, query: &str, limit: usize, before: Option<EntryId>) -> Result<Vec<Entry>, BusError> {
         let query = query.to_owned();
-        self.shared
-            .read_only(move |conn| search::search(conn, &query, limit, before))
-            .await
+        self.shared.read_only(move |conn| search::search(conn, &query, limit, before)).await
     }
 
     async fn take(
@@ -210,9 +200,7 @@ impl EmbeddedBus {
         limit: usize,
     ) -> Result<Claims, BusError> {
         let (reader, channels) = (reader.clone(), channels.to_vec());
-        self.shared
-            .write(1, move |store| store.take(&reader, &channels, take, limit))
-            .await
+        self.shared.write(1, move |store| store.take(&reader, &channels, take, limit)).await
     }
 
     async fn hold(
@@ -225,9 +213,7 @@ impl EmbeddedBus {
             return Ok(Vec::new());
         }
         let (reader, held) = (reader.clone(), held.to_vec());
-        self.shared
-            .write(held.len(), move |store| store.hold(&reader, &held, hold).map(Ok))
-            .await
+        self.shared.write(held.len(), move |store| store.hold(&reader, &held, hold).map(Ok)).await
     }
 }
 
@@ -243,28 +229,19 @@ impl Bus for EmbeddedBus {
 
     async fn commit(&self, units: Vec<Commit>) -> Result<Vec<Outcome>, BusError> {
         let units: Vec<Unit> = units.into_iter().map(Unit::new).collect();
-        let apply = move |store: &mut Store| {
-            units
-                .iter()
-                .map(|unit| store.apply(unit))
-                .collect::<Result<_, _>>()
-                .map(Ok)
-        };
+        let apply =
+            move |store: &mut Store| units.iter().map(|unit| store.apply(unit)).collect::<Result<_, _>>().map(Ok);
         self.shared.write(1, apply).await
     }
 
     async fn notify(&self, notice: Outgoing) -> Result<(), BusError> {
         let e = notice.envelope.to_json();
-        self.shared
-            .write(1, move |store| store.notify(notice.channel, &e, &notice.body).map(Ok))
-            .await
+        self.shared.write(1, move |store| store.notify(notice.channel, &e, &notice.body).map(Ok)).await
     }
 
     async fn ensure_group(&self, channel: ChannelName, group: &str) -> Result<GroupFound, BusError> {
         let group = group.to_owned();
-        self.shared
-            .write(1, move |store| store.ensure_group(channel, &group).map(Ok))
-            .await
+        self.shared.write(1, move |store| store.ensure_group(channel, &group).map(Ok)).await
     }
 
     async fn read(
@@ -329,18 +306,13 @@ impl Bus for EmbeddedBus {
     }
 
     async fn range(&self, channel: ChannelName, range: Range) -> Result<Vec<Entry>, BusError> {
-        self.shared
-            .read_only(move |conn| find::range(conn, channel, range))
-            .await
+        self.shared.read_only(move |conn| find::range(conn, channel, range)).await
     }
 
     async fn newest(&self, channels: &[ChannelName]) -> Result<Vec<(ChannelName, Option<EntryId>)>, BusError> {
         let channels = channels.to_vec();
         let newest = move |conn: &rusqlite::Connection| {
-            channels
-                .into_iter()
-                .map(|channel| Ok((channel, find::newest(conn, channel)?)))
-                .collect()
+            channels.into_iter().map(|channel| Ok((channel, find::newest(conn, channel)?))).collect()
         };
         self.shared.read_only(newest).await
     }
@@ -357,10 +329,7 @@ impl Bus for EmbeddedBus {
         loop {
             bell.mark_unchanged();
             let wanted = cursors.to_vec();
-            let entries = self
-                .shared
-                .read_only(move |conn| follow::after(conn, &wanted, limit))
-                .await?;
+            let entries = self.shared.read_only(move |conn| follow::after(conn, &wanted, limit)).await?;
             let news = follow::wait_for_news(&self.shared, &mut bell, cursors);
             if !entries.is_empty() || tokio::time::timeout_at(end, news).await.is_err() {
                 return Ok(entries);
@@ -385,35 +354,23 @@ impl Bus for EmbeddedBus {
         limit: usize,
     ) -> Result<(Vec<Key>, Option<String>), BusError> {
         let (prefix, wall) = (prefix.to_owned(), self.shared.wall());
-        self.shared
-            .read_only(move |conn| view::scan(conn, &prefix, cursor.as_deref(), limit, wall))
-            .await
+        self.shared.read_only(move |conn| view::scan(conn, &prefix, cursor.as_deref(), limit, wall)).await
     }
 
     async fn lease(&self, name: &str, owner: &str, ttl: Duration) -> Result<Option<LeaseFence>, BusError> {
         let (lease, owner) = (name.to_owned(), owner.to_owned());
-        let number = self
-            .shared
-            .write(1, move |store| store.lease(&lease, &owner, millis(ttl)).map(Ok))
-            .await?;
-        Ok(number.map(|number| LeaseFence {
-            name: name.to_owned(),
-            number,
-        }))
+        let number = self.shared.write(1, move |store| store.lease(&lease, &owner, millis(ttl)).map(Ok)).await?;
+        Ok(number.map(|number| LeaseFence { name: name.to_owned(), number }))
     }
 
     async fn unlease(&self, name: &str, owner: &str) -> Result<(), BusError> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
-        self.shared
-            .write(1, move |store| store.unlease(&name, &owner).map(Ok))
-            .await
+        self.shared.write(1, move |store| store.unlease(&name, &owner).map(Ok)).await
     }
 
     async fn fire_timers(&self, now: DateTime<Utc>, limit: usize, under: &LeaseFence) -> Result<usize, BusError> {
         let (now, under) = (now.timestamp_millis(), under.clone());
-        self.shared
-            .write(limit, move |store| store.fire_timers(now, limit, &under).map(Ok))
-            .await
+        self.shared.write(limit, move |store| store.fire_timers(now, limit, &under).map(Ok)).await
     }
 
     async fn trim(&self, channel: ChannelName, older_than: DateTime<Utc>, keep: u64) -> Result<u64, BusError> {
@@ -431,27 +388,18 @@ impl Bus for EmbeddedBus {
 
     async fn inspect(&self, channel: ChannelName) -> Result<ChannelInfo, BusError> {
         let monotonic = millis(self.shared.clock.monotonic());
-        self.shared
-            .read_only(move |conn| view::inspect(conn, channel, monotonic))
-            .await
+        self.shared.read_only(move |conn| view::inspect(conn, channel, monotonic)).await
     }
 
     async fn drop_group(&self, channel: ChannelName, group: &str) -> Result<bool, BusError> {
         let group = group.to_owned();
-        self.shared
-            .write(1, move |store| store.drop_group(channel, &group).map(Ok))
-            .await
+        self.shared.write(1, move |store| store.drop_group(channel, &group).map(Ok)).await
     }
 
     async fn health(&self) -> Result<Health, BusError> {
         let reached = self.shared.read_only(|conn| store::data_version(conn)).await.err();
         let reached = reached.map(|error| error.to_string());
-        Ok(health::health(
-            self.shared.path(),
-            self.durability,
-            &self.report,
-            reached,
-        ))
+        Ok(health::health(self.shared.path(), self.durability, &self.report, reached))
     }
 
     async fn export(&self, sink: mpsc::Sender<Record>) -> Result<(), BusError> {

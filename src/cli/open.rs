@@ -51,14 +51,16 @@ pub async fn at(cx: &Context, url: Option<&SecretString>) -> color_eyre::Result<
             // Opening reads and may repair the file; that must not hold up the runtime.
             let opened = tokio::task::spawn_blocking(move || EmbeddedBus::open(options)).await?;
             opened.map(|bus| {
-                for said in bus.opened().said() {
+                for said in bus.opened().sentences() {
                     cx.out.remark(&format!("warning: {said}"));
                 }
                 Arc::new(bus) as SharedBus
             })
         }
     };
-    opened.wrap_err("the bus cannot be opened").suggestion("`fullsend doctor` says more; `fullsend config` shows which bus is meant")
+    opened
+        .wrap_err("the bus cannot be opened")
+        .suggestion("`fullsend doctor` says more; `fullsend config` shows which bus is meant")
 }
 
 /// How consumers work, by the settings.

@@ -81,7 +81,13 @@ fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
     // Nobody else can publish on the embedded engine, so there is nothing to bridge.
     if runs(ServiceName::Bridge) && bus.engine() == "redis" {
         let singleton = Bridge { bus: Arc::clone(bus), clock: clock(), ids: ids() };
-        supervisor.add(LeasedService { singleton, phase: Phase::Intake, bus: Arc::clone(bus), clock: clock(), ids: ids() });
+        supervisor.add(LeasedService {
+            singleton,
+            phase: Phase::Intake,
+            bus: Arc::clone(bus),
+            clock: clock(),
+            ids: ids(),
+        });
     }
     if runs(ServiceName::Echo) {
         let consumer = Consumer::new(Arc::clone(bus), Echo::default(), options, clock(), ids());

@@ -1,12 +1,7 @@
 //! A real Redis server for one test: its own directory, its own port, killed when dropped.
 //!
 //! Include it by `#[path = "support/redis_server.rs"] mod redis_server;`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot be set up fails"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -29,18 +24,8 @@ pub(crate) enum Transport {
 
 // A test uses only a part of all this.
 const _: fn() = || {
-    let _ = (
-        RedisServer::durable,
-        RedisServer::fleeting,
-        RedisServer::ca_file,
-        RedisServer::url_of,
-    );
-    let _ = (
-        RedisServer::port,
-        RedisServer::run,
-        RedisServer::path,
-        RedisServer::kill,
-    );
+    let _ = (RedisServer::durable, RedisServer::fleeting, RedisServer::ca_file, RedisServer::url_of);
+    let _ = (RedisServer::port, RedisServer::run, RedisServer::path, RedisServer::kill);
     let _ = [Transport::Tls, Transport::Unix];
 };
 
@@ -73,10 +58,7 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// A server that keeps what it is told.
     pub(crate) fn durable() -> Self {
-        Self::start(Settings {
-            durable: true,
-            ..Settings::default()
-        })
+        Self::start(Settings { durable: true, ..Settings::default() })
     }
 
     /// A server that forgets: quicker to start.
@@ -89,12 +71,7 @@ impl RedisServer {
         let dir = tempfile::tempdir().unwrap();
         // Free now; nobody else is given it while it is closed only for a moment.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self {
-            settings,
-            dir,
-            port,
-            child: None,
-        };
+        let mut server = Self { settings, dir, port, child: None };
         server.write_files();
         server.restart();
         server
@@ -136,11 +113,7 @@ impl RedisServer {
         if self.settings.transport == Transport::Unix {
             return format!("unix://{}", self.path("redis.sock").display());
         }
-        let scheme = if self.settings.transport == Transport::Tls {
-            "rediss"
-        } else {
-            "redis"
-        };
+        let scheme = if self.settings.transport == Transport::Tls { "rediss" } else { "redis" };
         format!("{scheme}://{user}127.0.0.1:{}/0", self.port)
     }
 
@@ -153,16 +126,11 @@ impl RedisServer {
     pub(crate) fn restart(&mut self) {
         self.kill();
         let mut command = Command::new("redis-server");
-        command
-            .arg(self.path("redis.conf"))
-            .args(["--dir"])
-            .arg(self.dir.path());
+        command.arg(self.path("redis.conf")).args(["--dir"]).arg(self.dir.path());
         command.args(["--bind", "127.0.0.1", "--save", ""]);
         let port = self.port.to_string();
         if self.settings.transport == Transport::Unix {
-            command
-                .args(["--port", "0", "--unixsocket"])
-                .arg(self.path("redis.sock"));
+            command.args(["--port", "0", "--unixsocket"]).arg(self.path("redis.sock"));
         } else if self.settings.transport == Transport::Tls {
             command.args(["--port", "0", "--tls-auth-clients", "no", "--tls-port", &port]);
             command.arg("--tls-cert-file").arg(self.path("cert.pem"));

@@ -24,10 +24,7 @@ impl Unit {
             Op::Append(message) => Some(message.envelope.to_json()),
             _ => None,
         });
-        Self {
-            envelopes: envelopes.collect(),
-            commit,
-        }
+        Self { envelopes: envelopes.collect(), commit }
     }
 
     /// How many things of it can be refused after the first check.
@@ -70,9 +67,7 @@ impl Store {
         }
         let entries = self.apply_certain(unit)?;
         if let Some(key) = &commit.once {
-            let expires = self
-                .wall()
-                .saturating_add(i64::try_from(ONCE_TTL.as_millis()).unwrap_or(i64::MAX));
+            let expires = self.wall().saturating_add(i64::try_from(ONCE_TTL.as_millis()).unwrap_or(i64::MAX));
             self.remember(key, &entries, expires)?;
         }
         Ok(Outcome::Committed(entries))
@@ -90,23 +85,14 @@ impl Store {
         for op in &commit.ops {
             let applied = match op {
                 Op::Append(_) | Op::Schedule(_) | Op::Cancel { .. } => Ok(()),
-                Op::Start {
-                    pending,
-                    consumer,
-                    attempt,
-                } => {
+                Op::Start { pending, consumer, attempt } => {
                     if self.start(pending, consumer, *attempt)? {
                         Ok(())
                     } else {
                         Err(Outcome::NotPending)
                     }
                 }
-                Op::Change {
-                    key,
-                    expect,
-                    fields,
-                    ttl,
-                } => state::change(&self.conn, wall, key, *expect, fields, *ttl)?,
+                Op::Change { key, expect, fields, ttl } => state::change(&self.conn, wall, key, *expect, fields, *ttl)?,
                 Op::Add { key, field, n, ceiling } => state::add(&self.conn, wall, key, field, *n, *ceiling)?,
                 Op::Delete { key, expect } => state::delete(&self.conn, wall, key, *expect)?,
                 Op::State { key, change } => state::apply(&self.conn, wall, key, change)?,
@@ -130,9 +116,7 @@ impl Store {
                 }
                 Op::Schedule(timer) => self.schedule(timer)?,
                 Op::Cancel { timer } => {
-                    self.conn
-                        .prepare_cached("DELETE FROM timers WHERE id = ?1")?
-                        .execute([timer])?;
+                    self.conn.prepare_cached("DELETE FROM timers WHERE id = ?1")?.execute([timer])?;
                 }
                 Op::Start { .. } | Op::Change { .. } | Op::Add { .. } | Op::Delete { .. } | Op::State { .. } => {}
             }
@@ -147,11 +131,7 @@ impl Store {
         let gone = self
             .conn
             .prepare_cached("DELETE FROM pending WHERE grp = ?1 AND ms = ?2 AND seq = ?3")?
-            .execute([
-                self.groups[group].id,
-                pending.entry.ms.cast_signed(),
-                pending.entry.seq.cast_signed(),
-            ])?;
+            .execute([self.groups[group].id, pending.entry.ms.cast_signed(), pending.entry.seq.cast_signed()])?;
         if gone > 0 {
             self.touch_group(group);
         }
@@ -210,13 +190,9 @@ impl Store {
             .collect::<rusqlite::Result<_>>()?;
         let now = self.wall();
         for (key, _) in keys.iter().filter(|(_, expires)| *expires <= now) {
-            self.conn
-                .prepare_cached("DELETE FROM once WHERE key = ?1")?
-                .execute([key])?;
+            self.conn.prepare_cached("DELETE FROM once WHERE key = ?1")?.execute([key])?;
         }
-        Ok((keys.len() == limit)
-            .then(|| keys.into_iter().next_back().map(|(key, _)| key))
-            .flatten())
+        Ok((keys.len() == limit).then(|| keys.into_iter().next_back().map(|(key, _)| key)).flatten())
     }
 
     // ---- timers --------------------------------------------------------------------------------------------------------
@@ -250,9 +226,7 @@ impl Store {
                 }
                 Err(error) => tracing::error!(timer = %id, %error, "a timer cannot be read and is removed: {message}"),
             }
-            self.conn
-                .prepare_cached("DELETE FROM timers WHERE id = ?1")?
-                .execute([&id])?;
+            self.conn.prepare_cached("DELETE FROM timers WHERE id = ?1")?.execute([&id])?;
         }
         Ok(fired)
     }

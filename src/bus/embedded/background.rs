@@ -36,12 +36,9 @@ pub(super) fn start(
     name: &str,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, crate::bus::BusError> {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .map_err(|error| {
-            crate::bus::BusError::Unreachable(format!("the thread `{name}` could not be started: {error}"))
-        })
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
+        crate::bus::BusError::Unreachable(format!("the thread `{name}` could not be started: {error}"))
+    })
 }
 
 /// Tells the writer when another process has written, while somebody waits for that.

@@ -13,45 +13,25 @@ use crate::contracts::ChannelName;
 pub(super) fn ends(conn: &Connection, channel: ChannelName) -> rusqlite::Result<Option<(i64, i64)>> {
     let table = stream_table(channel);
     let sql = format!("SELECT (SELECT min(pos) FROM {table}), (SELECT max(pos) FROM {table})");
-    conn.prepare_cached(&sql)?
-        .query_row([], |row| Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?)))
+    conn.prepare_cached(&sql)?.query_row([], |row| Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?)))
 }
 
 /// The first entry at or after a position.
 pub(super) fn place_from(conn: &Connection, channel: ChannelName, pos: i64) -> rusqlite::Result<Option<Place>> {
-    let sql = format!(
-        "SELECT pos, ms, seq FROM {} WHERE pos >= ?1 ORDER BY pos LIMIT 1",
-        stream_table(channel)
-    );
+    let sql = format!("SELECT pos, ms, seq FROM {} WHERE pos >= ?1 ORDER BY pos LIMIT 1", stream_table(channel));
     conn.prepare_cached(&sql)?
-        .query_row([pos], |row| {
-            Ok(Place {
-                pos: row.get(0)?,
-                id: id_of(row.get(1)?, row.get(2)?),
-            })
-        })
+        .query_row([pos], |row| Ok(Place { pos: row.get(0)?, id: id_of(row.get(1)?, row.get(2)?) }))
         .optional()
 }
 
 /// The last entry before a position; the beginning where there is none.
 pub(super) fn place_before(conn: &Connection, channel: ChannelName, pos: i64) -> rusqlite::Result<Place> {
-    let sql = format!(
-        "SELECT pos, ms, seq FROM {} WHERE pos < ?1 ORDER BY pos DESC LIMIT 1",
-        stream_table(channel)
-    );
+    let sql = format!("SELECT pos, ms, seq FROM {} WHERE pos < ?1 ORDER BY pos DESC LIMIT 1", stream_table(channel));
     let before = conn
         .prepare_cached(&sql)?
-        .query_row([pos], |row| {
-            Ok(Place {
-                pos: row.get(0)?,
-                id: id_of(row.get(1)?, row.get(2)?),
-            })
-        })
+        .query_row([pos], |row| Ok(Place { pos: row.get(0)?, id: id_of(row.get(1)?, row.get(2)?) }))
         .optional()?;
-    Ok(before.unwrap_or(Place {
-        pos: pos - 1,
-        id: EntryId::ZERO,
-    }))
+    Ok(before.unwrap_or(Place { pos: pos - 1, id: EntryId::ZERO }))
 }
 
 /// The first position whose id is not below `id`; one past the last where all are.
@@ -63,11 +43,7 @@ pub(super) fn lower_bound(conn: &Connection, channel: ChannelName, id: EntryId) 
     let (mut low, mut high) = (first, last + 1);
     let mut reach = 1;
     while low < high {
-        let probe = if reach > 0 && high - reach > low {
-            high - reach
-        } else {
-            low + (high - low) / 2
-        };
+        let probe = if reach > 0 && high - reach > low { high - reach } else { low + (high - low) / 2 };
         match place_from(conn, channel, probe)? {
             Some(place) if place.id < id => {
                 low = place.pos + 1;
@@ -95,10 +71,7 @@ pub(super) fn upper_bound(conn: &Connection, channel: ChannelName, id: EntryId) 
 fn beginning(at: chrono::DateTime<chrono::Utc>) -> EntryId {
     // Ids are whole milliseconds: a time within one begins with the next.
     let up = i64::from(at.timestamp_subsec_nanos() % 1_000_000 > 0);
-    EntryId {
-        ms: u64::try_from(at.timestamp_millis() + up).unwrap_or(0),
-        seq: 0,
-    }
+    EntryId { ms: u64::try_from(at.timestamp_millis() + up).unwrap_or(0), seq: 0 }
 }
 
 /// Part of a channel's history.
@@ -121,23 +94,13 @@ pub(super) fn range(conn: &Connection, channel: ChannelName, range: Range) -> ru
     let limit = i64::try_from(range.limit).unwrap_or(i64::MAX);
     conn.prepare_cached(&sql)?
         .query_map(params![from, to, limit], |row| {
-            Ok(Entry {
-                channel,
-                id: id_of(row.get(0)?, row.get(1)?),
-                e: row.get(2)?,
-                b: row.get(3)?,
-            })
+            Ok(Entry { channel, id: id_of(row.get(0)?, row.get(1)?), e: row.get(2)?, b: row.get(3)? })
         })?
         .collect()
 }
 
 /// The newest entry that is there.
 pub(super) fn newest(conn: &Connection, channel: ChannelName) -> rusqlite::Result<Option<EntryId>> {
-    let sql = format!(
-        "SELECT ms, seq FROM {} ORDER BY pos DESC LIMIT 1",
-        stream_table(channel)
-    );
-    conn.prepare_cached(&sql)?
-        .query_row([], |row| Ok(id_of(row.get(0)?, row.get(1)?)))
-        .optional()
+    let sql = format!("SELECT ms, seq FROM {} ORDER BY pos DESC LIMIT 1", stream_table(channel));
+    conn.prepare_cached(&sql)?.query_row([], |row| Ok(id_of(row.get(0)?, row.get(1)?))).optional()
 }

@@ -29,9 +29,12 @@ const NOTICE_CUT: i64 = 64;
 impl Store {
     /// Says a notice.
     pub(super) fn notify(&mut self, channel: ChannelName, e: &str, b: &str) -> rusqlite::Result<()> {
-        self.conn
-            .prepare_cached("INSERT INTO notices(at, channel, e, b) VALUES(?1, ?2, ?3, ?4)")?
-            .execute(params![self.wall(), channel.as_str(), e, b])?;
+        self.conn.prepare_cached("INSERT INTO notices(at, channel, e, b) VALUES(?1, ?2, ?3, ?4)")?.execute(params![
+            self.wall(),
+            channel.as_str(),
+            e,
+            b
+        ])?;
         self.noticed = true;
         if self.conn.last_insert_rowid() % NOTICE_CUT == 0 {
             self.clear_notices()?;
@@ -72,10 +75,7 @@ fn here(conn: &Connection, channels: &[ChannelName]) -> rusqlite::Result<Cursor>
     }
     // Ids of notices that are gone are not given again, and the table knows the last.
     let mut last = conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'notices'")?;
-    Ok(Cursor {
-        streams,
-        notice: last.query_row([], |row| row.get(0))?,
-    })
+    Ok(Cursor { streams, notice: last.query_row([], |row| row.get(0))? })
 }
 
 /// A page of what was announced after the cursor, and how many notices had gone before they were heard.
@@ -92,11 +92,7 @@ fn announced(conn: &Connection, cursor: &mut Cursor) -> rusqlite::Result<(Vec<He
             *pos = row.get(0)?;
             *id = id_of(row.get(1)?, row.get(2)?);
             if !row.get::<_, bool>(3)? {
-                heard.push(heard_of(
-                    *channel,
-                    row.get_ref(4)?.as_str().unwrap_or_default(),
-                    row.get(5)?,
-                ));
+                heard.push(heard_of(*channel, row.get_ref(4)?.as_str().unwrap_or_default(), row.get(5)?));
             }
         }
     }
@@ -109,27 +105,16 @@ fn announced(conn: &Connection, cursor: &mut Cursor) -> rusqlite::Result<(Vec<He
         missed += u64::try_from(id - cursor.notice - 1).unwrap_or(0);
         cursor.notice = id;
         let name = row.get_ref(1)?;
-        let channel = cursor
-            .streams
-            .iter()
-            .find(|(channel, ..)| name.as_str() == Ok(channel.as_str()));
+        let channel = cursor.streams.iter().find(|(channel, ..)| name.as_str() == Ok(channel.as_str()));
         if let Some((channel, ..)) = channel {
-            heard.push(heard_of(
-                *channel,
-                row.get_ref(2)?.as_str().unwrap_or_default(),
-                row.get(3)?,
-            ));
+            heard.push(heard_of(*channel, row.get_ref(2)?.as_str().unwrap_or_default(), row.get(3)?));
         }
     }
     Ok((heard, missed))
 }
 
 fn heard_of(channel: ChannelName, e: &str, body: String) -> Heard {
-    Heard {
-        channel,
-        envelope: serde_json::from_str(e).ok(),
-        body,
-    }
+    Heard { channel, envelope: serde_json::from_str(e).ok(), body }
 }
 
 /// Starts a task that follows the channels from now on.
@@ -139,12 +124,7 @@ pub(super) async fn listen(shared: &Arc<Shared>, channels: &[ChannelName]) -> Re
     let cursor = shared.read_only(move |conn| here(conn, &wanted)).await?;
     let (queue, heard) = mpsc::channel(HEARD_CAP);
     let dropped = Arc::new(AtomicU64::new(0));
-    let follower = Follower {
-        shared: Arc::clone(shared),
-        cursor,
-        queue,
-        dropped: Arc::clone(&dropped),
-    };
+    let follower = Follower { shared: Arc::clone(shared), cursor, queue, dropped: Arc::clone(&dropped) };
     tokio::spawn(follower.run(bell));
     Ok(Listener { heard, dropped })
 }

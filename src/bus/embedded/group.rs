@@ -38,10 +38,7 @@ pub(super) enum Take {
 const LONG_AGO: i64 = -1;
 
 fn no_group(channel: ChannelName, group: &str) -> BusError {
-    BusError::NoGroup {
-        channel,
-        group: group.to_owned(),
-    }
+    BusError::NoGroup { channel, group: group.to_owned() }
 }
 
 impl Store {
@@ -77,13 +74,7 @@ impl Store {
             .conn
             .prepare_cached("SELECT id, pos, ms, seq FROM progress WHERE channel = ?1 AND name = ?2")?
             .query_row([channel.as_str(), name], |row| {
-                Ok((
-                    row.get(0)?,
-                    Place {
-                        pos: row.get(1)?,
-                        id: id_of(row.get(2)?, row.get(3)?),
-                    },
-                ))
+                Ok((row.get(0)?, Place { pos: row.get(1)?, id: id_of(row.get(2)?, row.get(3)?) }))
             })
             .optional()?;
         let found = match progress {
@@ -116,20 +107,11 @@ impl Store {
 
     /// Writes a group that has come to `place`. Returns its number.
     pub(super) fn put_group(&self, channel: ChannelName, name: &str, place: Place) -> rusqlite::Result<i64> {
-        self.conn.execute(
-            "INSERT INTO groups(channel, name) VALUES(?1, ?2)",
-            [channel.as_str(), name],
-        )?;
+        self.conn.execute("INSERT INTO groups(channel, name) VALUES(?1, ?2)", [channel.as_str(), name])?;
         self.conn.query_row(
             "INSERT INTO progress(channel, name, pos, ms, seq) VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
              SET pos = excluded.pos, ms = excluded.ms, seq = excluded.seq RETURNING id",
-            params![
-                channel.as_str(),
-                name,
-                place.pos,
-                place.id.ms.cast_signed(),
-                place.id.seq.cast_signed()
-            ],
+            params![channel.as_str(), name, place.pos, place.id.ms.cast_signed(), place.id.seq.cast_signed()],
             |row| row.get(0),
         )
     }
@@ -143,10 +125,7 @@ impl Store {
         self.conn.execute("DELETE FROM pending WHERE grp = ?1", [id])?;
         self.conn.execute("DELETE FROM consumers WHERE grp = ?1", [id])?;
         self.conn.execute("DELETE FROM progress WHERE id = ?1", [id])?;
-        self.conn.execute(
-            "DELETE FROM groups WHERE channel = ?1 AND name = ?2",
-            [channel.as_str(), name],
-        )?;
+        self.conn.execute("DELETE FROM groups WHERE channel = ?1 AND name = ?2", [channel.as_str(), name])?;
         self.groups.remove(index);
         Ok(true)
     }
@@ -210,12 +189,7 @@ impl Store {
         let mut statement = self.conn.prepare_cached(&head.after)?;
         let mut rows = statement.query(params![after, at_most(limit)])?;
         while let Some(row) = rows.next()? {
-            let entry = Entry {
-                channel,
-                id: id_of(row.get(1)?, row.get(2)?),
-                e: row.get(3)?,
-                b: row.get(4)?,
-            };
+            let entry = Entry { channel, id: id_of(row.get(1)?, row.get(2)?), e: row.get(3)?, b: row.get(4)? };
             found.push((group, row.get(0)?, entry));
         }
         if found.len() == before {
@@ -246,10 +220,7 @@ impl Store {
             let consumer = self.touch(group, &reader.consumer)?;
             let (owner, before) = match take {
                 Take::Own => (Some(consumer), i64::MAX),
-                Take::Stale(idle) => (
-                    None,
-                    now.saturating_sub(i64::try_from(idle.as_millis()).unwrap_or(i64::MAX)),
-                ),
+                Take::Stale(idle) => (None, now.saturating_sub(i64::try_from(idle.as_millis()).unwrap_or(i64::MAX))),
             };
             let table = stream_table(channel);
             let sql = format!(
@@ -279,10 +250,7 @@ impl Store {
                         "UPDATE pending SET consumer = ?4, since = ?5 WHERE grp = ?1 AND ms = ?2 AND seq = ?3",
                     )?
                     .execute([key[0], key[1], key[2], consumer, now])?;
-                claims.claimed.push(Claimed {
-                    entry: Entry { channel, id, e, b },
-                    attempt,
-                });
+                claims.claimed.push(Claimed { entry: Entry { channel, id, e, b }, attempt });
             } else {
                 self.conn
                     .prepare_cached("DELETE FROM pending WHERE grp = ?1 AND ms = ?2 AND seq = ?3")?
@@ -315,13 +283,7 @@ impl Store {
                         .prepare_cached(
                             "UPDATE pending SET since = ?5 WHERE grp = ?1 AND ms = ?2 AND seq = ?3 AND consumer = ?4",
                         )?
-                        .execute([
-                            self.groups[group].id,
-                            id.ms.cast_signed(),
-                            id.seq.cast_signed(),
-                            consumer,
-                            since,
-                        ])?
+                        .execute([self.groups[group].id, id.ms.cast_signed(), id.seq.cast_signed(), consumer, since])?
                 }
             };
             if changed == 0 {
@@ -361,12 +323,7 @@ impl Store {
         let newest = last_place(&self.conn, channel)?;
         self.conn
             .prepare_cached("UPDATE channels SET last_pos = ?2, last_ms = ?3, last_seq = ?4 WHERE name = ?1")?
-            .execute(params![
-                channel.as_str(),
-                newest.pos,
-                newest.id.ms.cast_signed(),
-                newest.id.seq.cast_signed()
-            ])?;
+            .execute(params![channel.as_str(), newest.pos, newest.id.ms.cast_signed(), newest.id.seq.cast_signed()])?;
         self.unindex(channel, first, until)?;
         let sql = format!("DELETE FROM {} WHERE pos <= ?1", stream_table(channel));
         let gone = self.conn.prepare_cached(&sql)?.execute([until])?;

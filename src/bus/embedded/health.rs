@@ -42,17 +42,8 @@ pub(super) fn health(path: &Path, durability: Durability, report: &OpenReport, r
     disk(path, &mut findings);
     mode(path, &mut findings);
     for sentence in report.sentences() {
-        let level = if report.salvaged.is_some() {
-            Level::Warning
-        } else {
-            Level::Note
-        };
-        add(
-            &mut findings,
-            level,
-            sentence,
-            "Nothing has to be done, if nothing is missing",
-        );
+        let level = if report.salvaged.is_some() { Level::Warning } else { Level::Note };
+        add(&mut findings, level, sentence, "Nothing has to be done, if nothing is missing");
     }
     Health {
         engine: "embedded",
@@ -70,11 +61,7 @@ pub(super) fn health(path: &Path, durability: Durability, report: &OpenReport, r
 }
 
 fn add(findings: &mut Vec<Finding>, level: Level, what: String, fix: &str) {
-    findings.push(Finding {
-        level,
-        what,
-        fix: fix.to_owned(),
-    });
+    findings.push(Finding { level, what, fix: fix.to_owned() });
 }
 
 fn size(path: &Path) -> u64 {
@@ -86,28 +73,12 @@ fn disk(path: &Path, findings: &mut Vec<Finding>) {
         return;
     };
     #[expect(clippy::useless_conversion, reason = "the numbers' types differ between systems")]
-    let (block, free, all) = (
-        u64::from(disk.fragment_size()),
-        u64::from(disk.blocks_available()),
-        u64::from(disk.blocks()),
-    );
+    let (block, free, all) =
+        (u64::from(disk.fragment_size()), u64::from(disk.blocks_available()), u64::from(disk.blocks()));
     if free.saturating_mul(block) < LEAST_FREE || free.saturating_mul(100) < all.saturating_mul(LEAST_FREE_PERCENT) {
-        let level = if free.saturating_mul(block) < LEAST_FREE / 16 {
-            Level::Error
-        } else {
-            Level::Warning
-        };
-        let what = format!(
-            "the disk of {} has {} MiB left",
-            path.display(),
-            free.saturating_mul(block) >> 20
-        );
-        add(
-            findings,
-            level,
-            what,
-            "Free some space, shorten `retention`, or move the home by `--home`",
-        );
+        let level = if free.saturating_mul(block) < LEAST_FREE / 16 { Level::Error } else { Level::Warning };
+        let what = format!("the disk of {} has {} MiB left", path.display(), free.saturating_mul(block) >> 20);
+        add(findings, level, what, "Free some space, shorten `retention`, or move the home by `--home`");
     }
 }
 
@@ -116,11 +87,6 @@ fn mode(path: &Path, findings: &mut Vec<Finding>) {
     let mode = meta.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         let what = format!("{} can be opened by others (mode {mode:o})", path.display());
-        add(
-            findings,
-            Level::Warning,
-            what,
-            &format!("chmod 600 '{}'", path.display()),
-        );
+        add(findings, Level::Warning, what, &format!("chmod 600 '{}'", path.display()));
     }
 }

@@ -96,20 +96,11 @@ pub(super) struct Opened {
 /// Opens the store, and makes or mends it where necessary.
 pub(super) fn open(options: &EmbeddedOptions) -> Result<Opened, BusError> {
     let given = &options.path;
-    let folder = given
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| unusable(folder, &error))?;
+    let folder = given.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| unusable(folder, &error))?;
     refuse_network(folder)?;
     let folder = folder.canonicalize().map_err(|error| unusable(folder, &error))?;
-    let name = given
-        .file_name()
-        .ok_or_else(|| BusError::Unsupported(format!("{} names no file", given.display())))?;
+    let name = given.file_name().ok_or_else(|| BusError::Unsupported(format!("{} names no file", given.display())))?;
     let path = folder.join(name);
     let (presence, first) = Presence::enter(path.clone());
     // One program at a time opens, so that making, migrating and mending happen once.
@@ -121,9 +112,7 @@ pub(super) fn open(options: &EmbeddedOptions) -> Result<Opened, BusError> {
         inspect_files(&path, options.clock.as_ref(), &mut report)?;
     }
     create(&path)?;
-    let role = Role::Writer {
-        full: options.durability == Durability::Full,
-    };
+    let role = Role::Writer { full: options.durability == Durability::Full };
     let conn = match prepare(&path, role, &mut report) {
         Ok(conn) => conn,
         Err(error) if alone && is_damage(&error) => {
@@ -143,12 +132,7 @@ pub(super) fn open(options: &EmbeddedOptions) -> Result<Opened, BusError> {
     for sentence in report.sentences() {
         tracing::warn!(store = %path.display(), "{sentence}");
     }
-    Ok(Opened {
-        path,
-        conn,
-        report,
-        presence,
-    })
+    Ok(Opened { path, conn, report, presence })
 }
 
 /// Connects and brings the schema up to date; a newer one is left alone.
@@ -219,12 +203,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn private(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 /// Creates the file with the right mode where there is none; SQLite gives the log and the index of the log the same.
@@ -288,14 +267,7 @@ fn header_fault(path: &Path, transactions_in_log: u64) -> std::io::Result<Option
     if file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0") {
         return Ok((transactions_in_log == 0).then(|| "it does not begin as a store does".to_owned()));
     }
-    let word = |at: usize| {
-        u64::from(u32::from_be_bytes([
-            header[at],
-            header[at + 1],
-            header[at + 2],
-            header[at + 3],
-        ]))
-    };
+    let word = |at: usize| u64::from(u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
     let page = match u64::from(u16::from_be_bytes([header[16], header[17]])) {
         1 => 65_536,
         size => size,
@@ -354,11 +326,7 @@ fn network_type(folder: &Path) -> Option<&'static str> {
     ];
     let kind = nix::sys::statfs::statfs(folder).ok()?.filesystem_type().0;
     // The number's type differs between systems; its lower 32 bits are what counts.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the lower 32 bits are meant"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the lower 32 bits are meant")]
     let kind = kind as u32;
     let known = NETWORK.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name);
     known.or_else(|| (kind == 0x6573_5546 && is_remote_fuse(folder)).then_some("FUSE over a network"))
@@ -372,15 +340,8 @@ fn network_type(_folder: &Path) -> Option<&'static str> {
 /// Local and remote file systems share one FUSE number; the list of mounts tells them apart.
 #[cfg(target_os = "linux")]
 fn is_remote_fuse(folder: &Path) -> bool {
-    const REMOTE: &[&str] = &[
-        "fuse.sshfs",
-        "fuse.glusterfs",
-        "fuse.s3fs",
-        "fuse.rclone",
-        "fuse.davfs",
-        "fuse.gcsfuse",
-        "fuse.curlftpfs",
-    ];
+    const REMOTE: &[&str] =
+        &["fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.davfs", "fuse.gcsfuse", "fuse.curlftpfs"];
     let (Ok(mounts), Ok(folder)) = (fs::read_to_string("/proc/self/mounts"), folder.canonicalize()) else {
         return false;
     };
@@ -404,25 +365,17 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("a.db");
         let conn = Connection::open(&path).unwrap();
-        conn.execute_batch("CREATE TABLE t(x); PRAGMA user_version = 1")
-            .unwrap();
+        conn.execute_batch("CREATE TABLE t(x); PRAGMA user_version = 1").unwrap();
         let steps: &[Migration] = &[
             |conn| conn.execute_batch("ALTER TABLE t ADD COLUMN y"),
             |conn| conn.execute_batch("INSERT INTO t(x, y) VALUES(1, 2)"),
         ];
         migrate(&conn, &path, 1, steps).unwrap();
         assert_eq!(schema::version(&conn).unwrap(), 3);
-        assert_eq!(
-            conn.query_row("SELECT y FROM t", [], |row| row.get::<_, i64>(0))
-                .unwrap(),
-            2
-        );
+        assert_eq!(conn.query_row("SELECT y FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 2);
         let old = Connection::open(beside(&path, ".schema-1")).unwrap();
         assert_eq!(schema::version(&old).unwrap(), 1);
-        assert!(
-            old.query_row("SELECT y FROM t", [], |_| Ok(())).is_err(),
-            "the copy is as it was"
-        );
+        assert!(old.query_row("SELECT y FROM t", [], |_| Ok(())).is_err(), "the copy is as it was");
     }
 
     #[test]

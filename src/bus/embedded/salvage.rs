@@ -31,11 +31,7 @@ pub struct Salvage {
 
 impl fmt::Display for Salvage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lost = if self.lost.is_empty() {
-            "nothing that could be counted".to_owned()
-        } else {
-            self.lost.join("; ")
-        };
+        let lost = if self.lost.is_empty() { "nothing that could be counted".to_owned() } else { self.lost.join("; ") };
         write!(
             f,
             "the store was damaged ({}): {} rows were saved into a new one, lost: {lost}. The damaged file is kept at {}; \
@@ -56,12 +52,7 @@ pub(super) fn salvage(path: &Path, now: DateTime<Utc>, fault: &str) -> Result<Sa
             path.display()
         ))
     })?;
-    let mut salvage = Salvage {
-        fault: fault.to_owned(),
-        moved_to,
-        rows: 0,
-        lost: Vec::new(),
-    };
+    let mut salvage = Salvage { fault: fault.to_owned(), moved_to, rows: 0, lost: Vec::new() };
     let saved = super::open::create(path).and_then(|()| {
         let fresh = connect(path, Role::Writer { full: false }).map_err(|error| told(&error, path))?;
         schema::complete(&fresh).map_err(|error| told(&error, path))?;
@@ -100,13 +91,7 @@ fn save(damaged: &Connection, fresh: &Connection, salvage: &mut Salvage) -> rusq
     let channels = "INSERT INTO channels(name, last_pos, last_ms, last_seq, number) VALUES(?1, ?2, ?3, ?4, -1)
         ON CONFLICT(name) DO UPDATE SET last_pos = excluded.last_pos, last_ms = excluded.last_ms, last_seq = excluded.last_seq";
     let copy = Copy { damaged, fresh };
-    copy.table(
-        "channels",
-        "name, last_pos, last_ms, last_seq",
-        "name",
-        channels,
-        salvage,
-    )?;
+    copy.table("channels", "name, last_pos, last_ms, last_seq", "name", channels, salvage)?;
     for (table, columns, order) in SALVAGED {
         let marks = vec!["?"; columns.split(',').count()].join(", ");
         let insert = format!("INSERT OR REPLACE INTO {table}({columns}) VALUES({marks})");
@@ -160,10 +145,7 @@ impl Copy<'_> {
     ) -> rusqlite::Result<(Copied, Option<String>)> {
         let mut copied = Copied::default();
         let mut insert = self.fresh.prepare_cached(insert)?;
-        let mut select = match self
-            .damaged
-            .prepare(&format!("SELECT {columns} FROM {table} ORDER BY {order}"))
-        {
+        let mut select = match self.damaged.prepare(&format!("SELECT {columns} FROM {table} ORDER BY {order}")) {
             Ok(select) => select,
             Err(error) => return Ok((copied, Some(error.to_string()))),
         };

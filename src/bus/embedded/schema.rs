@@ -136,11 +136,7 @@ pub(super) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    let most = if role == Role::Checkpointer {
-        CHECKPOINT_TRIES
-    } else {
-        BUSY_TRIES
-    };
+    let most = if role == Role::Checkpointer { CHECKPOINT_TRIES } else { BUSY_TRIES };
     conn.busy_handler(Some(move |tries: i32| {
         // Other writers let go at least every 50 ms for a millisecond: look often.
         thread::park_timeout(Duration::from_millis(1));
@@ -168,10 +164,7 @@ pub(super) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
 
 /// Whether an error means that the file is damaged.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Whether an error means that the disk takes nothing more.

@@ -52,9 +52,11 @@ impl Store {
                 let pos: i64 = row.get(0)?;
                 let e = row.get_ref(3)?.as_str()?;
                 let b = row.get_ref(4)?.as_str()?;
-                self.conn
-                    .prepare_cached("INSERT INTO words(rowid, e, b) VALUES(?1, ?2, ?3)")?
-                    .execute(params![row_of(number, pos), e, b])?;
+                self.conn.prepare_cached("INSERT INTO words(rowid, e, b) VALUES(?1, ?2, ?3)")?.execute(params![
+                    row_of(number, pos),
+                    e,
+                    b
+                ])?;
                 until = pos;
                 found += 1;
             }
@@ -98,9 +100,8 @@ pub(super) fn search(
         return Ok(Vec::new());
     };
     let mut channels = conn.prepare_cached("SELECT name, number FROM channels")?;
-    let channels: Vec<(String, i64)> = channels
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+    let channels: Vec<(String, i64)> =
+        channels.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
     let mut found = Vec::new();
     for (name, number) in channels {
         let Some(channel) = known(&name) else { continue };
@@ -117,12 +118,7 @@ pub(super) fn search(
         let mut statement = conn.prepare_cached(&sql)?;
         let mut rows = statement.query(params![query, row_of(number, 0), row_of(number, until), at_most(limit)])?;
         while let Some(row) = rows.next()? {
-            found.push(Entry {
-                channel,
-                id: id_of(row.get(0)?, row.get(1)?),
-                e: row.get(2)?,
-                b: row.get(3)?,
-            });
+            found.push(Entry { channel, id: id_of(row.get(0)?, row.get(1)?), e: row.get(2)?, b: row.get(3)? });
         }
     }
     found.sort_by_key(|entry| std::cmp::Reverse(entry.id));
@@ -137,10 +133,7 @@ mod tests {
     #[test]
     fn whatever_a_person_types_is_a_query() {
         assert_eq!(query_of("win rate"), Some(r#""win" "rate" *"#.to_owned()));
-        assert_eq!(
-            query_of(r#"say "hi" AND -x*"#),
-            Some(r#""say" """hi""" "AND" "-x*" *"#.to_owned())
-        );
+        assert_eq!(query_of(r#"say "hi" AND -x*"#), Some(r#""say" """hi""" "AND" "-x*" *"#.to_owned()));
         assert_eq!(query_of(" \" - * "), None);
     }
 }

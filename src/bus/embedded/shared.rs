@@ -108,10 +108,7 @@ impl Shared {
             return Err(BusError::Closed);
         }
         self.asked.fetch_add(1, Ordering::Relaxed);
-        Arc::clone(&self.places)
-            .acquire_owned()
-            .await
-            .map_err(|_| BusError::Closed)
+        Arc::clone(&self.places).acquire_owned().await.map_err(|_| BusError::Closed)
     }
 
     /// Tells the writer something that has a place, or needs none.
@@ -127,11 +124,7 @@ impl Shared {
     {
         let permit = self.place().await?;
         let (reply, answer) = oneshot::channel();
-        self.tell(Message::Job {
-            job: Box::new(Call::new(work, reply)),
-            units,
-            permit,
-        })?;
+        self.tell(Message::Job { job: Box::new(Call::new(work, reply)), units, permit })?;
         answer.await.map_err(|_| BusError::Closed)?
     }
 
@@ -143,12 +136,7 @@ impl Shared {
     {
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (reply, answer) = oneshot::channel();
-        self.tell(Message::Job {
-            job: Box::new(Call::new(work, reply)),
-            units: 64,
-            permit,
-        })
-        .ok()?;
+        self.tell(Message::Job { job: Box::new(Call::new(work, reply)), units: 64, permit }).ok()?;
         answer.blocking_recv().ok()
     }
 
@@ -221,9 +209,7 @@ impl Shared {
     /// Whether one of the channels has something after its cursor, by what this process knows.
     pub(super) fn has_after(&self, cursors: &[(ChannelName, EntryId)]) -> bool {
         let newest = lock(&self.newest);
-        cursors
-            .iter()
-            .any(|(channel, after)| newest[*channel as usize] > *after)
+        cursors.iter().any(|(channel, after)| newest[*channel as usize] > *after)
     }
 
     // ---- the end -------------------------------------------------------------------------------------------------------

@@ -24,21 +24,13 @@ pub(super) fn find(conn: &Connection, key: &Key, wall: i64) -> rusqlite::Result<
     conn.prepare_cached("SELECT id, type, version FROM docs WHERE key = ?1 AND (expires IS NULL OR expires > ?2)")?
         .query_row(params![key.as_str(), wall], |row| {
             let version: i64 = row.get(2)?;
-            Ok(Doc {
-                id: row.get(0)?,
-                kind: row.get(1)?,
-                version: version.cast_unsigned(),
-            })
+            Ok(Doc { id: row.get(0)?, kind: row.get(1)?, version: version.cast_unsigned() })
         })
         .optional()
 }
 
 fn foreign(key: &Key, doc: &Doc, wanted: &str) -> Outcome {
-    Outcome::Refused(Refusal::ForeignType {
-        key: key.to_string(),
-        found: doc.kind.clone(),
-        wanted: wanted.to_owned(),
-    })
+    Outcome::Refused(Refusal::ForeignType { key: key.to_string(), found: doc.kind.clone(), wanted: wanted.to_owned() })
 }
 
 fn met(key: &Key, expect: Expect, doc: Option<&Doc>) -> Result<(), Outcome> {
@@ -48,14 +40,7 @@ fn met(key: &Key, expect: Expect, doc: Option<&Doc>) -> Result<(), Outcome> {
         Expect::Absent => doc.is_none(),
         Expect::Version(version) => found == Some(version),
     };
-    if met {
-        Ok(())
-    } else {
-        Err(Outcome::Conflict {
-            key: key.clone(),
-            found,
-        })
-    }
+    if met { Ok(()) } else { Err(Outcome::Conflict { key: key.clone(), found }) }
 }
 
 /// Removes whatever stands under a key, also what has expired there.
@@ -65,8 +50,7 @@ fn remove(conn: &Connection, key: &Key) -> rusqlite::Result<()> {
         .query_row([key.as_str()], |row| row.get(0))
         .optional()?;
     if let Some(id) = id {
-        conn.prepare_cached("DELETE FROM fields WHERE doc = ?1")?
-            .execute([id])?;
+        conn.prepare_cached("DELETE FROM fields WHERE doc = ?1")?.execute([id])?;
         conn.prepare_cached("DELETE FROM items WHERE doc = ?1")?.execute([id])?;
     }
     Ok(())
@@ -87,8 +71,11 @@ pub(super) fn purge(conn: &Connection, wall: i64, limit: usize) -> rusqlite::Res
 /// Makes a key, in the place of what may have expired there.
 fn create(conn: &Connection, key: &Key, kind: &str, expires: Option<i64>) -> rusqlite::Result<i64> {
     remove(conn, key)?;
-    conn.prepare_cached("INSERT INTO docs(key, type, version, expires) VALUES(?1, ?2, 0, ?3)")?
-        .execute(params![key.as_str(), kind, expires])?;
+    conn.prepare_cached("INSERT INTO docs(key, type, version, expires) VALUES(?1, ?2, 0, ?3)")?.execute(params![
+        key.as_str(),
+        kind,
+        expires
+    ])?;
     Ok(conn.last_insert_rowid())
 }
 
@@ -101,8 +88,7 @@ fn set_field(conn: &Connection, doc: i64, name: &str, value: &dyn rusqlite::ToSq
 }
 
 fn remove_field(conn: &Connection, doc: i64, name: &str) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM fields WHERE doc = ?1 AND name = ?2")?
-        .execute(params![doc, name])?;
+    conn.prepare_cached("DELETE FROM fields WHERE doc = ?1 AND name = ?2")?.execute(params![doc, name])?;
     Ok(())
 }
 
@@ -127,9 +113,7 @@ pub(super) fn change(
         None => create(conn, key, "hash", None)?,
     };
     match ttl {
-        Ttl::Keep => conn
-            .prepare_cached("UPDATE docs SET version = version + 1 WHERE id = ?1")?
-            .execute([id])?,
+        Ttl::Keep => conn.prepare_cached("UPDATE docs SET version = version + 1 WHERE id = ?1")?.execute([id])?,
         Ttl::Set(_) | Ttl::Clear => {
             let expires = match ttl {
                 Ttl::Set(length) => Some(wall.saturating_add(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))),
@@ -154,12 +138,7 @@ pub(super) fn add(conn: &Connection, wall: i64, key: &Key, field: &str, n: i64, 
     if let Some(doc) = doc.as_ref().filter(|doc| doc.kind != "hash") {
         return Ok(Err(foreign(key, doc, "hash")));
     }
-    let not_a_number = || {
-        Outcome::Refused(Refusal::NotANumber {
-            key: key.to_string(),
-            field: field.to_owned(),
-        })
-    };
+    let not_a_number = || Outcome::Refused(Refusal::NotANumber { key: key.to_string(), field: field.to_owned() });
     if field == VERSION_FIELD {
         return Ok(Err(not_a_number()));
     }
@@ -177,11 +156,7 @@ pub(super) fn add(conn: &Connection, wall: i64, key: &Key, field: &str, n: i64, 
         return Ok(Err(not_a_number()));
     };
     if ceiling.is_some_and(|ceiling| sum > ceiling) {
-        return Ok(Err(Outcome::Ceiling {
-            key: key.clone(),
-            field: field.to_owned(),
-            value,
-        }));
+        return Ok(Err(Outcome::Ceiling { key: key.clone(), field: field.to_owned(), value }));
     }
     let id = match doc {
         Some(doc) => doc.id,
@@ -216,10 +191,7 @@ pub(super) fn apply(conn: &Connection, wall: i64, key: &Key, change: &StateChang
     if let StateChange::Score { member, score } = change
         && score.is_nan()
     {
-        let refusal = Refusal::NotANumber {
-            key: key.to_string(),
-            field: member.clone(),
-        };
+        let refusal = Refusal::NotANumber { key: key.to_string(), field: member.clone() };
         return Ok(Err(Outcome::Refused(refusal)));
     }
     let id = match (&doc, change.wants()) {
@@ -229,8 +201,7 @@ pub(super) fn apply(conn: &Connection, wall: i64, key: &Key, change: &StateChang
     };
     match change {
         StateChange::SetString(text) => {
-            conn.prepare_cached("UPDATE docs SET text = ?2 WHERE id = ?1")?
-                .execute(params![id, text])?;
+            conn.prepare_cached("UPDATE docs SET text = ?2 WHERE id = ?1")?.execute(params![id, text])?;
         }
         StateChange::Push { value, keep } => push(conn, key, id, value, *keep)?,
         StateChange::AddMember(member) => set_field(conn, id, member, &rusqlite::types::Null)?,
@@ -277,11 +248,7 @@ pub(super) fn read(
         )?
         .query_row(params![key.as_str(), wall], |row| {
             let version: i64 = row.get(2)?;
-            let doc = Doc {
-                id: row.get(0)?,
-                kind: row.get(1)?,
-                version: version.cast_unsigned(),
-            };
+            let doc = Doc { id: row.get(0)?, kind: row.get(1)?, version: version.cast_unsigned() };
             Ok((doc, row.get(3)?, row.get(4)?))
         })
         .optional()?;
@@ -302,11 +269,7 @@ pub(super) fn read(
         "set" => State::Set(pairs(conn, doc.id, |_| ())?.map(|(name, ())| name).collect()),
         "zset" => State::Sorted(pairs(conn, doc.id, |value| value.as_f64().unwrap_or_default())?.collect()),
         _ => {
-            return Ok(Err(BusError::ForeignType {
-                key: key.to_string(),
-                found: doc.kind,
-                wanted: "hash",
-            }));
+            return Ok(Err(BusError::ForeignType { key: key.to_string(), found: doc.kind, wanted: "hash" }));
         }
     };
     Ok(Ok(Some((state, expires))))
@@ -338,10 +301,7 @@ pub(super) fn put_back(conn: &Connection, key: &Key, state: &State, expires: Opt
     let id = create(conn, key, state.type_name(), expires)?;
     match state {
         State::Hash(document) => {
-            conn.execute(
-                "UPDATE docs SET version = ?2 WHERE id = ?1",
-                [id, document.version.cast_signed()],
-            )?;
+            conn.execute("UPDATE docs SET version = ?2 WHERE id = ?1", [id, document.version.cast_signed()])?;
             for (name, value) in &document.fields {
                 set_field(conn, id, name, value)?;
             }

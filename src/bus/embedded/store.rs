@@ -85,9 +85,7 @@ struct Seen {
 impl Seen {
     fn due(&self) -> Option<i64> {
         let now = self.now?;
-        let due = self
-            .written
-            .is_none_or(|written| now - written >= SEEN_GRAIN_MS || now < written);
+        let due = self.written.is_none_or(|written| now - written >= SEEN_GRAIN_MS || now < written);
         due.then_some(now)
     }
 }
@@ -213,9 +211,7 @@ impl Store {
         for channel in ChannelName::ALL {
             self.channels[*channel as usize].last = last_place(&self.conn, *channel)?;
         }
-        let mut consumers = self
-            .conn
-            .prepare_cached("SELECT id, name, seen FROM consumers WHERE grp = ?1")?;
+        let mut consumers = self.conn.prepare_cached("SELECT id, name, seen FROM consumers WHERE grp = ?1")?;
         let mut groups = self.conn.prepare_cached(
             "SELECT p.id, g.channel, g.name, p.pos, p.ms, p.seq, g.seen FROM groups g JOIN progress p USING(channel, name)",
         )?;
@@ -230,28 +226,15 @@ impl Store {
             let seen: Option<i64> = row.get(6)?;
             let consumers = consumers.query_map([id], |row| {
                 let seen = row.get(2)?;
-                Ok(ConsumerHead {
-                    id: row.get(0)?,
-                    name: row.get(1)?,
-                    seen: Seen {
-                        now: seen,
-                        written: seen,
-                    },
-                })
+                Ok(ConsumerHead { id: row.get(0)?, name: row.get(1)?, seen: Seen { now: seen, written: seen } })
             })?;
             found.push(GroupHead {
                 id,
                 channel,
                 name: row.get(2)?,
-                delivered: Place {
-                    pos: row.get(3)?,
-                    id: id_of(row.get(4)?, row.get(5)?),
-                },
+                delivered: Place { pos: row.get(3)?, id: id_of(row.get(4)?, row.get(5)?) },
                 moved: false,
-                seen: Seen {
-                    now: seen,
-                    written: seen,
-                },
+                seen: Seen { now: seen, written: seen },
                 consumers: consumers.collect::<rusqlite::Result<_>>()?,
             });
         }
@@ -268,12 +251,7 @@ impl Store {
                 let at = group.delivered;
                 self.conn
                     .prepare_cached("UPDATE progress SET pos = ?2, ms = ?3, seq = ?4 WHERE id = ?1")?
-                    .execute(params![
-                        group.id,
-                        at.pos,
-                        at.id.ms.cast_signed(),
-                        at.id.seq.cast_signed()
-                    ])?;
+                    .execute(params![group.id, at.pos, at.id.ms.cast_signed(), at.id.seq.cast_signed()])?;
                 group.moved = false;
             }
             if let Some(seen) = group.seen.due() {
@@ -301,10 +279,7 @@ impl Store {
         self.step(Step::BeforeAppend);
         let now = u64::try_from(self.wall()).unwrap_or(0);
         let last = self.channels[message.channel as usize].last;
-        let next = Place {
-            pos: last.pos + 1,
-            id: EntryId::following(last.id, now),
-        };
+        let next = Place { pos: last.pos + 1, id: EntryId::following(last.id, now) };
         self.put_at(message.channel, next, e, &message.body, message.announce)?;
         self.step(Step::AfterAppend);
         Ok(next.id)
@@ -332,9 +307,7 @@ impl Store {
 
     /// The index of a group in [`Store::groups`].
     pub(super) fn group(&self, channel: ChannelName, name: &str) -> Option<usize> {
-        self.groups
-            .iter()
-            .position(|group| group.channel == channel && group.name == name)
+        self.groups.iter().position(|group| group.channel == channel && group.name == name)
     }
 
     /// Forgets groups and ends, to be loaded again at the next transaction or at once.
@@ -358,10 +331,7 @@ impl Store {
     /// The number of a consumer that is known.
     pub(super) fn known_consumer(&self, group: usize, name: &str) -> Option<i64> {
         let consumers = &self.groups[group].consumers;
-        consumers
-            .iter()
-            .find(|consumer| consumer.name == name)
-            .map(|consumer| consumer.id)
+        consumers.iter().find(|consumer| consumer.name == name).map(|consumer| consumer.id)
     }
 
     /// A sign of life of a consumer, who need not be known yet. Returns its number.
@@ -377,30 +347,17 @@ impl Store {
             .prepare_cached("INSERT INTO consumers(grp, name, seen) VALUES(?1, ?2, ?3)")?
             .execute(params![group.id, name, now])?;
         let id = self.conn.last_insert_rowid();
-        let seen = Seen {
-            now: Some(now),
-            written: Some(now),
-        };
-        group.consumers.push(ConsumerHead {
-            id,
-            name: name.to_owned(),
-            seen,
-        });
+        let seen = Seen { now: Some(now), written: Some(now) };
+        group.consumers.push(ConsumerHead { id, name: name.to_owned(), seen });
         Ok(id)
     }
 
     /// Whether a sign of life now would have to be written.
     pub(super) fn unseen(&self, group: usize, name: &str) -> bool {
         let now = self.monotonic();
-        let consumer = self.groups[group]
-            .consumers
-            .iter()
-            .find(|consumer| consumer.name == name);
+        let consumer = self.groups[group].consumers.iter().find(|consumer| consumer.name == name);
         consumer.is_none_or(|consumer| {
-            consumer
-                .seen
-                .written
-                .is_none_or(|written| now - written >= SEEN_GRAIN_MS || now < written)
+            consumer.seen.written.is_none_or(|written| now - written >= SEEN_GRAIN_MS || now < written)
         })
     }
 
@@ -454,50 +411,28 @@ impl Store {
 
 /// Changes whenever somebody else wrote.
 pub(super) fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.prepare_cached("PRAGMA data_version")?
-        .query_row([], |row| row.get(0))
+    conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// The channel of that full name, if this program knows it.
 pub(super) fn known(name: &str) -> Option<ChannelName> {
-    ChannelName::ALL
-        .iter()
-        .copied()
-        .find(|channel| channel.as_str() == name)
+    ChannelName::ALL.iter().copied().find(|channel| channel.as_str() == name)
 }
 
 /// An id from its two columns.
 pub(super) fn id_of(ms: i64, seq: i64) -> EntryId {
-    EntryId {
-        ms: ms.cast_unsigned(),
-        seq: seq.cast_unsigned(),
-    }
+    EntryId { ms: ms.cast_unsigned(), seq: seq.cast_unsigned() }
 }
 
 /// The newest id and position a channel ever gave.
 pub(super) fn last_place(conn: &Connection, channel: ChannelName) -> rusqlite::Result<Place> {
-    let place = |row: &rusqlite::Row<'_>| {
-        Ok(Place {
-            pos: row.get(0)?,
-            id: id_of(row.get(1)?, row.get(2)?),
-        })
-    };
-    let sql = format!(
-        "SELECT pos, ms, seq FROM {} ORDER BY pos DESC LIMIT 1",
-        stream_table(channel)
-    );
-    let newest = conn
-        .prepare_cached(&sql)?
-        .query_row([], place)
-        .optional()?
-        .unwrap_or_default();
+    let place = |row: &rusqlite::Row<'_>| Ok(Place { pos: row.get(0)?, id: id_of(row.get(1)?, row.get(2)?) });
+    let sql = format!("SELECT pos, ms, seq FROM {} ORDER BY pos DESC LIMIT 1", stream_table(channel));
+    let newest = conn.prepare_cached(&sql)?.query_row([], place).optional()?.unwrap_or_default();
     let recorded = conn
         .prepare_cached("SELECT last_pos, last_ms, last_seq FROM channels WHERE name = ?1")?
         .query_row([channel.as_str()], place)
         .optional()?
         .unwrap_or_default();
-    Ok(Place {
-        pos: newest.pos.max(recorded.pos),
-        id: newest.id.max(recorded.id),
-    })
+    Ok(Place { pos: newest.pos.max(recorded.pos), id: newest.id.max(recorded.id) })
 }

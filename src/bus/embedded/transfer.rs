@@ -43,9 +43,7 @@ pub(super) async fn export(shared: &Arc<Shared>, sink: mpsc::Sender<Record>) -> 
     let mut cursor = None;
     loop {
         let wall = shared.wall();
-        let (page, next) = shared
-            .read_only(move |conn| states(conn, cursor.as_deref(), wall))
-            .await?;
+        let (page, next) = shared.read_only(move |conn| states(conn, cursor.as_deref(), wall)).await?;
         send(&sink, page?).await?;
         if next.is_none() {
             break;
@@ -76,10 +74,7 @@ async fn send(sink: &mpsc::Sender<Record>, page: Page) -> Result<(), BusError> {
 }
 
 fn entries(conn: &Connection, channel: ChannelName, after: i64) -> rusqlite::Result<(Page, Option<i64>)> {
-    let sql = format!(
-        "SELECT pos, ms, seq, e, b FROM {} WHERE pos > ?1 ORDER BY pos",
-        stream_table(channel)
-    );
+    let sql = format!("SELECT pos, ms, seq, e, b FROM {} WHERE pos > ?1 ORDER BY pos", stream_table(channel));
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query([after])?;
     let (mut page, mut bytes, mut last) = (Page::new(), 0, None);
@@ -90,12 +85,7 @@ fn entries(conn: &Connection, channel: ChannelName, after: i64) -> rusqlite::Res
         last = Some(row.get(0)?);
         let (e, b): (String, String) = (row.get(3)?, row.get(4)?);
         bytes += e.len() + b.len();
-        page.push(Record::Entry {
-            channel,
-            id: id_of(row.get(1)?, row.get(2)?),
-            e,
-            b,
-        });
+        page.push(Record::Entry { channel, id: id_of(row.get(1)?, row.get(2)?), e, b });
     }
     Ok((page, last))
 }
@@ -109,11 +99,7 @@ fn channel_end(conn: &Connection, channel: ChannelName) -> rusqlite::Result<Page
     let mut rows = groups.query([channel.as_str()])?;
     while let Some(row) = rows.next()? {
         let (id, group): (i64, String) = (row.get(0)?, row.get(1)?);
-        page.push(Record::Group {
-            channel,
-            group: group.clone(),
-            last_delivered: id_of(row.get(2)?, row.get(3)?),
-        });
+        page.push(Record::Group { channel, group: group.clone(), last_delivered: id_of(row.get(2)?, row.get(3)?) });
         let mut pending = conn.prepare_cached(
             "SELECT p.ms, p.seq, p.attempt, c.name FROM pending p JOIN consumers c ON c.id = p.consumer WHERE p.grp = ?1
              ORDER BY p.ms, p.seq",
@@ -145,11 +131,7 @@ fn states(conn: &Connection, cursor: Option<&str>, wall: i64) -> rusqlite::Resul
     for key in keys {
         match state::read(conn, &key, wall)? {
             Ok(Some((state, expires))) => {
-                page.push(Record::State {
-                    key,
-                    state,
-                    expires_at: expires.map(time_of),
-                });
+                page.push(Record::State { key, state, expires_at: expires.map(time_of) });
             }
             Ok(None) => {}
             Err(error) => return Ok((Err(error), None)),
@@ -165,13 +147,7 @@ fn timers(conn: &Connection) -> rusqlite::Result<Page> {
     while let Some(row) = rows.next()? {
         // One that cannot be read could not be said either.
         if let Ok(message) = serde_json::from_str(&row.get::<_, String>(2)?) {
-            page.push(Record::Timer {
-                timer: Timer {
-                    id: row.get(0)?,
-                    at: time_of(row.get(1)?),
-                    message,
-                },
-            });
+            page.push(Record::Timer { timer: Timer { id: row.get(0)?, at: time_of(row.get(1)?), message } });
         }
     }
     Ok(page)
@@ -188,11 +164,7 @@ fn onces(conn: &Connection, after: &str, wall: i64) -> rusqlite::Result<(Page, O
         let key: String = row.get(0)?;
         last = Some(key.clone());
         let entries = parse_ids(&row.get::<_, String>(1)?);
-        page.push(Record::Once {
-            key,
-            entries,
-            expires_at: time_of(row.get(2)?),
-        });
+        page.push(Record::Once { key, entries, expires_at: time_of(row.get(2)?) });
     }
     let full = page.len() == PAGE;
     Ok((page, last.filter(|_| full)))
@@ -202,10 +174,7 @@ fn fences(conn: &Connection) -> rusqlite::Result<Page> {
     conn.prepare_cached("SELECT name, number FROM leases ORDER BY name")?
         .query_map([], |row| {
             let number: i64 = row.get(1)?;
-            Ok(Record::Fence {
-                name: row.get(0)?,
-                number: number.cast_unsigned(),
-            })
+            Ok(Record::Fence { name: row.get(0)?, number: number.cast_unsigned() })
         })?
         .collect()
 }
@@ -254,8 +223,7 @@ impl Store {
     /// Removes what an import had brought. Leases keep their numbers, which only ever ascend.
     fn wipe(&mut self) -> rusqlite::Result<()> {
         for channel in ChannelName::ALL {
-            self.conn
-                .execute_batch(&format!("DELETE FROM {}", stream_table(*channel)))?;
+            self.conn.execute_batch(&format!("DELETE FROM {}", stream_table(*channel)))?;
         }
         self.conn.execute_batch(
             "INSERT INTO words(words) VALUES('delete-all');
@@ -280,33 +248,16 @@ impl Store {
         match record {
             Record::Entry { channel, id, e, b } => return self.put_entry(*channel, *id, e, b),
             Record::Channel { channel, last } => return self.put_channel(*channel, *last),
-            Record::Group {
-                channel,
-                group,
-                last_delivered,
-            } => {
+            Record::Group { channel, group, last_delivered } => {
                 if self.group(*channel, group).is_some() {
                     return Ok(Err(format!("the group `{group}` of {channel} comes twice")));
                 }
                 let pos = find::upper_bound(&self.conn, *channel, *last_delivered)? - 1;
                 let pos = pos.min(self.channels[*channel as usize].last.pos);
-                self.put_group(
-                    *channel,
-                    group,
-                    Place {
-                        pos,
-                        id: *last_delivered,
-                    },
-                )?;
+                self.put_group(*channel, group, Place { pos, id: *last_delivered })?;
                 self.reload_now()?;
             }
-            Record::Pending {
-                channel,
-                group,
-                consumer,
-                id,
-                attempt,
-            } => {
+            Record::Pending { channel, group, consumer, id, attempt } => {
                 let Some(index) = self.group(*channel, group) else {
                     return Ok(Err(format!("{channel} has no group `{group}`")));
                 };
@@ -335,11 +286,7 @@ impl Store {
                 )?;
             }
             Record::Timer { timer } => self.schedule(timer)?,
-            Record::Once {
-                key,
-                entries,
-                expires_at,
-            } => self.remember(key, entries, expires_at.timestamp_millis())?,
+            Record::Once { key, entries, expires_at } => self.remember(key, entries, expires_at.timestamp_millis())?,
             Record::Fence { name, number } => {
                 self.conn
                     .prepare_cached(
@@ -378,12 +325,7 @@ impl Store {
         let pos = last.pos;
         self.conn
             .prepare_cached("UPDATE channels SET last_pos = ?2, last_ms = ?3, last_seq = ?4 WHERE name = ?1")?
-            .execute(params![
-                channel.as_str(),
-                pos,
-                newest.ms.cast_signed(),
-                newest.seq.cast_signed()
-            ])?;
+            .execute(params![channel.as_str(), pos, newest.ms.cast_signed(), newest.seq.cast_signed()])?;
         Ok(Ok(()))
     }
 }

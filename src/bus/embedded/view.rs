@@ -63,10 +63,7 @@ fn inspect_now(conn: &Connection, channel: ChannelName, monotonic: i64) -> rusql
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
-        let delivered = Place {
-            pos: row.get(2)?,
-            id: id_of(row.get(3)?, row.get(4)?),
-        };
+        let delivered = Place { pos: row.get(2)?, id: id_of(row.get(3)?, row.get(4)?) };
         let (pending, oldest_pending) = pending_of(conn, id)?;
         let beginning = ends.map_or(last.pos, |(first, _)| first - 1);
         found.push(GroupInfo {
@@ -97,14 +94,10 @@ fn since(monotonic: i64, seen: i64) -> Duration {
 }
 
 fn pending_of(conn: &Connection, group: i64) -> rusqlite::Result<(u64, Option<EntryId>)> {
-    let pending: i64 = conn
-        .prepare_cached("SELECT count(*) FROM pending WHERE grp = ?1")?
-        .query_row([group], |row| row.get(0))?;
+    let pending: i64 =
+        conn.prepare_cached("SELECT count(*) FROM pending WHERE grp = ?1")?.query_row([group], |row| row.get(0))?;
     let mut oldest = conn.prepare_cached("SELECT ms, seq FROM pending WHERE grp = ?1 ORDER BY ms, seq LIMIT 1")?;
-    let oldest = oldest
-        .query_map([group], |row| Ok(id_of(row.get(0)?, row.get(1)?)))?
-        .next()
-        .transpose()?;
+    let oldest = oldest.query_map([group], |row| Ok(id_of(row.get(0)?, row.get(1)?)))?.next().transpose()?;
     Ok((count(pending), oldest))
 }
 
@@ -114,11 +107,7 @@ fn consumers_of(conn: &Connection, group: i64, monotonic: i64) -> rusqlite::Resu
          FROM consumers c WHERE c.grp = ?1 ORDER BY c.name",
     )?
     .query_map([group], |row| {
-        Ok(ConsumerInfo {
-            consumer: row.get(0)?,
-            idle: since(monotonic, row.get(1)?),
-            pending: count(row.get(2)?),
-        })
+        Ok(ConsumerInfo { consumer: row.get(0)?, idle: since(monotonic, row.get(1)?), pending: count(row.get(2)?) })
     })?
     .collect()
 }

@@ -102,10 +102,7 @@ impl Sums {
             0x377f_0683 => true,
             _ => return None,
         };
-        let mut start = Self {
-            big_endian,
-            sums: (0, 0),
-        };
+        let mut start = Self { big_endian, sums: (0, 0) };
         start.add(&header[..24]);
         (start.sums == (word(header, 24), word(header, 28))).then_some(start)
     }
@@ -124,11 +121,7 @@ impl Sums {
             let read = |four: &[u8]| {
                 let mut array = [0; 4];
                 array.copy_from_slice(four);
-                if self.big_endian {
-                    u32::from_be_bytes(array)
-                } else {
-                    u32::from_le_bytes(array)
-                }
+                if self.big_endian { u32::from_be_bytes(array) } else { u32::from_le_bytes(array) }
             };
             a = a.wrapping_add(read(x)).wrapping_add(b);
             b = b.wrapping_add(read(y)).wrapping_add(a);
@@ -147,8 +140,7 @@ mod tests {
         let db = home.path().join("a.db");
         let conn = rusqlite::Connection::open(&db).unwrap();
         conn.pragma_update(None, "journal_mode", "wal").unwrap();
-        conn.execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES(1); INSERT INTO t VALUES(2)")
-            .unwrap();
+        conn.execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES(1); INSERT INTO t VALUES(2)").unwrap();
         let log = std::fs::read(home.path().join("a.db-wal")).unwrap();
         let copy = home.path().join("copy-wal");
         let mut whole = 0;

@@ -48,11 +48,7 @@ pub(super) struct Call<T, F> {
 
 impl<T, F> Call<T, F> {
     pub(super) fn new(work: F, reply: oneshot::Sender<Result<T, BusError>>) -> Self {
-        Self {
-            work,
-            answer: None,
-            reply,
-        }
+        Self { work, answer: None, reply }
     }
 }
 
@@ -157,10 +153,7 @@ impl Writer {
             waiting: Vec::new(),
             retry: false,
             stopping: false,
-            turn: Turn {
-                since: now,
-                free: Duration::ZERO,
-            },
+            turn: Turn { since: now, free: Duration::ZERO },
             last_housekeeping: now,
             forget_cursor: String::new(),
         }
@@ -211,10 +204,7 @@ impl Writer {
         if self.turn.free < TURN_FREE {
             thread::park_timeout(PAUSE);
         }
-        self.turn = Turn {
-            since: self.now(),
-            free: Duration::ZERO,
-        };
+        self.turn = Turn { since: self.now(), free: Duration::ZERO };
     }
 
     // ---- taking in -----------------------------------------------------------------------------------------------------
@@ -222,11 +212,7 @@ impl Writer {
     /// Takes a message in: into the batch, or done at once where it needs no transaction.
     fn take(&mut self, message: Message, batch: &mut Vec<Work>, units: &mut usize) {
         match message {
-            Message::Job {
-                job,
-                units: weight,
-                permit,
-            } => {
+            Message::Job { job, units: weight, permit } => {
                 drop(permit);
                 *units += weight;
                 batch.push(Work::Job(job));
@@ -237,11 +223,7 @@ impl Writer {
                 if batch.is_empty() && self.may_wait_at_once(&request) {
                     self.wait(request);
                 } else {
-                    batch.push(Work::Read {
-                        request,
-                        answer: None,
-                        waited: false,
-                    });
+                    batch.push(Work::Read { request, answer: None, waited: false });
                 }
             }
             Message::Enough(id) => self.enough(id, batch),
@@ -344,11 +326,7 @@ impl Writer {
             Message::Read(request, permit) => {
                 drop(permit);
                 *units += 1;
-                batch.push(Work::Read {
-                    request,
-                    answer: None,
-                    waited: false,
-                });
+                batch.push(Work::Read { request, answer: None, waited: false });
             }
             // Whatever rang was committed before this transaction began, and is known.
             Message::Rung => {}
@@ -369,11 +347,7 @@ impl Writer {
                 index += 1;
                 continue;
             }
-            let mut work = Work::Read {
-                request: self.waiting.remove(index),
-                answer: None,
-                waited: true,
-            };
+            let mut work = Work::Read { request: self.waiting.remove(index), answer: None, waited: true };
             let done = work.run(&mut self.store);
             batch.push(work);
             done?;
@@ -410,9 +384,7 @@ impl Writer {
         let alone = batch.len() == 1 || is_disk(error) || is_common(error);
         for work in batch {
             match work {
-                Work::Read {
-                    request, waited: true, ..
-                } => {
+                Work::Read { request, waited: true, .. } => {
                     self.waiting.push(request);
                     self.retry = true;
                 }
@@ -426,11 +398,7 @@ impl Writer {
     }
 
     fn transaction_of_one(&mut self, mut work: Work) {
-        let done = self
-            .store
-            .begin()
-            .and_then(|()| work.run(&mut self.store))
-            .and_then(|()| self.store.commit());
+        let done = self.store.begin().and_then(|()| work.run(&mut self.store)).and_then(|()| self.store.commit());
         match done {
             Ok(()) => {
                 self.answer(vec![work]);

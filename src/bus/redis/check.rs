@@ -24,13 +24,7 @@ pub(super) fn server(hello: &[(Value, Value)], target: &Target) -> Result<(), Bu
             .and_then(|(_, value)| value::text(value).ok())
             .unwrap_or_default()
     };
-    judge(
-        &said("version"),
-        &said("mode"),
-        &said("role"),
-        target.location(),
-        target.may_move(),
-    )
+    judge(&said("version"), &said("mode"), &said("role"), target.location(), target.may_move())
 }
 
 fn judge(version: &str, mode: &str, role: &str, location: &str, may_move: bool) -> Result<(), BusError> {
@@ -57,9 +51,7 @@ fn judge(version: &str, mode: &str, role: &str, location: &str, may_move: bool) 
     }
     if role != "master" {
         if may_move {
-            return Err(BusError::Unreachable(format!(
-                "{location}: Sentinel names a server that is no master yet"
-            )));
+            return Err(BusError::Unreachable(format!("{location}: Sentinel names a server that is no master yet")));
         }
         return Err(BusError::ReadOnly {
             reason: format!("{location} is a {role}"),
@@ -106,12 +98,8 @@ pub(super) async fn schema(connection: &mut MultiplexedConnection, names: &Names
     let found: Result<Value, RedisError> = redis::cmd("GET").arg(&key).query_async(connection).await;
     let found = found.map_err(|error| fault::of_call(&error))?;
     if found == Value::Nil {
-        let set: Result<Value, RedisError> = redis::cmd("SET")
-            .arg(&key)
-            .arg(SCHEMA_VERSION)
-            .arg("NX")
-            .query_async(connection)
-            .await;
+        let set: Result<Value, RedisError> =
+            redis::cmd("SET").arg(&key).arg(SCHEMA_VERSION).arg("NX").query_async(connection).await;
         // Where it cannot be written now, it is not needed now: an absent version is the first.
         return match set.map_err(|error| fault::of_call(&error)) {
             Ok(_) | Err(BusError::ReadOnly { .. }) => Ok(()),

@@ -97,30 +97,18 @@ impl Unit {
     fn op(&mut self, op: &Op, names: &Names) {
         match op {
             Op::Append(message) => {
-                self.step(
-                    if message.announce { "A" } else { "Q" },
-                    [names.stream(message.channel)],
-                );
+                self.step(if message.announce { "A" } else { "Q" }, [names.stream(message.channel)]);
                 self.args.push(&message.envelope.to_json());
                 self.args.push(&message.body);
             }
-            Op::Start {
-                pending,
-                consumer,
-                attempt,
-            } => {
+            Op::Start { pending, consumer, attempt } => {
                 self.step("S", [names.stream(pending.channel)]);
                 self.args.push(&pending.group);
                 self.args.push_shown(pending.entry);
                 self.args.push(consumer);
                 self.args.push_shown(attempt);
             }
-            Op::Change {
-                key,
-                expect,
-                fields,
-                ttl,
-            } => self.change(names.key(key), *expect, fields, *ttl),
+            Op::Change { key, expect, fields, ttl } => self.change(names.key(key), *expect, fields, *ttl),
             Op::Add { key, field, n, ceiling } => {
                 self.step("I", [names.key(key)]);
                 self.args.push(field);
@@ -195,10 +183,7 @@ impl Unit {
             StateChange::Score { member, score } => {
                 if score.is_nan() {
                     // The server would refuse it in the middle of the unit.
-                    self.refused = Some(Refusal::NotANumber {
-                        key: key.to_string(),
-                        field: member.clone(),
-                    });
+                    self.refused = Some(Refusal::NotANumber { key: key.to_string(), field: member.clone() });
                 }
                 self.step("Z", at);
                 self.args.push(member);
@@ -246,9 +231,7 @@ fn outcome(answer: Value) -> Result<Outcome, BusError> {
     }
     let text = value::text(&answer)?;
     let ids = |list: &str| -> Result<Vec<EntryId>, BusError> {
-        list.split_ascii_whitespace()
-            .map(|id| id.parse().map_err(|_| BusError::bad_id(id)))
-            .collect()
+        list.split_ascii_whitespace().map(|id| id.parse().map_err(|_| BusError::bad_id(id))).collect()
     };
     match text.split_at_checked(1) {
         Some(("+", list)) => Ok(Outcome::Committed(ids(list)?)),
@@ -263,21 +246,15 @@ fn refused(parts: Vec<Value>) -> Result<Outcome, BusError> {
     let texts = parts.into_iter().map(value::into_text).collect::<Result<Vec<_>, _>>()?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     match texts.as_slice() {
-        ["C", key, found] => Ok(Outcome::Conflict {
-            key: Key::new(*key),
-            found: found.parse().ok(),
-        }),
+        ["C", key, found] => Ok(Outcome::Conflict { key: Key::new(*key), found: found.parse().ok() }),
         ["M", key, field, at] => Ok(Outcome::Ceiling {
             key: Key::new(*key),
             field: (*field).to_owned(),
-            value: at
-                .parse()
-                .map_err(|_| BusError::Protocol(format!("`{at}` as a counter")))?,
+            value: at.parse().map_err(|_| BusError::Protocol(format!("`{at}` as a counter")))?,
         }),
-        ["N", key, field] => Ok(Outcome::Refused(Refusal::NotANumber {
-            key: (*key).to_owned(),
-            field: (*field).to_owned(),
-        })),
+        ["N", key, field] => {
+            Ok(Outcome::Refused(Refusal::NotANumber { key: (*key).to_owned(), field: (*field).to_owned() }))
+        }
         ["T", key, found, wanted] => Ok(Outcome::Refused(Refusal::ForeignType {
             key: (*key).to_owned(),
             found: (*found).to_owned(),
@@ -314,11 +291,6 @@ impl StoredTimer {
     /// The message, where its envelope can be read.
     pub(super) fn into_message(self) -> Option<Outgoing> {
         let envelope: Envelope = serde_json::from_str(&self.e).ok()?;
-        Some(Outgoing {
-            channel: self.channel,
-            envelope,
-            body: self.b,
-            announce: self.announce,
-        })
+        Some(Outgoing { channel: self.channel, envelope, body: self.b, announce: self.announce })
     }
 }

@@ -25,10 +25,7 @@ pub(super) fn of_text(text: &str) -> BusError {
     let text = text.trim();
     // Servers before 7.0 wrap the reason into the text of a script's error.
     let says = |code: &str| text.split([' ', ':', '-']).any(|word| word == code);
-    let read_only = |fix: &str| BusError::ReadOnly {
-        reason: text.chars().take(300).collect(),
-        fix: fix.to_owned(),
-    };
+    let read_only = |fix: &str| BusError::ReadOnly { reason: text.chars().take(300).collect(), fix: fix.to_owned() };
     if says("MISCONF") {
         read_only("The server cannot write to its disk: free space or mend `dir`, then look at its log")
     } else if says("OOM") {
@@ -79,10 +76,7 @@ pub(super) fn of_dial(error: &RedisError, location: &str) -> BusError {
     if error.kind() == redis::ErrorKind::InvalidClientConfig {
         return BusError::Unsupported(format!("{location}: {text}; mend the URL or the certificates"));
     }
-    match error
-        .code()
-        .map(|code| of_text(&format!("{code} {}", error.detail().unwrap_or_default())))
-    {
+    match error.code().map(|code| of_text(&format!("{code} {}", error.detail().unwrap_or_default()))) {
         Some(BusError::Protocol(text)) => BusError::Unreachable(format!("{location}: {text}")),
         Some(known) => known,
         None => BusError::Unreachable(format!("{location}: {text}")),
@@ -102,16 +96,8 @@ mod tests {
     fn a_refusal_is_known_however_the_server_words_it() {
         for (text, passing, read_only) in [
             ("OOM command not allowed when used memory > 'maxmemory'.", true, true),
-            (
-                "ERR Error running script (call to f_1): @user_script:9: -OOM command not allowed",
-                true,
-                true,
-            ),
-            (
-                "MISCONF Errors writing to the AOF file: No space left on device",
-                true,
-                true,
-            ),
+            ("ERR Error running script (call to f_1): @user_script:9: -OOM command not allowed", true, true),
+            ("MISCONF Errors writing to the AOF file: No space left on device", true, true),
             ("READONLY You can't write against a read only replica.", true, true),
             ("LOADING Redis is loading the dataset in memory", true, false),
             ("WRONGPASS invalid username-password pair", false, false),

@@ -40,20 +40,13 @@ impl RedisBus {
     }
 
     pub(super) fn foreign_stream(&self, channel: ChannelName, found: &str) -> BusError {
-        BusError::ForeignType {
-            key: self.link.names.stream(channel),
-            found: found.to_owned(),
-            wanted: "stream",
-        }
+        BusError::ForeignType { key: self.link.names.stream(channel), found: found.to_owned(), wanted: "stream" }
     }
 
     /// The error that a script met on one of its streams.
     fn stream_error(&self, channel: ChannelName, group: &str, text: &str) -> BusError {
         if text.contains("NOGROUP") {
-            return BusError::NoGroup {
-                channel,
-                group: group.to_owned(),
-            };
+            return BusError::NoGroup { channel, group: group.to_owned() };
         }
         match fault::of_text(text) {
             BusError::ForeignType { .. } => self.foreign_stream(channel, "something else"),
@@ -108,15 +101,9 @@ impl RedisBus {
 
     async fn take(&self, reader: &Reader, channels: &[ChannelName], want: Want) -> Result<Took, BusError> {
         let script = &self.link.scripts.read;
-        let keys: Vec<_> = channels
-            .iter()
-            .map(|channel| self.link.names.stream(*channel))
-            .collect();
+        let keys: Vec<_> = channels.iter().map(|channel| self.link.names.stream(*channel)).collect();
         let mut cmd = script.call(&keys);
-        cmd.arg(&reader.group)
-            .arg(&reader.consumer)
-            .arg(want.start)
-            .arg(want.ahead);
+        cmd.arg(&reader.group).arg(&reader.consumer).arg(want.start).arg(want.ahead);
         let answer = value::items(self.link.run(script, &cmd).await?)?;
         if let Some(error) = self.refusal(&answer, channels, &reader.group) {
             return Err(error);
@@ -128,10 +115,7 @@ impl RedisBus {
         if answer.is_empty() {
             return Ok(Took::Nothing(Vec::new()));
         }
-        let mut taken = answer
-            .into_iter()
-            .map(|one| claimed(one, channels))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut taken = answer.into_iter().map(|one| claimed(one, channels)).collect::<Result<Vec<_>, _>>()?;
         taken.sort_by_key(|claimed| claimed.entry.id);
         Ok(Took::Some(taken))
     }
@@ -146,11 +130,7 @@ impl RedisBus {
     ) -> Result<Option<Vec<Claimed>>, BusError> {
         let mut cmd = redis::cmd("XREADGROUP");
         cmd.arg("GROUP").arg(&reader.group).arg(&reader.consumer);
-        cmd.arg("COUNT")
-            .arg(start)
-            .arg("BLOCK")
-            .arg(block_ms(wait))
-            .arg("STREAMS");
+        cmd.arg("COUNT").arg(start).arg("BLOCK").arg(block_ms(wait)).arg("STREAMS");
         for channel in channels {
             cmd.arg(self.link.names.stream(*channel));
         }
@@ -184,10 +164,7 @@ impl RedisBus {
         limit: usize,
     ) -> Result<Claims, BusError> {
         let script = &self.link.scripts.claim;
-        let keys: Vec<_> = channels
-            .iter()
-            .map(|channel| self.link.names.stream(*channel))
-            .collect();
+        let keys: Vec<_> = channels.iter().map(|channel| self.link.names.stream(*channel)).collect();
         let mut cmd = script.call(&keys);
         cmd.arg(&reader.group).arg(&reader.consumer);
         match idle {
@@ -223,10 +200,7 @@ impl RedisBus {
         let mut lost = Vec::new();
         // A call of bounded length, for the server does nothing else meanwhile.
         for held in held.chunks(500) {
-            let keys: Vec<_> = held
-                .iter()
-                .map(|(channel, _)| self.link.names.stream(*channel))
-                .collect();
+            let keys: Vec<_> = held.iter().map(|(channel, _)| self.link.names.stream(*channel)).collect();
             let mut cmd = script.call(&keys);
             cmd.arg(mode).arg(&reader.group).arg(&reader.consumer);
             for (_, id) in held {
@@ -251,10 +225,7 @@ fn place(index: &Value) -> Result<usize, BusError> {
 }
 
 fn channel_at(channels: &[ChannelName], index: &Value) -> Result<ChannelName, BusError> {
-    channels
-        .get(place(index)?)
-        .copied()
-        .ok_or_else(|| value::odd("the index of a channel", index))
+    channels.get(place(index)?).copied().ok_or_else(|| value::odd("the index of a channel", index))
 }
 
 fn claimed(one: Value, channels: &[ChannelName]) -> Result<Claimed, BusError> {

@@ -20,9 +20,7 @@ struct Said {
 
 impl Said {
     fn get(&self, name: &str) -> Option<&str> {
-        self.info
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
+        self.info.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
     }
 
     fn number(&self, name: &str) -> u64 {
@@ -46,18 +44,10 @@ impl Said {
     fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut find = |level, what: String, fix: &str| {
-            findings.push(Finding {
-                level,
-                what,
-                fix: fix.to_owned(),
-            });
+            findings.push(Finding { level, what, fix: fix.to_owned() });
         };
         if self.get("loading") == Some("1") {
-            find(
-                Level::Error,
-                "the server is still loading its data".to_owned(),
-                "Wait until it has",
-            );
+            find(Level::Error, "the server is still loading its data".to_owned(), "Wait until it has");
         }
         if self.get("aof_enabled") == Some("0") {
             find(
@@ -66,11 +56,7 @@ impl Said {
                 "`CONFIG SET appendonly yes`, and write it into redis.conf",
             );
         }
-        for name in [
-            "aof_last_write_status",
-            "aof_last_bgrewrite_status",
-            "rdb_last_bgsave_status",
-        ] {
+        for name in ["aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"] {
             if let Some(status) = self.get(name).filter(|status| *status != "ok") {
                 find(
                     Level::Error,
@@ -102,12 +88,7 @@ impl Said {
                 "`CONFIG SET appendfsync everysec`, or `always` against power cuts",
             );
         }
-        if self
-            .buffers
-            .as_deref()
-            .and_then(pubsub_limit)
-            .is_some_and(|limit| limit > 0 && limit < 1 << 20)
-        {
+        if self.buffers.as_deref().and_then(pubsub_limit).is_some_and(|limit| limit > 0 && limit < 1 << 20) {
             find(
                 Level::Warning,
                 "listeners are cut off early (client-output-buffer-limit pubsub below 1 MiB)".to_owned(),
@@ -144,12 +125,7 @@ impl RedisBus {
             findings: Vec::new(),
         };
         let mut said = Said::default();
-        match self
-            .link
-            .send(redis::cmd("INFO").arg("everything"))
-            .await
-            .and_then(value::into_text)
-        {
+        match self.link.send(redis::cmd("INFO").arg("everything")).await.and_then(value::into_text) {
             Ok(info) => said.info = info,
             Err(BusError::ReadOnly { .. }) => health.findings.push(Finding {
                 level: Level::Note,
@@ -170,11 +146,7 @@ impl RedisBus {
         said.buffers = self.setting("client-output-buffer-limit").await;
         health.findings.extend(said.findings());
         if !said.info.is_empty() {
-            let name = if said.get("valkey_version").is_some() {
-                "Valkey"
-            } else {
-                "Redis"
-            };
+            let name = if said.get("valkey_version").is_some() { "Valkey" } else { "Redis" };
             let version = said.get("valkey_version").or_else(|| said.get("redis_version"));
             health.version = format!("{name} {}", version.unwrap_or_default());
             health.durability = said.durability().to_owned();
@@ -217,16 +189,9 @@ mod tests {
             assert_eq!(findings[0].level, Level::Error);
             assert!(findings[0].what.contains(word) && !findings[0].fix.is_empty());
         }
-        let small = Said {
-            buffers: Some("pubsub 1000 500 60".to_owned()),
-            fsync: Some("no".to_owned()),
-            ..said(good)
-        };
+        let small = Said { buffers: Some("pubsub 1000 500 60".to_owned()), fsync: Some("no".to_owned()), ..said(good) };
         assert_eq!(small.findings().len(), 2);
-        let silent = Said {
-            buffers: None,
-            ..said(good)
-        };
+        let silent = Said { buffers: None, ..said(good) };
         assert_eq!(silent.findings()[0].level, Level::Note);
     }
 }

@@ -42,9 +42,7 @@ impl RedisBus {
     ) -> Result<u64, BusError> {
         let script = &self.link.scripts.trim;
         let mut cmd = script.call(&[self.link.names.stream(channel)]);
-        cmd.arg(format!("{}-0", older_than.timestamp_millis().max(0)))
-            .arg(keep)
-            .arg(mode);
+        cmd.arg(format!("{}-0", older_than.timestamp_millis().max(0))).arg(keep).arg(mode);
         match self.link.run(script, &cmd).await? {
             Value::Array(refusal) => Err(self.foreign(channel, &refusal)),
             count => value::count(&count),
@@ -53,10 +51,7 @@ impl RedisBus {
 
     /// The error for `{'T', type}`.
     fn foreign(&self, channel: ChannelName, refusal: &[Value]) -> BusError {
-        let found = refusal
-            .get(1)
-            .and_then(|found| value::text(found).ok())
-            .unwrap_or_default();
+        let found = refusal.get(1).and_then(|found| value::text(found).ok()).unwrap_or_default();
         self.foreign_stream(channel, &found)
     }
 
@@ -97,10 +92,7 @@ impl RedisBus {
 
 fn group(parts: Value) -> Result<GroupInfo, BusError> {
     let [name, last, pending, oldest, lag, consumers] = value::parts(parts)?;
-    let consumers: Vec<ConsumerInfo> = value::items(consumers)?
-        .into_iter()
-        .map(consumer)
-        .collect::<Result<_, _>>()?;
+    let consumers: Vec<ConsumerInfo> = value::items(consumers)?.into_iter().map(consumer).collect::<Result<_, _>>()?;
     Ok(GroupInfo {
         group: value::into_text(name)?,
         last_delivered: value::id(&last)?,

@@ -208,10 +208,7 @@ impl Link {
             }
             Ok::<(), ()>(())
         };
-        let config = self
-            .config()
-            .set_push_sender(on_loss)
-            .set_pipeline_buffer_size(PIPELINE);
+        let config = self.config().set_push_sender(on_loss).set_pipeline_buffer_size(PIPELINE);
         let mut connection = self.dial(&config).await?;
         let mut load = redis::pipe();
         for script in self.scripts.all() {
@@ -224,10 +221,8 @@ impl Link {
             check::schema(&mut connection, &self.names).await?;
             redial.proved = true;
         }
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(Live {
-            number,
-            connection: connection.clone(),
-        });
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Live { number, connection: connection.clone() });
         Ok(connection)
     }
 

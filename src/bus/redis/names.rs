@@ -13,9 +13,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(prefix: &str) -> Self {
-        Self {
-            prefix: prefix.to_owned(),
-        }
+        Self { prefix: prefix.to_owned() }
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -46,10 +44,7 @@ impl Names {
     /// The channel of this name on the server.
     pub(super) fn channel_named(&self, name: &str) -> Option<ChannelName> {
         let name = name.strip_prefix(&self.prefix)?;
-        ChannelName::ALL
-            .iter()
-            .copied()
-            .find(|channel| channel.as_str() == name)
+        ChannelName::ALL.iter().copied().find(|channel| channel.as_str() == name)
     }
 
     pub(super) fn progress(&self) -> String {
@@ -117,18 +112,10 @@ mod tests {
     fn what_is_the_engines_own_is_no_state() {
         let names = Names::new("w*:");
         assert_eq!(names.state_key("w*:experiments:a"), Some(Key::new("experiments:a")));
-        for key in [
-            "w*:bus:once:a",
-            "w*:fullsend:metrics:stream",
-            "experiments:a",
-            "w2:experiments:a",
-        ] {
+        for key in ["w*:bus:once:a", "w*:fullsend:metrics:stream", "experiments:a", "w2:experiments:a"] {
             assert_eq!(names.state_key(key), None, "{key}");
         }
         assert_eq!(names.pattern("a[b]"), "w\\*:a\\[b\\]*");
-        assert_eq!(
-            names.channel_of_stream(&names.stream(ChannelName::Metrics)),
-            Some(ChannelName::Metrics)
-        );
+        assert_eq!(names.channel_of_stream(&names.stream(ChannelName::Metrics)), Some(ChannelName::Metrics));
     }
 }

@@ -39,12 +39,7 @@ impl Queue {
         let calls = Arc::new(Semaphore::new(CALLS_IN_FLIGHT as usize));
         let (waiting, jobs) = mpsc::channel(WAITING);
         let gatherer = tokio::spawn(gather(link.clone(), calls.clone(), jobs));
-        Self {
-            link,
-            calls,
-            waiting,
-            gatherer: Mutex::new(Some(gatherer)),
-        }
+        Self { link, calls, waiting, gatherer: Mutex::new(Some(gatherer)) }
     }
 
     /// Commits units; more than fit into one call go in several, one after the other.
@@ -96,10 +91,7 @@ impl Queue {
     pub(super) async fn finish(&self) {
         // Each pass of this gate is behind what was waiting before.
         let (answer, answered) = oneshot::channel();
-        let gate = Job {
-            units: Vec::new(),
-            answer,
-        };
+        let gate = Job { units: Vec::new(), answer };
         if self.waiting.send(gate).await.is_ok() {
             let _ = answered.await;
         }

@@ -12,10 +12,7 @@ pub(super) struct Script {
 
 impl Script {
     fn new(text: &'static str) -> Self {
-        Self {
-            text,
-            digest: redis::Script::new(text).get_hash().to_owned(),
-        }
+        Self { text, digest: redis::Script::new(text).get_hash().to_owned() }
     }
 
     /// A call with these keys; the caller adds the arguments.
@@ -52,6 +49,4 @@ macro_rules! scripts {
     };
 }
 
-scripts!(
-    commit, read, claim, hold, ensure, lease, timers, trim, inspect, get, probe
-);
+scripts!(commit, read, claim, hold, ensure, lease, timers, trim, inspect, get, probe);

@@ -47,10 +47,7 @@ impl RedisBus {
         let limit = limit.max(1);
         for _ in 0..LOOKS {
             let (next, names) = self.scan_once(prefix, &at, limit.max(LEAST_LOOK)).await?;
-            let mut keys: Vec<_> = names
-                .iter()
-                .filter_map(|name| self.link.names.state_key(name))
-                .collect();
+            let mut keys: Vec<_> = names.iter().filter_map(|name| self.link.names.state_key(name)).collect();
             keys.retain(|key| key.as_str() > after.as_str());
             keys.sort();
             keys.dedup();
@@ -81,10 +78,7 @@ impl RedisBus {
         cmd.arg(cursor).arg("MATCH").arg(self.link.names.pattern(start));
         cmd.arg("COUNT").arg(count);
         let [next, names] = value::parts(self.link.send(&cmd).await?)?;
-        let names = value::items(names)?
-            .into_iter()
-            .map(value::into_text)
-            .collect::<Result<_, _>>()?;
+        let names = value::items(names)?.into_iter().map(value::into_text).collect::<Result<_, _>>()?;
         Ok((value::into_text(next)?, names))
     }
 
@@ -97,14 +91,10 @@ impl RedisBus {
     ) -> Result<Option<LeaseFence>, BusError> {
         let script = &self.link.scripts.lease;
         let mut cmd = script.call(&[self.link.names.lease(name), self.link.names.fence(name)]);
-        cmd.arg(owner)
-            .arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::from(u32::MAX)));
+        cmd.arg(owner).arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::from(u32::MAX)));
         match self.link.run(script, &cmd).await? {
             Value::Nil => Ok(None),
-            number => Ok(Some(LeaseFence {
-                name: name.to_owned(),
-                number: value::count(&number)?,
-            })),
+            number => Ok(Some(LeaseFence { name: name.to_owned(), number: value::count(&number)? })),
         }
     }
 
@@ -116,22 +106,14 @@ impl RedisBus {
     ) -> Result<usize, BusError> {
         let names = &self.link.names;
         let script = &self.link.scripts.timers;
-        let mut keys = vec![
-            names.lease(&under.name),
-            names.fence(&under.name),
-            names.timers(),
-            names.timer_messages(),
-        ];
+        let mut keys = vec![names.lease(&under.name), names.fence(&under.name), names.timers(), names.timer_messages()];
         keys.extend(ChannelName::ALL.iter().map(|channel| names.stream(*channel)));
         let mut said = 0;
         // Calls of bounded length, for the server does nothing else meanwhile.
         while said < limit {
             let turn = (limit - said).min(100);
             let mut cmd = script.call(&keys);
-            cmd.arg(under.number)
-                .arg(now.timestamp_millis())
-                .arg(turn)
-                .arg(names.prefix().len());
+            cmd.arg(under.number).arg(now.timestamp_millis()).arg(turn).arg(names.prefix().len());
             let fired = usize::try_from(value::int(&self.link.run(script, &cmd).await?)?).unwrap_or(0);
             said += fired;
             if fired < turn {
@@ -162,9 +144,7 @@ fn state(key: &str, kind: &str, content: Value) -> Result<State, BusError> {
         "zset" => value::pairs(content)?
             .into_iter()
             .map(|(member, score)| {
-                let number = value::text(&score)?
-                    .parse()
-                    .map_err(|_| value::odd("a score", &score))?;
+                let number = value::text(&score)?.parse().map_err(|_| value::odd("a score", &score))?;
                 Ok((value::into_text(member)?, number))
             })
             .collect::<Result<_, _>>()

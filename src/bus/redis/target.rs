@@ -24,12 +24,7 @@ pub(super) struct Target {
 
 enum Kind {
     Direct(ConnectionInfo),
-    Sentinel {
-        nodes: Vec<(String, u16)>,
-        master: String,
-        settings: RedisConnectionInfo,
-        tls: bool,
-    },
+    Sentinel { nodes: Vec<(String, u16)>, master: String, settings: RedisConnectionInfo, tls: bool },
 }
 
 impl fmt::Debug for Target {
@@ -43,10 +38,7 @@ impl Target {
     pub(super) fn parse(url: &str, authority: Option<Vec<u8>>) -> Result<Self, BusError> {
         // Only the first call in the process sets it; all of them want the same.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let tls = authority.map(|pem| TlsCertificates {
-            client_tls: None,
-            root_cert: Some(pem),
-        });
+        let tls = authority.map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem) });
         if let Some(rest) = url.strip_prefix("redis+sentinel://") {
             return Self::sentinel(rest, false, tls);
         }
@@ -61,11 +53,7 @@ impl Target {
             ConnectionAddr::Unix(path) => format!("unix://{}?db={database}", path.display()),
             _ => "redis".to_owned(),
         };
-        Ok(Self {
-            kind: Kind::Direct(info),
-            tls,
-            location,
-        })
+        Ok(Self { kind: Kind::Direct(info), tls, location })
     }
 
     fn sentinel(rest: &str, tls: bool, certificates: Option<TlsCertificates>) -> Result<Self, BusError> {
@@ -89,12 +77,7 @@ impl Target {
         let settings = read_url(&format!("redis://{user}localhost/{database}"))?;
         Ok(Self {
             location: format!("redis+sentinel://{hosts}/{master}/{database}"),
-            kind: Kind::Sentinel {
-                nodes,
-                master: master.to_owned(),
-                settings: settings.redis_settings().clone(),
-                tls,
-            },
+            kind: Kind::Sentinel { nodes, master: master.to_owned(), settings: settings.redis_settings().clone(), tls },
             tls: certificates,
         })
     }
@@ -113,12 +96,7 @@ impl Target {
     pub(super) async fn client(&self, patience: Duration) -> Result<Client, BusError> {
         match &self.kind {
             Kind::Direct(info) => self.open(info.clone()),
-            Kind::Sentinel {
-                nodes,
-                master,
-                settings,
-                tls,
-            } => {
+            Kind::Sentinel { nodes, master, settings, tls } => {
                 let mut last = BusError::Unreachable("no Sentinel answered".to_owned());
                 for node in nodes {
                     match self.ask(node, master, *tls, patience).await {
@@ -153,9 +131,8 @@ impl Target {
     ) -> Result<(String, u16), BusError> {
         let place = format!("Sentinel {}:{}", node.0, node.1);
         let client = self.open(info_at(node, RedisConnectionInfo::default(), tls)?)?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(patience))
-            .set_response_timeout(Some(patience));
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await
@@ -198,12 +175,7 @@ fn with_protocol(settings: RedisConnectionInfo) -> RedisConnectionInfo {
 fn info_at((host, port): &(String, u16), settings: RedisConnectionInfo, tls: bool) -> Result<ConnectionInfo, BusError> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let address = if tls {
-        ConnectionAddr::TcpTls {
-            host,
-            port: *port,
-            insecure: false,
-            tls_params: None,
-        }
+        ConnectionAddr::TcpTls { host, port: *port, insecure: false, tls_params: None }
     } else {
         ConnectionAddr::Tcp(host, *port)
     };
@@ -222,21 +194,13 @@ mod tests {
             ("redis://ann:s3cret@h:7000/2", "redis://h:7000/2"),
             ("rediss://:s3cret@h", "rediss://h:6379/0"),
             ("unix:///run/r.sock?db=3&pass=s3cret", "unix:///run/r.sock?db=3"),
-            (
-                "redis+sentinel://ann:s3cret@a:1,b/main/4",
-                "redis+sentinel://a:1,b/main/4",
-            ),
+            ("redis+sentinel://ann:s3cret@a:1,b/main/4", "redis+sentinel://a:1,b/main/4"),
         ] {
             let target = Target::parse(url, None).unwrap();
             assert_eq!(target.location(), location);
             assert!(!format!("{target:?}").contains("s3cret"));
         }
-        for bad in [
-            "http://ann:s3cret@h",
-            "redis+sentinel://h",
-            "redis+sentinel:///m",
-            "s3cret",
-        ] {
+        for bad in ["http://ann:s3cret@h", "redis+sentinel://h", "redis+sentinel:///m", "s3cret"] {
             let error = Target::parse(bad, None).unwrap_err();
             assert!(!error.is_passing());
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");

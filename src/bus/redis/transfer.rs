@@ -62,10 +62,7 @@ impl RedisBus {
         loop {
             let range = match after {
                 Some(id) => Range::after(id, PAGE),
-                None => Range {
-                    newest_first: false,
-                    ..Range::newest(PAGE)
-                },
+                None => Range { newest_first: false, ..Range::newest(PAGE) },
             };
             let page = self.do_range(channel, range).await?;
             let full = page.len() == PAGE;
@@ -81,11 +78,7 @@ impl RedisBus {
         give(sink, Record::Channel { channel, last: newest }).await?;
         for group in info.groups {
             let (name, last_delivered) = (group.group, group.last_delivered);
-            let record = Record::Group {
-                channel,
-                group: name.clone(),
-                last_delivered,
-            };
+            let record = Record::Group { channel, group: name.clone(), last_delivered };
             give(sink, record).await?;
             self.export_pending(channel, &name, sink).await?;
         }
@@ -136,10 +129,7 @@ impl RedisBus {
                 Value::Nil => None,
                 score => value::text(score)?.parse::<f64>().ok(),
             };
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "milliseconds since 1970 are whole and small"
-            )]
+            #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 are whole and small")]
             let at = at.and_then(|ms| DateTime::from_timestamp_millis(ms as i64));
             let stored = serde_json::from_str::<StoredTimer>(&value::text(&stored)?).ok();
             if let (Some(at), Some(message)) = (at, stored.and_then(StoredTimer::into_message)) {
@@ -155,11 +145,7 @@ impl RedisBus {
     async fn export_key(&self, name: &str, sink: &mpsc::Sender<Record>) -> Result<(), BusError> {
         let names = &self.link.names;
         let now = self.clock.now();
-        let at = |ttl: Duration| {
-            TimeDelta::from_std(ttl)
-                .ok()
-                .and_then(|ttl| now.checked_add_signed(ttl))
-        };
+        let at = |ttl: Duration| TimeDelta::from_std(ttl).ok().and_then(|ttl| now.checked_add_signed(ttl));
         if let Some(key) = names.state_key(name) {
             match self.state_with_ttl(&key).await {
                 Ok(Some((state, ttl))) => {
@@ -190,27 +176,10 @@ impl RedisBus {
                 .collect::<Result<_, _>>()?;
             let expires_at = ttl.and_then(at).unwrap_or(now);
             let key = key.to_owned();
-            return give(
-                sink,
-                Record::Once {
-                    key,
-                    entries,
-                    expires_at,
-                },
-            )
-            .await;
+            return give(sink, Record::Once { key, entries, expires_at }).await;
         }
         match (fence, text.parse()) {
-            (Some(name), Ok(number)) => {
-                give(
-                    sink,
-                    Record::Fence {
-                        name: name.to_owned(),
-                        number,
-                    },
-                )
-                .await
-            }
+            (Some(name), Ok(number)) => give(sink, Record::Fence { name: name.to_owned(), number }).await,
             _ => Ok(()),
         }
     }
@@ -218,19 +187,11 @@ impl RedisBus {
     /// Whether nothing is stored but what the engine itself writes into an empty store.
     async fn is_empty(&self) -> Result<bool, BusError> {
         let names = &self.link.names;
-        let own = [
-            names.schema(),
-            names.lease(""),
-            names.fence(""),
-            names.probes()[0].clone(),
-        ];
+        let own = [names.schema(), names.lease(""), names.fence(""), names.probes()[0].clone()];
         let mut cursor = "0".to_owned();
         loop {
             let (next, found) = self.scan_once("", &cursor, PAGE).await?;
-            if found
-                .iter()
-                .any(|name| !own.iter().any(|own| name.starts_with(own.as_str())))
-            {
+            if found.iter().any(|name| !own.iter().any(|own| name.starts_with(own.as_str()))) {
                 return Ok(false);
             }
             if next == "0" {
@@ -244,19 +205,13 @@ impl RedisBus {
         if !self.is_empty().await? {
             return Err(BusError::NotEmpty(self.link.target.location().to_owned()));
         }
-        let mut import = Import {
-            names: &self.link.names,
-            now: self.clock.now(),
-            marks: HashMap::new(),
-        };
+        let mut import = Import { names: &self.link.names, now: self.clock.now(), marks: HashMap::new() };
         let mut line = 0;
         let mut batch: Vec<(u64, Cmd)> = Vec::new();
         let mut size = 0;
         while let Some(record) = source.recv().await {
             line += 1;
-            let commands = import
-                .commands(record)
-                .map_err(|reason| BusError::BadRecord { line, reason })?;
+            let commands = import.commands(record).map_err(|reason| BusError::BadRecord { line, reason })?;
             for command in commands {
                 size += command.get_packed_command().len();
                 batch.push((line, command));
@@ -319,11 +274,7 @@ impl Import<'_> {
                 }
                 Ok(commands)
             }
-            Record::Group {
-                channel,
-                group,
-                last_delivered,
-            } => {
+            Record::Group { channel, group, last_delivered } => {
                 let key = self.names.stream(channel);
                 let last = last_delivered.to_string();
                 Ok(vec![
@@ -331,13 +282,9 @@ impl Import<'_> {
                     self.mark(channel, &group, last_delivered),
                 ])
             }
-            Record::Pending {
-                channel,
-                group,
-                consumer,
-                id,
-                attempt,
-            } => Ok(self.pending(channel, group, &consumer, id, attempt)),
+            Record::Pending { channel, group, consumer, id, attempt } => {
+                Ok(self.pending(channel, group, &consumer, id, attempt))
+            }
             Record::State { key, state, expires_at } => {
                 let name = self.names.key(&key);
                 if self.names.state_key(&name).is_none() {
@@ -353,11 +300,7 @@ impl Import<'_> {
                     command(&["HSET", &self.names.timer_messages(), &timer.id, &message]),
                 ])
             }
-            Record::Once {
-                key,
-                entries,
-                expires_at,
-            } => {
+            Record::Once { key, entries, expires_at } => {
                 let ids: Vec<_> = entries.iter().map(ToString::to_string).collect();
                 Ok(self
                     .left(expires_at)
@@ -452,10 +395,7 @@ impl Import<'_> {
 fn before(id: EntryId) -> EntryId {
     match (id.ms, id.seq) {
         (0, 0) => EntryId::ZERO,
-        (ms, 0) => EntryId {
-            ms: ms - 1,
-            seq: u64::MAX,
-        },
+        (ms, 0) => EntryId { ms: ms - 1, seq: u64::MAX },
         (ms, seq) => EntryId { ms, seq: seq - 1 },
     }
 }

@@ -62,9 +62,7 @@ pub(super) fn items(value: Value) -> Result<Vec<Value>, BusError> {
 
 /// Exactly `N` parts.
 pub(super) fn parts<const N: usize>(value: Value) -> Result<[Value; N], BusError> {
-    items(value)?
-        .try_into()
-        .map_err(|all: Vec<Value>| odd("another number of parts", &Value::Array(all)))
+    items(value)?.try_into().map_err(|all: Vec<Value>| odd("another number of parts", &Value::Array(all)))
 }
 
 /// Names with values: a map, or a flat list of both in turn.
@@ -106,12 +104,7 @@ pub(super) fn entry(channel: ChannelName, entry_id: &Value, fields: Value) -> Re
             _ => {}
         }
     }
-    Ok(Entry {
-        channel,
-        id: id(entry_id)?,
-        e,
-        b,
-    })
+    Ok(Entry { channel, id: id(entry_id)?, e, b })
 }
 
 /// Entries as `XRANGE` answers them.
@@ -134,8 +127,5 @@ pub(super) fn streams(value: Value) -> Result<Vec<(String, Value)>, BusError> {
             .map(|one| parts(one).map(|[key, entries]| (key, entries)))
             .collect::<Result<_, _>>()?,
     };
-    streams
-        .into_iter()
-        .map(|(key, entries)| Ok((into_text(key)?, entries)))
-        .collect()
+    streams.into_iter().map(|(key, entries)| Ok((into_text(key)?, entries))).collect()
 }

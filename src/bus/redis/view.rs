@@ -27,8 +27,7 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 impl RedisBus {
     pub(super) async fn do_notify(&self, notice: &Outgoing) -> Result<(), BusError> {
         let mut cmd = redis::cmd("PUBLISH");
-        cmd.arg(self.link.names.channel(notice.channel))
-            .arg(notice.announcement());
+        cmd.arg(self.link.names.channel(notice.channel)).arg(notice.announcement());
         self.link.send(&cmd).await.map(drop)
     }
 
@@ -143,10 +142,7 @@ impl RedisBus {
 
     pub(super) async fn do_listen(&self, channels: &[ChannelName]) -> Result<Listener, BusError> {
         let (mut sink, mut stream) = self.link.pubsub().await?.split();
-        let names: Vec<_> = channels
-            .iter()
-            .map(|channel| self.link.names.channel(*channel))
-            .collect();
+        let names: Vec<_> = channels.iter().map(|channel| self.link.names.channel(*channel)).collect();
         if !names.is_empty() {
             let subscribed = tokio::time::timeout(self.link.patience, sink.subscribe(&names));
             subscribed
@@ -188,11 +184,7 @@ impl RedisBus {
 /// Takes the envelope out of what was announced; the rest stays as it is written, number for number.
 fn heard_on(channel: ChannelName, payload: &str) -> Heard {
     let Ok(Object(parts)) = serde_json::from_str(payload) else {
-        return Heard {
-            channel,
-            envelope: None,
-            body: payload.to_owned(),
-        };
+        return Heard { channel, envelope: None, body: payload.to_owned() };
     };
     let mut envelope = None;
     let mut body = String::with_capacity(payload.len());
@@ -206,11 +198,7 @@ fn heard_on(channel: ChannelName, payload: &str) -> Heard {
         let _ = write!(body, "{}:{}", serde_json::Value::from(name.as_str()), value.get());
     }
     body.push_str(if body.is_empty() { "{}" } else { "}" });
-    Heard {
-        channel,
-        envelope,
-        body,
-    }
+    Heard { channel, envelope, body }
 }
 
 /// An object's parts in their order, each as written.
