@@ -1,8 +1,10 @@
 //! Stores of the redis engine: one server for the whole test binary, a prefix of its own for each store.
 
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+#[path = "redis_server.rs"]
+#[expect(dead_code, reason = "this suite needs only a plain server")]
+mod redis_server;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use fullsend::bus::redis::{RedisBus, RedisOptions};
@@ -10,49 +12,20 @@ use fullsend::bus::{EntryId, Key, SharedBus};
 use fullsend::contracts::{ChannelName, SystemClock};
 use redis::aio::MultiplexedConnection;
 
+use self::redis_server::RedisServer;
 use crate::stores::{ByHand, Engine, TestBus};
 
 /// The redis engine, on a real server.
 pub(crate) struct Redis;
 
-/// A server that ends when the test binary does, however that ends.
-struct Server {
-    url: String,
-    _files: tempfile::TempDir,
-    /// Its input closes with this process; then the shell stops the server.
-    _shell: Mutex<Child>,
-}
-
-/// Starts the server and keeps it until its input ends.
-const SHELL: &str = r#"redis-server "$@" >/dev/null 2>&1 & read -r _; kill $!; wait"#;
-
-fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        let files = tempfile::tempdir().unwrap();
-        let socket = files.path().join("redis.sock");
-        let shell = Command::new("sh")
-            .args(["-c", SHELL, "sh", "--port", "0", "--appendonly", "yes", "--save", "", "--dir"])
-            .arg(files.path())
-            .arg("--unixsocket")
-            .arg(&socket)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        let server = Server {
-            url: format!("unix://{}", socket.display()),
-            _files: files,
-            _shell: Mutex::new(shell),
-        };
-        let end = Instant::now() + Duration::from_secs(10);
-        let client = redis::Client::open(server.url.as_str()).unwrap();
-        while client.get_connection().is_err() {
-            assert!(Instant::now() < end, "redis-server does not answer");
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-        server
+/// The server; it lives as long as a store on it.
+fn server() -> Arc<RedisServer> {
+    static SERVER: Mutex<Weak<RedisServer>> = Mutex::new(Weak::new());
+    let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    server.upgrade().unwrap_or_else(|| {
+        let started = Arc::new(RedisServer::fleeting());
+        *server = Arc::downgrade(&started);
+        started
     })
 }
 
@@ -65,6 +38,8 @@ async fn handle(url: &str, prefix: &str) -> SharedBus {
 struct RedisByHand {
     prefix: String,
     connection: MultiplexedConnection,
+    /// Keeps it running.
+    _server: Arc<RedisServer>,
 }
 
 impl RedisByHand {
@@ -82,7 +57,8 @@ impl RedisByHand {
 #[async_trait]
 impl Engine for Redis {
     async fn open(&self) -> TestBus {
-        let url = tokio::task::spawn_blocking(|| server().url.clone()).await.unwrap();
+        let server = tokio::task::spawn_blocking(server).await.unwrap();
+        let url = server.url();
         let prefix = format!("test{:016x}:", fastrand::u64(..));
         let client = redis::Client::open(url.as_str()).unwrap();
         let connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -91,7 +67,11 @@ impl Engine for Redis {
             b: handle(&url, &prefix).await,
             c: handle(&url, &prefix).await,
             clock: None,
-            by_hand: Box::new(RedisByHand { prefix, connection }),
+            by_hand: Box::new(RedisByHand {
+                prefix,
+                connection,
+                _server: server,
+            }),
         }
     }
 }
@@ -120,7 +100,8 @@ impl ByHand for RedisByHand {
     }
 
     async fn publish_bare(&self, channel: ChannelName, payload: &str) -> bool {
-        self.do_it(&["PUBLISH", &format!("{}{channel}", self.prefix), payload]).await;
+        self.do_it(&["PUBLISH", &format!("{}{channel}", self.prefix), payload])
+            .await;
         true
     }
 }
