@@ -1,7 +1,6 @@
 //! Stores of the redis engine: one server for the whole test binary, a prefix of its own for each store.
 
 #[path = "redis_server.rs"]
-#[expect(dead_code, reason = "this suite needs only a plain server")]
 mod redis_server;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
