@@ -5,6 +5,7 @@
 //! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
 //! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
+pub mod bench;
 pub mod completions;
 pub mod config;
 pub mod open;
@@ -99,6 +100,7 @@ fn given(flags: &[(&'static str, &'static str, &Option<SecretString>)]) -> Vec<F
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Bench(bench::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -110,7 +112,7 @@ impl Command {
             Self::Serve(args) => {
                 given(&[("services.only", "--only", &args.only), ("services.except", "--except", &args.except)])
             }
-            Self::Config(_) | Self::Completions(_) => Vec::new(),
+            Self::Bench(_) | Self::Config(_) | Self::Completions(_) => Vec::new(),
         }
     }
 
@@ -118,7 +120,7 @@ impl Command {
     fn needs_log(&self) -> bool {
         match self {
             Self::Serve(_) => true,
-            Self::Config(_) | Self::Completions(_) => false,
+            Self::Bench(_) | Self::Config(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -150,7 +152,7 @@ pub fn main() -> ExitCode {
     match &cli.command {
         Command::Completions(args) => out.finish(completions::run(args, &out)),
         Command::Config(args) if args.template => out.finish(config::print_template(&out)),
-        Command::Config(_) | Command::Serve(_) => with_settings(&cli, &environment, out),
+        Command::Config(_) | Command::Serve(_) | Command::Bench(_) => with_settings(&cli, &environment, out),
     }
 }
 
@@ -178,6 +180,7 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
         Command::Serve(_) => runtime()?.block_on(serve::run(cx)),
+        Command::Bench(args) => runtime()?.block_on(bench::run(args, cx)),
         Command::Config(_) => config::run(cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }

@@ -66,11 +66,7 @@ impl Engine for Redis {
             b: handle(&url, &prefix).await,
             c: handle(&url, &prefix).await,
             clock: None,
-            by_hand: Box::new(RedisByHand {
-                prefix,
-                connection,
-                _server: server,
-            }),
+            by_hand: Box::new(RedisByHand { prefix, connection, _server: server }),
         }
     }
 }
@@ -99,8 +95,7 @@ impl ByHand for RedisByHand {
     }
 
     async fn publish_bare(&self, channel: ChannelName, payload: &str) -> bool {
-        self.do_it(&["PUBLISH", &format!("{}{channel}", self.prefix), payload])
-            .await;
+        self.do_it(&["PUBLISH", &format!("{}{channel}", self.prefix), payload]).await;
         true
     }
 }
