@@ -582,7 +582,7 @@ async fn attempts_are_counted_by_starts_and_not_by_reads() {
     bus.ensure_group(CHANNEL, GROUP).await.unwrap();
     bus.ensure_group(ChannelName::Alerts, GROUP).await.unwrap();
     let first = committed(&bus, append(1)).await;
-    committed(&bus, Commit::of(vec![Op::Append(message_on(ChannelName::Alerts, 2))])).await;
+    let second = committed(&bus, append(2)).await;
     let third = committed(&bus, append(3)).await;
     let channels = [CHANNEL, ChannelName::Alerts];
     let want = Want { start: 1, ahead: 2 };
@@ -619,7 +619,7 @@ async fn attempts_are_counted_by_starts_and_not_by_reads() {
     assert_eq!(own.vanished, [(CHANNEL, first)]);
     assert_eq!(
         bus.inspect(CHANNEL).await.unwrap().groups[0].oldest_pending,
-        Some(third)
+        Some(second)
     );
 }
 
@@ -1200,4 +1200,30 @@ async fn a_silent_server_is_told_from_one_that_is_not_there() {
     let _: () = redis::cmd("CLIENT").arg("UNPAUSE").query(&mut meddler).unwrap();
     while bus.commit(vec![unit.clone()]).await.is_err() {}
     assert_eq!(bus.inspect(CHANNEL).await.unwrap().length, 1);
+}
+
+#[tokio::test]
+async fn a_busy_channel_does_not_starve_another() {
+    let server = RedisServer::fleeting();
+    let bus = connect(&server).await;
+    let channels = [CHANNEL, ChannelName::Alerts];
+    for channel in channels {
+        bus.ensure_group(channel, GROUP).await.unwrap();
+    }
+    bus.commit((0..20).map(append).collect()).await.unwrap();
+    committed(&bus, Commit::of(vec![Op::Append(message_on(ChannelName::Alerts, 99))])).await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        seen.extend(bus.read(&reader("a"), &channels, ONE, PATIENCE).await.unwrap());
+    }
+    assert!(
+        seen.iter().any(|one| one.entry.channel == ChannelName::Alerts),
+        "{seen:?}"
+    );
+    assert!(seen.iter().all(|one| one.attempt == 1));
+    // Of several channels together, exactly as many are started as may be.
+    let want = Want { start: 2, ahead: 100 };
+    let rest = bus.read(&reader("a"), &channels, want, PATIENCE).await.unwrap();
+    assert_eq!(rest.len(), 19);
+    assert_eq!(rest.iter().map(|one| one.attempt).sum::<u32>(), 2);
 }
