@@ -1166,8 +1166,8 @@ async fn no_argument_is_too_large() {
     assert!(matches!(&outcomes[0], Outcome::Refused(Refusal::NotANumber { field, .. }) if field == "m"));
     assert!(matches!(outcomes[1], Outcome::Committed(_)));
     assert_eq!(bus.get(&Key::new("x")).await.unwrap(), None);
-    let state = bus.get(&Key::new("d")).await.unwrap().unwrap();
-    assert_eq!(state.document().unwrap().version, 1);
+    let long_lived = bus.get(&Key::new("d")).await.unwrap().unwrap();
+    assert_eq!(long_lived.document().unwrap().version, 1);
     assert_eq!(bus.trim(CHANNEL, DateTime::<Utc>::MIN_UTC, u64::MAX).await, Ok(0));
 }
 
