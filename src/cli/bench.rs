@@ -17,9 +17,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Context;
 use super::output::OK;
+use crate::bus::SharedBus;
 use crate::bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use crate::bus::redis::{RedisBus, RedisOptions};
-use crate::bus::SharedBus;
 use crate::contracts::Clock;
 use report::{Comparison, Figure};
 
