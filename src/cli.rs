@@ -5,9 +5,12 @@
 //! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
 //! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
+pub mod bench;
 pub mod completions;
 pub mod config;
+pub mod open;
 pub mod output;
+pub mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,7 +79,7 @@ struct SettingFlags {
 
 impl SettingFlags {
     fn flags(&self) -> Vec<Flag> {
-        [
+        given(&[
             ("mode", "--mode", &self.mode),
             ("home", "--home", &self.home),
             ("context", "--context", &self.context),
@@ -84,19 +87,20 @@ impl SettingFlags {
             ("bus.prefix", "--prefix", &self.prefix),
             ("bus.durability", "--durability", &self.durability),
             ("log.level", "--log", &self.log),
-        ]
-        .into_iter()
-        .filter_map(|(key, name, value)| {
-            let value = value.clone()?;
-            Some(Flag { key, name, value })
-        })
-        .collect()
+        ])
     }
+}
+
+/// The flags that were given, of these: setting, flag, value.
+fn given(flags: &[(&'static str, &'static str, &Option<SecretString>)]) -> Vec<Flag> {
+    flags.iter().filter_map(|(key, name, value)| Some(Flag { key, name, value: (*value).clone()? })).collect()
 }
 
 /// The verbs.
 #[derive(Subcommand)]
 enum Command {
+    Serve(serve::Args),
+    Bench(bench::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -105,14 +109,18 @@ impl Command {
     /// Settings that this verb's own flags give.
     fn flags(&self) -> Vec<Flag> {
         match self {
-            Self::Config(_) | Self::Completions(_) => Vec::new(),
+            Self::Serve(args) => {
+                given(&[("services.only", "--only", &args.only), ("services.except", "--except", &args.except)])
+            }
+            Self::Bench(_) | Self::Config(_) | Self::Completions(_) => Vec::new(),
         }
     }
 
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Completions(_) => false,
+            Self::Serve(_) => true,
+            Self::Bench(_) | Self::Config(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -144,7 +152,7 @@ pub fn main() -> ExitCode {
     match &cli.command {
         Command::Completions(args) => out.finish(completions::run(args, &out)),
         Command::Config(args) if args.template => out.finish(config::print_template(&out)),
-        Command::Config(_) => with_settings(&cli, &environment, out),
+        Command::Config(_) | Command::Serve(_) | Command::Bench(_) => with_settings(&cli, &environment, out),
     }
 }
 
@@ -171,6 +179,8 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
+        Command::Serve(_) => runtime()?.block_on(serve::run(cx)),
+        Command::Bench(args) => runtime()?.block_on(bench::run(args, cx)),
         Command::Config(_) => config::run(cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use fullsend::bus::consumer::in_handler;
 use fullsend::{cli, telemetry};
 use nix::sys::stat::{Mode, umask};
 
@@ -10,9 +11,16 @@ fn main() -> ExitCode {
     umask(Mode::from_bits_truncate(0o077));
     // Fails only where one is installed already, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
-    if let Err(report) = telemetry::install_hooks(cli::output::tell) {
+    if let Err(report) = telemetry::install_hooks(tell_panic) {
         cli::output::tell(&report.to_string());
         return ExitCode::FAILURE;
     }
     cli::main()
+}
+
+/// A handler's panic is caught, counted and logged by its consumer; any other is also told to the person.
+fn tell_panic(report: &str) {
+    if !in_handler() {
+        cli::output::tell(report);
+    }
 }

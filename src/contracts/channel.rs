@@ -180,6 +180,10 @@ services! {
     Bridge = "bridge", built true;
     /// Answers `doctor` and tests; keeps a count of what it saw.
     Echo = "echo", built true;
+    /// Says what was to be said at a time.
+    Timers = "timers", built true;
+    /// Keeps streams at their age and length.
+    Trimmer = "trimmer", built true;
 }
 
 impl fmt::Display for ServiceName {

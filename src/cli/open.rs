@@ -1,0 +1,85 @@
+//! Opens the bus that the settings name.
+//!
+//! Owns the choice of the engine. Must never start anything on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use color_eyre::Section;
+use color_eyre::eyre::WrapErr;
+use secrecy::SecretString;
+
+use super::Context;
+use crate::bus::embedded::{EmbeddedBus, EmbeddedOptions};
+use crate::bus::redis::{RedisBus, RedisOptions};
+use crate::bus::{BusError, ConsumerOptions, SharedBus};
+use crate::config::Durability;
+
+/// The bus of the settings.
+///
+/// # Errors
+/// Where it cannot be used: unreachable, of a wrong version, a file that cannot be opened.
+pub async fn bus(cx: &Context) -> color_eyre::Result<SharedBus> {
+    at(cx, cx.config.bus.url.as_ref()).await
+}
+
+/// The bus at this URL, or the embedded one of the home.
+///
+/// # Errors
+/// As [`bus()`].
+pub async fn at(cx: &Context, url: Option<&SecretString>) -> color_eyre::Result<SharedBus> {
+    let opened: Result<SharedBus, BusError> = match url {
+        Some(url) => {
+            let options = RedisOptions {
+                url: url.clone(),
+                prefix: cx.config.bus.prefix.clone(),
+                response_timeout: cx.config.bus.response_timeout,
+                ca_file: cx.config.bus.ca.clone(),
+                clock: Arc::clone(&cx.clock),
+            };
+            RedisBus::connect(options).await.map(|bus| Arc::new(bus) as SharedBus)
+        }
+        None => {
+            cx.config.make_home().suggestion("Choose another folder with `--home DIR`, or make this one writable")?;
+            let options = EmbeddedOptions {
+                durability: match cx.config.bus.durability {
+                    Durability::Normal => crate::bus::embedded::Durability::Normal,
+                    Durability::Full => crate::bus::embedded::Durability::Full,
+                },
+                ..EmbeddedOptions::new(cx.config.store(), Arc::clone(&cx.clock))
+            };
+            // Opening reads and may repair the file; that must not hold up the runtime.
+            let opened = tokio::task::spawn_blocking(move || EmbeddedBus::open(options)).await?;
+            opened.map(|bus| {
+                for said in bus.opened().sentences() {
+                    cx.out.remark(&format!("warning: {said}"));
+                }
+                Arc::new(bus) as SharedBus
+            })
+        }
+    };
+    opened
+        .wrap_err("the bus cannot be opened")
+        .suggestion("`fullsend doctor` says more; `fullsend config` shows which bus is meant")
+}
+
+/// How consumers work, by the settings.
+pub fn consumer_options(cx: &Context) -> ConsumerOptions {
+    let consumer = &cx.config.consumer;
+    ConsumerOptions {
+        stale_after: consumer.stale_after,
+        heartbeat: consumer.heartbeat,
+        max_attempts: consumer.max_attempts,
+        handler_timeout: consumer.handler_timeout,
+        host: host(),
+        drain: Duration::from_secs(10),
+        ..ConsumerOptions::default()
+    }
+}
+
+/// The name of this machine, fit to stand in a consumer's name.
+pub fn host() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).take(60).collect();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
