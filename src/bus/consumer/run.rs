@@ -334,7 +334,8 @@ impl<'a, H: Handler> Loop<'a, H> {
 
     async fn take_over(&mut self, bus: &crate::bus::SharedBus) -> Result<(), BusError> {
         let options = &self.consumer.options;
-        let room = options.window.saturating_sub(self.window.len());
+        // All that a dead consumer can have held, at once, beside the own window: it is older than what waits there.
+        let room = (2 * options.window + self.slots).saturating_sub(self.window.len());
         if room == 0 {
             return Ok(());
         }

@@ -340,6 +340,26 @@ async fn work_of_a_dead_consumer_is_taken_over_within_three_seconds_and_its_effe
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_busy_consumer_takes_all_that_a_dead_one_held_at_once() {
+    let world = World::new();
+    for n in 0..2_000 {
+        world.say(&format!("m{n}")).await;
+    }
+    let (_, dies) = start(world.consumer(8, |_, _| Act::Hang));
+    world.until(async |world| world.pending().await == 32).await;
+    let running = start(world.consumer(8, |_, _| Act::Work(Duration::from_millis(20))));
+    world.until(async |world| world.handled().await.len() > 200).await;
+    dies.abort();
+    let died = tokio::time::Instant::now();
+    world.until(async |world| (0..32).all(|n| world.starts(&format!("m{n}")).len() == if n < 8 { 2 } else { 1 })).await;
+    // Stale after 2 s, seen at the next heartbeat, then four rounds of work.
+    assert!(died.elapsed() <= Duration::from_millis(2_600), "it took {:?}", died.elapsed());
+    world.until_handled(2_000).await;
+    stopped(running).await;
+    assert!(world.handled().await.values().all(|times| *times == 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_kills_its_process_is_given_up_and_its_neighbours_are_not() {
     let world = World::new();
     world.say("poison").await;
