@@ -42,6 +42,8 @@ pub(super) fn of_text(text: &str) -> BusError {
         BusError::Unreachable("the server is still loading its data".to_owned())
     } else if says("MASTERDOWN") || says("CLUSTERDOWN") || says("TRYAGAIN") {
         BusError::Unreachable("the server has lost its master".to_owned())
+    } else if says("NOSCRIPT") {
+        BusError::Unreachable("somebody keeps flushing the server's scripts".to_owned())
     } else if says("BUSY") {
         BusError::Unreachable("the server is busy with somebody's script".to_owned())
     } else if says("NOAUTH") || says("WRONGPASS") {
@@ -49,7 +51,7 @@ pub(super) fn of_text(text: &str) -> BusError {
     } else if says("WRONGTYPE") {
         BusError::ForeignType {
             key: "a key of the bus".to_owned(),
-            found: "something else".to_owned(),
+            found: "value of another type".to_owned(),
             wanted: "stream",
         }
     } else {
@@ -99,6 +101,7 @@ mod tests {
             ("ERR Error running script (call to f_1): @user_script:9: -OOM command not allowed", true, true),
             ("MISCONF Errors writing to the AOF file: No space left on device", true, true),
             ("READONLY You can't write against a read only replica.", true, true),
+            ("NOSCRIPT No matching script. Please use EVAL.", true, false),
             ("LOADING Redis is loading the dataset in memory", true, false),
             ("WRONGPASS invalid username-password pair", false, false),
             ("ERR unknown", false, false),

@@ -54,7 +54,7 @@ impl RedisBus {
             return BusError::NoGroup { channel, group: group.to_owned() };
         }
         match fault::of_text(text) {
-            BusError::ForeignType { .. } => self.foreign_stream(channel, "something else"),
+            BusError::ForeignType { .. } => self.foreign_stream(channel, "value of another type"),
             other => other,
         }
     }

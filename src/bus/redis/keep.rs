@@ -83,7 +83,7 @@ impl RedisBus {
             // The server says so where there is no stream.
             Err(error) if error.to_string().contains("requires the key to exist") => Ok(false),
             Err(error) => match fault::of_call(&error) {
-                BusError::ForeignType { .. } => Err(self.foreign_stream(channel, "something else")),
+                BusError::ForeignType { .. } => Err(self.foreign_stream(channel, "value of another type")),
                 other => Err(other),
             },
         }

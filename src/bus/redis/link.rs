@@ -24,6 +24,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Connections kept for calls that wait; more are made when needed and closed after use.
 const SPARE_CONNECTIONS: usize = 32;
+/// Somebody may flush the scripts again right after they were loaded.
+const SCRIPT_TRIES: u32 = 3;
 /// More than the callers that are usually in flight, so that none waits for room.
 const PIPELINE: usize = 512;
 
@@ -132,13 +134,14 @@ impl Link {
 
     /// Runs a script; `cmd` is a call of it.
     pub(super) async fn run(&self, script: &Script, cmd: &Cmd) -> Result<Value, BusError> {
-        match self.try_send(cmd).await? {
-            Ok(value) => return Ok(value),
-            Err(error) if error.code() != Some("NOSCRIPT") => return Err(fault::of_call(&error)),
-            Err(_) => {}
+        for _ in 0..SCRIPT_TRIES {
+            match self.try_send(cmd).await? {
+                Ok(value) => return Ok(value),
+                Err(error) if error.code() != Some("NOSCRIPT") => return Err(fault::of_call(&error)),
+                // The server has forgotten it, so nothing of it has happened.
+                Err(_) => self.send(redis::cmd("SCRIPT").arg("LOAD").arg(script.text)).await?,
+            };
         }
-        // The server has forgotten it, so nothing of it has happened.
-        self.send(redis::cmd("SCRIPT").arg("LOAD").arg(script.text)).await?;
         self.send(cmd).await
     }
 
