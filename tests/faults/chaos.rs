@@ -26,7 +26,7 @@ pub(crate) fn quick_folder() -> tempfile::TempDir {
 
 fn orders(store: Store, log: PathBuf, number: usize) -> Orders {
     let job = Job::Handle { pace_ms: 2, signs: false };
-    Orders { store, job, host: format!("host{}", number % 2), slots: 4, stale_ms: Some(700), seed: None, log }
+    Orders { store, job, host: format!("host{}", number % 2), slots: 8, stale_ms: Some(700), seed: None, log }
 }
 
 /// Sends pieces `first`, `first + step`, … until it is stopped. Every piece is tried until the bus has it.
@@ -38,7 +38,7 @@ async fn produce(store: Store, first: u64, step: u64, stop: CancellationToken) -
         let piece = Piece::first(n, Kind::of(n));
         errors += work::send_all(&sender, [piece], &mut sent).await.len();
         n += step;
-        tokio::time::sleep(Duration::from_millis(4)).await;
+        tokio::time::sleep(Duration::from_millis(8)).await;
     }
     bus.close().await;
     Ok((sent, errors))
@@ -116,7 +116,7 @@ pub(crate) async fn embedded(run: Run) -> color_eyre::Result<()> {
 pub(crate) async fn redis(run: Run) -> color_eyre::Result<()> {
     let (folder, data) = (tempfile::tempdir()?, quick_folder());
     let settings = Settings {
-        durable: true,
+        durable: Some("everysec"),
         more: vec!["--dir".to_owned(), data.path().display().to_string()],
         ..Settings::default()
     };

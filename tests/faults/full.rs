@@ -72,7 +72,7 @@ async fn through_a_refusal(
 /// MISCONF: the last snapshot failed, so the server takes no writes.
 pub(crate) async fn redis_cannot_save(_run: Run) -> color_eyre::Result<()> {
     let more = ["--save", "3600 1000000"].map(str::to_owned).to_vec();
-    let server = RedisServer::start(Settings { durable: true, more, ..Settings::default() });
+    let server = RedisServer::start(Settings { durable: Some("everysec"), more, ..Settings::default() });
     let (bus, rig) = start(&server).await?;
     let snapshot = server.path("dump.rdb");
     let saved = async |status: &str| {
@@ -111,7 +111,7 @@ pub(crate) async fn redis_memory_is_full(_run: Run) -> color_eyre::Result<()> {
 /// A server that would throw keys away is named by `health`, with the fix.
 pub(crate) async fn redis_would_evict(_run: Run) -> color_eyre::Result<()> {
     let more = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"].map(str::to_owned).to_vec();
-    let server = RedisServer::start(Settings { durable: true, more, ..Settings::default() });
+    let server = RedisServer::start(Settings { durable: Some("everysec"), more, ..Settings::default() });
     let (bus, rig) = start(&server).await?;
     let health = bus.health().await?;
     let named = health.findings.iter().any(|finding| {
@@ -174,7 +174,7 @@ impl Drop for SmallDisk {
 pub(crate) async fn redis_disk_is_full(_run: Run) -> color_eyre::Result<()> {
     let Some(disk) = SmallDisk::mount(8)? else { return Ok(()) };
     let more = vec!["--dir".to_owned(), disk.path().display().to_string()];
-    let server = RedisServer::start(Settings { durable: true, more, ..Settings::default() });
+    let server = RedisServer::start(Settings { durable: Some("everysec"), more, ..Settings::default() });
     let (bus, rig) = start(&server).await?;
     let refuse = async || {
         disk.fill()?;
