@@ -79,6 +79,7 @@ macro_rules! cases {
 
 // 0: no long form.
 cases! {
+    work::audit_finds_faults 30 0;
     malformed::bare_bodies 60 0;
     malformed::garbage_in_the_stream 60 0;
     malformed::bodies_on_every_engine 60 0;

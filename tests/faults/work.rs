@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use color_eyre::eyre::eyre;
 use fullsend::bus::{
-    Bus, BusError, Context, Draft, Effects, EntryId, Expect, Failure, GroupInfo, Handler, Key, Origin, Range, Received,
-    Sender, SharedBus, Ttl, letters,
+    Bus, BusError, Commit, Context, Draft, Effects, EntryId, Expect, Failure, GroupInfo, Handler, Key, Op, Origin,
+    Range, Received, Sender, SharedBus, Ttl, letters,
 };
 use fullsend::contracts::channel::grants;
 use fullsend::contracts::messages::{EchoRequest, Echoes};
@@ -339,4 +339,37 @@ pub(crate) async fn audit(bus: &dyn Bus, sent: &Sent) -> Result<Vec<String>, Bus
         other => wrong.push(format!("work is left: {other:?}")),
     }
     Ok(wrong)
+}
+
+/// The audit itself: a lost effect, a doubled one, a forgotten dead letter and an unplanned one are all seen.
+pub(crate) async fn audit_finds_faults(_run: crate::Run) -> color_eyre::Result<()> {
+    let bus: SharedBus = Arc::new(fullsend::bus::memory::MemoryBus::new(Arc::new(SystemClock)));
+    let rig = crate::rig::Rig::start(&bus, 2, Arc::new(SystemClock));
+    let sender = sender(&bus, Arc::new(SystemClock), Duration::from_secs(5));
+    let mut sent = Sent::default();
+    let pieces = (0..8).map(|n| Piece::first(n, Kind::of(n)));
+    let errors = send_all(&sender, pieces, &mut sent).await;
+    color_eyre::eyre::ensure!(errors.is_empty(), "{errors:?}");
+    settle(&*bus, Duration::from_secs(10)).await.map_err(color_eyre::Report::msg)?;
+    let wrong = audit(&*bus, &sent).await?;
+    color_eyre::eyre::ensure!(wrong.is_empty(), "{wrong:?}");
+    rig.stop().await?;
+    let doubled = Op::Add { key: Piece::first(0, Kind::Plain).shard(), field: "1:0".to_owned(), n: 1, ceiling: None };
+    let lost = Op::Delete { key: Piece::first(1, Kind::Plain).shard(), expect: Expect::Any };
+    let again = Op::Delete { key: Key::new(SHARED), expect: Expect::Any };
+    bus.commit(vec![Commit::of(vec![doubled, lost, again])]).await?;
+    sent.said.insert(Piece::first(9, Kind::Plain));
+    sent.said.remove(&Piece::first(7, Kind::Poison));
+    sent.said.insert(Piece::first(7, Kind::Plain));
+    let wrong = audit(&*bus, &sent).await?.join("\n");
+    for fault in [
+        "hop1:0:Plain took effect 2 times at hop 1",
+        "hop1:1:Plain took effect 0 times at hop 2",
+        "hop1:9:Plain stands 0 times",
+        "hop1:7:Plain stands 0 times",
+        "the shared document counts None of 1 changes",
+    ] {
+        color_eyre::eyre::ensure!(wrong.contains(fault), "`{fault}` was not seen in:\n{wrong}");
+    }
+    Ok(())
 }

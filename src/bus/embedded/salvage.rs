@@ -57,7 +57,11 @@ pub(super) fn salvage(path: &Path, now: DateTime<Utc>, fault: &str) -> Result<Sa
         let fresh = connect(path, Role::Writer { full: false }).map_err(|error| told(&error, path))?;
         schema::complete(&fresh).map_err(|error| told(&error, path))?;
         match Connection::open_with_flags(&salvage.moved_to, OpenFlags::SQLITE_OPEN_READ_WRITE) {
-            Ok(damaged) => save(&damaged, &fresh, &mut salvage).map_err(|error| told(&error, path)),
+            Ok(damaged) => {
+                // Without this SQLite reads nothing of a file that is shorter than it says. Nothing is written to it.
+                let _ = damaged.pragma_update(None, "writable_schema", "ON");
+                save(&damaged, &fresh, &mut salvage).map_err(|error| told(&error, path))
+            }
             Err(error) => {
                 salvage.lost.push(format!("everything: it cannot be opened ({error})"));
                 Ok(())
