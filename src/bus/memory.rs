@@ -351,6 +351,11 @@ impl Bus for MemoryBus {
         Ok(fired)
     }
 
+    async fn next_timer(&self) -> Result<Option<DateTime<Utc>>, BusError> {
+        self.enter()?;
+        Ok(self.data().timers.values().map(|timer| timer.at).min())
+    }
+
     async fn trim(&self, channel: ChannelName, older_than: DateTime<Utc>, keep: u64) -> Result<u64, BusError> {
         self.enter()?;
         Ok(self.data().trim(channel, older_than, keep))
