@@ -5,10 +5,14 @@
 //! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
 //! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
+pub mod backup;
 pub mod completions;
 pub mod config;
+pub mod doctor;
 pub mod open;
 pub mod output;
+pub mod relocate;
+pub mod restore;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -99,6 +103,10 @@ fn given(flags: &[(&'static str, &'static str, &Option<SecretString>)]) -> Vec<F
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Doctor(doctor::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Move(relocate::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -110,15 +118,20 @@ impl Command {
             Self::Serve(args) => {
                 given(&[("services.only", "--only", &args.only), ("services.except", "--except", &args.except)])
             }
-            Self::Config(_) | Self::Completions(_) => Vec::new(),
+            Self::Doctor(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Move(_)
+            | Self::Config(_)
+            | Self::Completions(_) => Vec::new(),
         }
     }
 
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Serve(_) => true,
-            Self::Config(_) | Self::Completions(_) => false,
+            Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Doctor(_) | Self::Backup(_) | Self::Config(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -150,7 +163,12 @@ pub fn main() -> ExitCode {
     match &cli.command {
         Command::Completions(args) => out.finish(completions::run(args, &out)),
         Command::Config(args) if args.template => out.finish(config::print_template(&out)),
-        Command::Config(_) | Command::Serve(_) => with_settings(&cli, &environment, out),
+        Command::Serve(_)
+        | Command::Doctor(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
+        | Command::Move(_)
+        | Command::Config(_) => with_settings(&cli, &environment, out),
     }
 }
 
@@ -163,7 +181,10 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
         Err(err) => return out.finish(Err(err.into())),
     };
     config.secrets().iter().for_each(telemetry::register);
-    config.findings().iter().for_each(|finding| out.finding(finding));
+    // `doctor` lists them with what else it finds.
+    if !matches!(cli.command, Command::Doctor(_)) {
+        config.findings().iter().for_each(|finding| out.finding(finding));
+    }
     let log = if cli.command.needs_log() { telemetry::install(&config).map(Some) } else { Ok(None) };
     // Until the end: what waits for the log's file is written when it is dropped.
     let _log = match log {
@@ -178,6 +199,10 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
         Command::Serve(_) => runtime()?.block_on(serve::run(cx)),
+        Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
+        Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
+        Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),
+        Command::Move(args) => runtime()?.block_on(relocate::run(args, cx)),
         Command::Config(_) => config::run(cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
