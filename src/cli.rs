@@ -14,6 +14,8 @@ pub mod output;
 pub mod relocate;
 pub mod restore;
 pub mod serve;
+#[cfg(test)]
+mod testing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

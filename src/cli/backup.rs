@@ -174,4 +174,4 @@ impl AsyncWrite for Printed<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

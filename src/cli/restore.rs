@@ -49,9 +49,9 @@ pub async fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
     };
     let name = args.file.display().to_string();
     // A file that is none is refused before the bus is touched.
-    verify(&mut file, &name).await?;
+    let total = verify(&mut file, &name).await?.total();
     let bus = open::bus(cx).await?;
-    let done = restore(&bus, cx, &mut file, &name).await;
+    let done = restore(&bus, cx, &mut file, &name, total).await;
     bus.close().await;
     done
 }
@@ -72,8 +72,13 @@ async fn verify(file: &mut File, name: &str) -> color_eyre::Result<Counts> {
     Ok(counts)
 }
 
-async fn restore(bus: &SharedBus, cx: &Context, file: &mut File, name: &str) -> color_eyre::Result<ExitCode> {
-    let total = verify(file, name).await?.total();
+async fn restore(
+    bus: &SharedBus,
+    cx: &Context,
+    file: &mut File,
+    name: &str,
+    total: u64,
+) -> color_eyre::Result<ExitCode> {
     file.seek(SeekFrom::Start(0)).await?;
     let tell = |count: u64| {
         if count.is_multiple_of(TELL) {
