@@ -32,7 +32,7 @@ const BUFFER: usize = 256 * 1024;
 #[derive(clap::Args)]
 pub struct Args {
     /// The file, or `-`
-    #[arg(value_name = "FILE")]
+    #[arg(id = "backup_file", value_name = "FILE")]
     pub file: PathBuf,
 
     /// Write over a file that is there

@@ -191,7 +191,13 @@ fn advice(config: &Config, url: Option<&str>) -> String {
             }
         },
     };
-    format!("to use the new bus, {change}{hidden}\nthe old one is as it was; remove it when you no longer need it")
+    let home = match (url, config.source("home")) {
+        (None, Source::Flag(name)) => format!("\nand keep {name} {}: the store is in it", config.home.display()),
+        _ => String::new(),
+    };
+    format!(
+        "to use the new bus, {change}{hidden}{home}\nthe old one is as it was; remove it when you no longer need it"
+    )
 }
 
 #[cfg(test)]

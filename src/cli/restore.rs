@@ -31,7 +31,7 @@ const TELL: u64 = 100_000;
 #[derive(clap::Args)]
 pub struct Args {
     /// The file, or `-`
-    #[arg(value_name = "FILE")]
+    #[arg(id = "backup_file", value_name = "FILE")]
     pub file: PathBuf,
 }
 

@@ -93,7 +93,7 @@ fn the_place_to_change_is_named_without_the_password() {
     let text = said(&config(&place, None, &[("REDIS_URL", old)], None), Some("redis://new"));
     assert!(text.contains("REDIS_URL=redis://new") && !text.contains("***"), "{text}");
     let text = said(&config(&place, None, &[("REDIS_URL", old)], None), None);
-    assert!(text.contains("take REDIS_URL out of the environment"), "{text}");
+    assert!(text.contains("take REDIS_URL out of the environment") && text.contains("and keep --home /"), "{text}");
     let text = said(&config(&place, None, &[], Some(old)), None);
     assert!(text.contains("--bus embedded"), "{text}");
     let text = said(&config(&place, None, &[], None), Some("redis://new"));
