@@ -34,7 +34,7 @@ const TELL: u64 = 100_000;
 /// From the bus of the settings to the one named by `--to`, which must be empty: the embedded engine to Redis, back, or to another
 /// server. Both are compared afterwards. The old bus stays as it is, and the settings too: the last lines say what to change.
 ///
-/// Example: fullsend move --to redis://localhost:6379
+/// Example: fullsend move --to embedded
 #[derive(clap::Args)]
 pub struct Args {
     /// Where to: `embedded`, or a URL

@@ -37,7 +37,7 @@ async fn furnished() -> (SharedBus, Arc<ManualClock>) {
                 key: Key::new("alerts:x"),
                 expect: Expect::Any,
                 fields: vec![("a".to_owned(), Some("b".to_owned()))],
-                ttl: Ttl::Set(std::time::Duration::from_secs(300)),
+                ttl: Ttl::Set(std::time::Duration::from_mins(5)),
             },
             Op::Schedule(Timer {
                 id: "t".to_owned(),
@@ -103,7 +103,8 @@ async fn a_file_cut_off_anywhere_is_refused() {
     let (bus, _) = furnished().await;
     let file = written(&bus).await;
     for length in 0..file.len() {
-        let lines = file[..length].iter().filter(|byte| **byte == b'\n').count() as u64;
+        let lines = std::str::from_utf8(&file).unwrap_or_default().char_indices().take_while(|(at, _)| *at < length);
+        let lines = lines.filter(|(_, letter)| *letter == '\n').count() as u64;
         let (line, reason) = line_of(verify(&file[..length]).await.unwrap_err());
         assert_eq!(line, lines + 1, "at {length}: {reason}");
         assert!(reason.contains("cut off"), "at {length}: {reason}");

@@ -65,6 +65,16 @@ async fn a_failed_backup_leaves_what_was_there() {
     assert!(to_file(&bus, &args(&nowhere, false), &place.cx).await.is_err());
 }
 
+struct Gone;
+impl io::Write for Gone {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn standard_output_gets_the_same() {
     let place = Place::new(false);
@@ -73,15 +83,6 @@ async fn standard_output_gets_the_same() {
     let (_, counts) = backup::verify(place.results.text().as_bytes()).await.unwrap();
     assert_eq!(place.remarks.text(), format!("wrote {counts}\n"));
 
-    struct Gone;
-    impl io::Write for Gone {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     let mut place = place;
     place.cx.out = Output::to(false, Box::new(Gone), Box::new(io::sink()));
     assert!(to_output(&bus, &place.cx).await.unwrap_err().is::<Closed>());

@@ -151,7 +151,7 @@ async fn a_group_that_does_not_run_is_named_with_what_waits() {
     take(&shared, ECHO, 2).await;
     assert!(looked(&place, &bus).await.findings.iter().all(|found| found.finding.level == Level::Note));
 
-    place.clock.advance(Duration::from_secs(300));
+    place.clock.advance(Duration::from_mins(5));
     heard(&bus, place.cx.clock.now()).await;
     let report = looked(&place, &bus).await;
     let said: Vec<_> = report.findings.iter().map(|found| found.finding.what.as_str()).collect();
@@ -178,7 +178,7 @@ async fn a_silent_consumer_of_a_running_group_is_named() {
     let shared: SharedBus = Arc::<MemoryBus>::clone(&bus);
     place.say(&shared, "one").await;
     take(&shared, ECHO, 1).await;
-    place.clock.advance(Duration::from_secs(60));
+    place.clock.advance(Duration::from_mins(1));
     heard(&bus, place.cx.clock.now()).await;
     let other = Reader { group: "echo".to_owned(), consumer: "echo@h#1".to_owned() };
     bus.own_pending(&other, &[ECHO], 1).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_silent_consumer_of_a_running_group_is_named() {
 
     // One that works on it for longer than all attempts may take.
     let holder = Reader { group: "echo".to_owned(), consumer: "echo@h#0".to_owned() };
-    place.clock.advance(Duration::from_secs(600));
+    place.clock.advance(Duration::from_mins(10));
     heard(&bus, place.cx.clock.now()).await;
     bus.own_pending(&holder, &[ECHO], 1).await.unwrap();
     let report = looked(&place, &bus).await;
@@ -291,7 +291,7 @@ async fn late_timers_and_a_deaf_bridge_are_findings() {
     let mut report = Report::default();
     upkeep::timers(&furnished, &place.cx, &mut report).await;
     assert_eq!(report.findings, [], "its time has not come");
-    place.clock.advance(Duration::from_secs(3_600 + 60));
+    place.clock.advance(Duration::from_mins(61));
     upkeep::timers(&furnished, &place.cx, &mut report).await;
     let (level, what) = only(&report);
     assert_eq!((level, what), (Level::Warning, "a timer is 60 s late: nobody fires timers"));

@@ -32,7 +32,7 @@ async fn a_bus_in_use_is_left_alone() {
 
     place.clock.advance(Duration::from_secs(6));
     for lease in ["trimmer", "slot:echo@h#0"] {
-        from.lease(lease, "somebody", Duration::from_secs(60)).await.unwrap();
+        from.lease(lease, "somebody", Duration::from_mins(1)).await.unwrap();
         let err = moved(&place, &from, &to, false).await.unwrap_err();
         assert!(err.to_string().contains(&format!("holds the lease `{lease}`")), "{err}");
         from.unlease(lease, "somebody").await.unwrap();
