@@ -13,6 +13,7 @@
 //! All three pass one conformance suite (`tests/conformance.rs`).
 
 pub mod backoff;
+pub mod backup;
 pub mod bridge;
 pub mod commit;
 pub mod consumer;
@@ -213,6 +214,12 @@ pub trait Bus: Send + Sync + 'static {
     /// # Errors
     /// Where the store cannot be reached.
     async fn fire_timers(&self, now: DateTime<Utc>, limit: usize, under: &LeaseFence) -> Result<usize, BusError>;
+
+    /// When the earliest timer is due; none where there is no timer.
+    ///
+    /// # Errors
+    /// Where the store cannot be reached.
+    async fn next_timer(&self) -> Result<Option<DateTime<Utc>>, BusError>;
 
     // ---- housekeeping --------------------------------------------------------------------------------------------------
 

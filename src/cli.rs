@@ -5,12 +5,23 @@
 //! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
 //! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
+pub mod backup;
 pub mod bench;
 pub mod completions;
 pub mod config;
+pub mod doctor;
+mod gist;
 pub mod open;
 pub mod output;
+pub mod publish;
+pub mod relocate;
+pub mod restore;
+pub mod schema;
 pub mod serve;
+pub mod tail;
+#[cfg(test)]
+mod testing;
+pub mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -100,28 +111,32 @@ fn given(flags: &[(&'static str, &'static str, &Option<SecretString>)]) -> Vec<F
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Args),
-    Bench(bench::Args),
+    Publish(publish::Args),
+    Tail(tail::Args),
+    Doctor(doctor::Args),
+    Wiring(wiring::Args),
+    Schema(schema::Args),
     Config(config::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Move(relocate::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
 }
 
 impl Command {
     /// Settings that this verb's own flags give.
     fn flags(&self) -> Vec<Flag> {
-        match self {
-            Self::Serve(args) => {
-                given(&[("services.only", "--only", &args.only), ("services.except", "--except", &args.except)])
-            }
-            Self::Bench(_) | Self::Config(_) | Self::Completions(_) => Vec::new(),
+        if let Self::Serve(args) = self {
+            given(&[("services.only", "--only", &args.only), ("services.except", "--except", &args.except)])
+        } else {
+            Vec::new()
         }
     }
 
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
-        match self {
-            Self::Serve(_) => true,
-            Self::Bench(_) | Self::Config(_) | Self::Completions(_) => false,
-        }
+        matches!(self, Self::Serve(_) | Self::Restore(_) | Self::Move(_))
     }
 }
 
@@ -150,9 +165,12 @@ pub fn main() -> ExitCode {
     };
     environment.secrets().iter().for_each(telemetry::register);
     match &cli.command {
+        // These need no settings, so that they help where settings are broken.
         Command::Completions(args) => out.finish(completions::run(args, &out)),
         Command::Config(args) if args.template => out.finish(config::print_template(&out)),
-        Command::Config(_) | Command::Serve(_) | Command::Bench(_) => with_settings(&cli, &environment, out),
+        Command::Wiring(args) => out.finish(wiring::run(args, &out)),
+        Command::Schema(args) => out.finish(schema::run(args, &out)),
+        _ => with_settings(&cli, &environment, out),
     }
 }
 
@@ -180,7 +198,15 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
         Command::Serve(_) => runtime()?.block_on(serve::run(cx)),
+        Command::Publish(args) => publish::run(args, cx),
+        Command::Tail(args) => tail::run(args, cx),
+        Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
+        Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
+        Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),
+        Command::Move(args) => runtime()?.block_on(relocate::run(args, cx)),
         Command::Bench(args) => runtime()?.block_on(bench::run(args, cx)),
+        Command::Wiring(args) => wiring::run(args, &cx.out),
+        Command::Schema(args) => schema::run(args, &cx.out),
         Command::Config(_) => config::run(cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }

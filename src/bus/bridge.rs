@@ -25,7 +25,7 @@ use crate::contracts::body::BODY_LIMIT;
 use crate::contracts::channel::grants;
 use crate::contracts::envelope::{read_time, rfc3339};
 use crate::contracts::messages::{DeadLetterCode, Severity};
-use crate::contracts::{ChannelKind, ChannelName, Clock, Grant, Ids, MessageId, Priority, ShapeError, Trust};
+use crate::contracts::{ChannelKind, ChannelName, Clock, Grant, Ids, MessageId, Priority, ShapeError, Trust, keys};
 
 /// Ids remembered for each channel.
 const KNOWN: usize = 10_000;
@@ -36,7 +36,7 @@ const BATCH: usize = 64;
 /// How often the bridge writes down that it is listening; a gap is known to this precision.
 const MARK: Duration = Duration::from_secs(1);
 /// The document that says until when it listened.
-const MARK_KEY: &str = "bus:bridge";
+const MARK_KEY: &str = keys::BRIDGE;
 
 /// The holder of the lease `bridge`.
 pub struct Bridge {

@@ -373,6 +373,10 @@ impl Bus for EmbeddedBus {
         self.shared.write(limit, move |store| store.fire_timers(now, limit, &under).map(Ok)).await
     }
 
+    async fn next_timer(&self) -> Result<Option<DateTime<Utc>>, BusError> {
+        self.shared.read_only(view::next_timer).await
+    }
+
     async fn trim(&self, channel: ChannelName, older_than: DateTime<Utc>, keep: u64) -> Result<u64, BusError> {
         let mut gone = 0;
         loop {

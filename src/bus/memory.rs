@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use self::data::{Data, Moment};
 use super::{
-    Bus, BusError, ChannelInfo, Claimed, Claims, Commit, Entry, EntryId, GroupFound, Health, Heard, Key, LeaseFence,
-    Listener, Outcome, Outgoing, Range, Reader, Record, State, Want,
+    Bus, BusError, ChannelInfo, Claimed, Claims, Commit, Entry, EntryId, Finding, GroupFound, Health, Heard, Key,
+    LeaseFence, Listener, Outcome, Outgoing, Range, Reader, Record, State, Want,
 };
 use crate::contracts::{ChannelName, Clock};
 
@@ -47,6 +47,8 @@ struct Store {
 struct Faults {
     failing: Option<(usize, BusError)>,
     lost_answers: usize,
+    failing_commits: Option<BusError>,
+    findings: Vec<Finding>,
 }
 
 /// Somebody who listens.
@@ -91,6 +93,22 @@ impl MemoryBus {
     /// The next `n` commits on this handle happen, and answer [`BusError::NoAnswer`] all the same.
     pub fn lose_next_answers(&self, n: usize) {
         lock(&self.faults).lost_answers = n;
+    }
+
+    /// From now on no commit on this handle happens: each fails with `error`.
+    pub fn fail_commits(&self, error: BusError) {
+        lock(&self.faults).failing_commits = Some(error);
+    }
+
+    /// From now on the health of this handle has this finding.
+    pub fn find(&self, finding: Finding) {
+        lock(&self.faults).findings.push(finding);
+    }
+
+    /// Somebody puts the entries that `other` has on a channel in the place of what is there.
+    pub fn adopt(&self, other: &Self, channel: ChannelName) {
+        let theirs = std::mem::take(other.data().stream(channel));
+        *self.data().stream(channel) = theirs;
     }
 
     /// Somebody deletes a group by hand. Returns whether it was there.
@@ -203,6 +221,9 @@ impl Bus for MemoryBus {
 
     async fn commit(&self, units: Vec<Commit>) -> Result<Vec<Outcome>, BusError> {
         self.enter()?;
+        if let Some(error) = &lock(&self.faults).failing_commits {
+            return Err(error.clone());
+        }
         let now = self.moment();
         let mut news = Vec::new();
         // The lock is held until all is announced, so that listeners hear in the order of the entries.
@@ -351,6 +372,11 @@ impl Bus for MemoryBus {
         Ok(fired)
     }
 
+    async fn next_timer(&self) -> Result<Option<DateTime<Utc>>, BusError> {
+        self.enter()?;
+        Ok(self.data().timers.values().map(|timer| timer.at).min())
+    }
+
     async fn trim(&self, channel: ChannelName, older_than: DateTime<Utc>, keep: u64) -> Result<u64, BusError> {
         self.enter()?;
         Ok(self.data().trim(channel, older_than, keep))
@@ -378,7 +404,7 @@ impl Bus for MemoryBus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             durability: "nothing survives the end of the process".to_owned(),
             bytes: None,
-            findings: Vec::new(),
+            findings: lock(&self.faults).findings.clone(),
         })
     }
 

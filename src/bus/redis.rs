@@ -255,6 +255,11 @@ impl Bus for RedisBus {
         self.do_fire_timers(now, limit, under).await
     }
 
+    async fn next_timer(&self) -> Result<Option<DateTime<Utc>>, BusError> {
+        self.open()?;
+        self.do_next_timer().await
+    }
+
     async fn trim(&self, channel: ChannelName, older_than: DateTime<Utc>, keep: u64) -> Result<u64, BusError> {
         self.open()?;
         self.do_trim(channel, older_than, keep).await

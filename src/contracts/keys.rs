@@ -175,6 +175,8 @@ pub const TIMER_MESSAGES: &str = "bus:timer:messages";
 pub const PROGRESS: &str = "bus:progress";
 /// The version of what the store holds.
 pub const SCHEMA: &str = "bus:schema";
+/// Until when the bridge listened.
+pub const BRIDGE: &str = "bus:bridge";
 
 const fn family(pattern: &'static str, kind: KeyType, about: &'static str) -> Family {
     Family { pattern, kind, about }
@@ -210,6 +212,8 @@ pub const FAMILIES: &[Family] = &[
     family(TIMER_MESSAGES, KeyType::Hash, "what timers say"),
     family(PROGRESS, KeyType::Hash, "how far each group has come"),
     family(SCHEMA, KeyType::String, "the version of what the store holds"),
+    family(BRIDGE, KeyType::Hash, "until when the bridge listened"),
+    family("echo:{channel}", KeyType::Hash, "what the echo service counted"),
 ];
 
 /// The family that a key (without the workspace's prefix) belongs to; none where it is not one of ours.
@@ -269,9 +273,17 @@ mod tests {
                 assert_eq!(family_of(&key).map(|family| family.pattern), Some(*pattern), "{key}");
             }
         }
-        for key in
-            [RECENT_RUNS, TACTICAL_LEARNINGS_INDEX, SCHEDULES_DUE, STATUS, TIMERS, TIMER_MESSAGES, PROGRESS, SCHEMA]
-        {
+        for key in [
+            RECENT_RUNS,
+            TACTICAL_LEARNINGS_INDEX,
+            SCHEDULES_DUE,
+            STATUS,
+            TIMERS,
+            TIMER_MESSAGES,
+            PROGRESS,
+            SCHEMA,
+            BRIDGE,
+        ] {
             assert_eq!(family_of(key).map(|family| family.pattern), Some(key));
         }
         let run = experiment_run("exp_1", "exp_1:1772357400").unwrap();

@@ -93,13 +93,16 @@ pub(crate) async fn timers_fire_once_in_order_and_not_before(engine: &dyn Engine
     let ops = [("c", 30, 3), ("a", 10, 1), ("d", 40, 4), ("b", 20, 2)];
     done(&*store.a, ops.map(|(id, seconds, n)| timer(id, seconds, n)).into()).await;
     let fire = async |now| store.b.fire_timers(now, 100, &fence).await.unwrap();
+    assert_eq!(store.b.next_timer().await, Ok(Some(at(10))));
     assert_eq!(fire(at(10) - TimeDelta::milliseconds(1)).await, 0);
     assert_eq!(fire(at(10)).await, 1);
+    assert_eq!(store.b.next_timer().await, Ok(Some(at(20))));
     assert_eq!(fire(at(10)).await, 0);
     assert_eq!(fire(at(35)).await, 2);
     assert_eq!(numbers(&all(&*store.a, WORK).await), [1, 2, 3]);
     assert_eq!(fire(at(1_000)).await, 1);
     assert_eq!(fire(at(1_000)).await, 0);
+    assert_eq!(store.b.next_timer().await, Ok(None));
     let said = all(&*store.a, WORK).await;
     assert_eq!(numbers(&said), [1, 2, 3, 4]);
     let meant = message(WORK, 4);

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
 use super::find;
@@ -37,6 +38,12 @@ pub(super) fn scan(
         keys.push(Key(key));
     }
     Ok((keys, None))
+}
+
+/// When the earliest timer is due.
+pub(super) fn next_timer(conn: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let at: Option<i64> = conn.query_row("SELECT min(at) FROM timers", [], |row| row.get(0))?;
+    Ok(at.and_then(DateTime::from_timestamp_millis))
 }
 
 /// A channel and its groups. `monotonic` is now, in milliseconds.

@@ -98,6 +98,12 @@ impl RedisBus {
         }
     }
 
+    pub(super) async fn do_next_timer(&self) -> Result<Option<DateTime<Utc>>, BusError> {
+        let mut cmd = redis::cmd("ZRANGE");
+        cmd.arg(self.link.names.timers()).arg(0).arg(0).arg("WITHSCORES");
+        due(self.link.send(&cmd).await?)
+    }
+
     pub(super) async fn do_fire_timers(
         &self,
         now: DateTime<Utc>,
@@ -122,6 +128,13 @@ impl RedisBus {
         }
         Ok(said)
     }
+}
+
+fn due(answer: Value) -> Result<Option<DateTime<Utc>>, BusError> {
+    let Some((_, score)) = value::pairs(answer)?.into_iter().next() else { return Ok(None) };
+    let ms: f64 = value::text(&score)?.parse().map_err(|_| value::odd("a time", &score))?;
+    #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds of this age")]
+    Ok(DateTime::from_timestamp_millis(ms as i64))
 }
 
 fn state(key: &str, kind: &str, content: Value) -> Result<State, BusError> {

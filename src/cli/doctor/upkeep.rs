@@ -1,0 +1,68 @@
+//! Upkeep: the version of the store, timers that nobody fires, bare bodies that nobody hears.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{Area, Report, long};
+use crate::bus::{BusError, Key, Level, SCHEMA_VERSION, SharedBus, State};
+use crate::cli::Context;
+use crate::contracts::envelope::read_time;
+use crate::contracts::keys;
+
+/// A timer that is later than this is not fired by anybody.
+const LATE: TimeDelta = TimeDelta::seconds(10);
+/// The bridge says every second that it listens.
+const DEAF: TimeDelta = TimeDelta::seconds(5);
+
+/// Whether the store is of this program's schema. An engine that keeps no such key has looked at it when it was opened.
+pub(super) async fn schema(bus: &SharedBus, report: &mut Report) {
+    let found = match bus.get(&Key::new(keys::SCHEMA)).await {
+        Ok(Some(State::String(version))) => version,
+        Ok(None) => return report.schema = Some(SCHEMA_VERSION),
+        Ok(Some(other)) => other.type_name().to_owned(),
+        Err(BusError::ForeignType { found, .. }) => found,
+        Err(err) => return report.failed(Area::Bus, keys::SCHEMA, &err),
+    };
+    report.schema = found.parse().ok();
+    if report.schema != Some(SCHEMA_VERSION) {
+        let what = format!("the store says that its schema is `{found}`; this program knows {SCHEMA_VERSION}");
+        report.add(Area::Bus, Level::Error, what, "Use the program that wrote it, or choose another bus or prefix");
+    }
+}
+
+/// Whether timers are fired.
+pub(super) async fn timers(bus: &SharedBus, cx: &Context, report: &mut Report) {
+    let late = match bus.next_timer().await {
+        Ok(next) => next.map(|at| cx.clock.now() - at).filter(|late| *late > LATE),
+        Err(err) => return report.failed(Area::Bus, "the timers", &err),
+    };
+    if let Some(late) = late.and_then(|late| late.to_std().ok()) {
+        let what = format!("a timer is {} late: nobody fires timers", long(late));
+        report.add(Area::Bus, Level::Warning, what, "Run `fullsend serve` (with `timers`)");
+    }
+}
+
+/// Whether bare bodies are heard. The embedded engine has no pub/sub that others could use.
+pub(super) async fn bridge(bus: &SharedBus, cx: &Context, report: &mut Report) {
+    if bus.engine() == "embedded" {
+        return;
+    }
+    let mark = match bus.get(&Key::new(keys::BRIDGE)).await {
+        Ok(state) => state,
+        Err(err) => return report.failed(Area::Bus, keys::BRIDGE, &err),
+    };
+    let until = mark.as_ref().and_then(State::document).and_then(|mark| mark.get("heard_until")).and_then(read_time);
+    let (level, what) = match until.map(|until| cx.clock.now() - until) {
+        None => (Level::Note, "nobody has ever listened here for bodies that are published bare".to_owned()),
+        Some(silent) if silent > DEAF => {
+            let since = long(silent.to_std().unwrap_or(Duration::MAX));
+            (
+                Level::Warning,
+                format!("nobody has listened for bodies that are published bare for {since}; they are lost"),
+            )
+        }
+        Some(_) => return,
+    };
+    report.add(Area::Bus, level, what, "Run `fullsend serve` (with `bridge`), or publish by `fullsend publish`");
+}

@@ -1,0 +1,104 @@
+//! What tests of verbs share: a context whose output is kept, on a clock that they move.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tempfile::TempDir;
+
+use super::Context;
+use super::output::Output;
+use crate::bus::memory::MemoryBus;
+use crate::bus::{Commit, Op, Origin, Reader, SharedBus, Timer, Want};
+use crate::config::Config;
+use crate::contracts::channel::grants;
+use crate::contracts::messages::{EchoRequest, Echoes};
+use crate::contracts::wiring::ECHO;
+use crate::contracts::{ChannelName, Clock, Ids, ManualClock, Trust};
+
+/// What was written.
+#[derive(Clone, Default)]
+pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Kept {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// A person's place: a home, a clock, an output.
+pub(super) struct Place {
+    pub(super) home: TempDir,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) cx: Context,
+    pub(super) results: Kept,
+    pub(super) remarks: Kept,
+}
+
+impl Place {
+    pub(super) fn new(json: bool) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(start()));
+        let (results, remarks) = (Kept::default(), Kept::default());
+        let cx = Context {
+            config: Config::at(home.path()),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            ids: Arc::new(Ids::seeded(1)),
+            out: Output::to(json, Box::new(results.clone()), Box::new(remarks.clone())),
+        };
+        Self { home, clock, cx, results, remarks }
+    }
+
+    /// An empty bus in memory, on the same clock.
+    pub(super) fn memory(&self) -> Arc<MemoryBus> {
+        Arc::new(MemoryBus::new(Arc::clone(&self.clock) as Arc<dyn Clock>))
+    }
+
+    /// A bus with two messages, one of them in the hands of a consumer, a key, and a timer for in an hour.
+    pub(super) async fn furnished(&self) -> SharedBus {
+        let bus: SharedBus = self.memory();
+        self.say(&bus, "one").await;
+        self.say(&bus, "two").await;
+        let at = start() + chrono::TimeDelta::hours(1);
+        let timer = Timer { id: "t".to_owned(), at, message: self.message("later") };
+        let key = crate::bus::Key::new("echo:echo");
+        let add = Op::Add { key, field: "handled".to_owned(), n: 3, ceiling: None };
+        bus.commit(vec![Commit::of(vec![Op::Schedule(timer), add])]).await.unwrap();
+        take(&bus, ChannelName::Echo, 1).await;
+        bus
+    }
+
+    fn message(&self, text: &str) -> crate::bus::Outgoing {
+        let origin = Origin::new(Arc::clone(&self.cx.clock), Arc::clone(&self.cx.ids), Trust::Operator);
+        let body = Echoes::from(EchoRequest { text: text.to_owned() });
+        origin.compose::<grants::ControlRoom, _>(ECHO, body).unwrap()
+    }
+
+    /// Says an echo request.
+    pub(super) async fn say(&self, bus: &SharedBus, text: &str) {
+        bus.commit(vec![Commit::of(vec![Op::Append(self.message(text))])]).await.unwrap();
+    }
+}
+
+/// When tests begin.
+pub(super) fn start() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(1_772_357_400_000).unwrap()
+}
+
+/// The consumer `echo@h#0` takes messages and does nothing with them.
+pub(super) async fn take(bus: &SharedBus, channel: ChannelName, count: usize) {
+    bus.ensure_group(channel, "echo").await.unwrap();
+    let reader = Reader { group: "echo".to_owned(), consumer: "echo@h#0".to_owned() };
+    bus.read(&reader, &[channel], Want { start: count, ahead: 0 }, Duration::ZERO).await.unwrap();
+}
