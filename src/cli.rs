@@ -7,7 +7,12 @@
 
 pub mod completions;
 pub mod config;
+pub mod open;
 pub mod output;
+pub mod schema;
+#[cfg(test)]
+mod testing;
+pub mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -98,6 +103,8 @@ impl SettingFlags {
 #[derive(Subcommand)]
 enum Command {
     Config(config::Args),
+    Wiring(wiring::Args),
+    Schema(schema::Args),
     Completions(completions::Args),
 }
 
@@ -105,14 +112,14 @@ impl Command {
     /// Settings that this verb's own flags give.
     fn flags(&self) -> Vec<Flag> {
         match self {
-            Self::Config(_) | Self::Completions(_) => Vec::new(),
+            Self::Config(_) | Self::Wiring(_) | Self::Schema(_) | Self::Completions(_) => Vec::new(),
         }
     }
 
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Completions(_) => false,
+            Self::Config(_) | Self::Wiring(_) | Self::Schema(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -143,8 +150,10 @@ pub fn main() -> ExitCode {
     environment.secrets().iter().for_each(telemetry::register);
     match &cli.command {
         Command::Completions(args) => out.finish(completions::run(args, &out)),
+        Command::Wiring(args) => out.finish(wiring::run(args, &out)),
+        Command::Schema(args) => out.finish(schema::run(args, &out)),
         Command::Config(args) if args.template => out.finish(config::print_template(&out)),
-        Command::Config(_) => with_settings(&cli, &environment, out),
+        _ => with_settings(&cli, &environment, out),
     }
 }
 
@@ -172,6 +181,8 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
         Command::Config(_) => config::run(cx),
+        Command::Wiring(args) => wiring::run(args, &cx.out),
+        Command::Schema(args) => schema::run(args, &cx.out),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
 }
