@@ -19,6 +19,7 @@ pub mod consumer;
 pub mod effects;
 pub mod entry;
 pub mod error;
+pub mod filter;
 pub mod leased;
 pub mod letters;
 pub mod memory;
