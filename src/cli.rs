@@ -9,6 +9,7 @@ pub mod completions;
 pub mod config;
 pub mod open;
 pub mod output;
+pub mod publish;
 pub mod schema;
 #[cfg(test)]
 mod testing;
@@ -22,8 +23,9 @@ use clap::{Parser, Subcommand};
 use color_eyre::eyre::WrapErr;
 use secrecy::SecretString;
 
+use crate::bus::{Bound, BusError, Entry, EntryId, Range, SharedBus};
 use crate::config::{Config, Environment, Flag};
-use crate::contracts::{Clock, Ids, SystemClock};
+use crate::contracts::{ChannelName, Clock, Ids, SystemClock};
 use crate::telemetry;
 use output::Output;
 
@@ -103,6 +105,7 @@ impl SettingFlags {
 #[derive(Subcommand)]
 enum Command {
     Config(config::Args),
+    Publish(publish::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -112,14 +115,14 @@ impl Command {
     /// Settings that this verb's own flags give.
     fn flags(&self) -> Vec<Flag> {
         match self {
-            Self::Config(_) | Self::Wiring(_) | Self::Schema(_) | Self::Completions(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Wiring(_) | Self::Schema(_) | Self::Completions(_) => false,
+            Self::Publish(_) | Self::Config(_) | Self::Wiring(_) | Self::Schema(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -181,10 +184,40 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
         Command::Config(_) => config::run(cx),
+        Command::Publish(args) => publish::run(args, cx),
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
+}
+
+/// Runs a verb that needs the bus: opens it, and closes it after.
+fn with_bus(
+    cx: &Context,
+    verb: impl AsyncFnOnce(&SharedBus) -> color_eyre::Result<ExitCode>,
+) -> color_eyre::Result<ExitCode> {
+    runtime()?.block_on(async {
+        let bus = open::bus(cx).await?;
+        let ended = verb(&bus).await;
+        bus.close().await;
+        ended
+    })
+}
+
+/// The entry with this id, if it is still there.
+async fn entry(bus: &SharedBus, channel: ChannelName, id: EntryId) -> Result<Option<Entry>, BusError> {
+    let from = match id {
+        EntryId { seq: 0, .. } => Bound::Time(id.at()),
+        EntryId { ms, seq } => Bound::Entry(EntryId { ms, seq: seq - 1 }),
+    };
+    let found = bus.range(channel, Range { from, ..Range::after(EntryId::ZERO, 1) }).await?;
+    Ok(found.into_iter().find(|entry| entry.id == id))
+}
+
+/// The name of whoever runs this, for people.
+fn operator() -> String {
+    let name = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    name.unwrap_or_else(|| "operator".to_owned())
 }
 
 /// The runtime for a verb that waits: as many workers as the machine has cores, at least two.
