@@ -7,10 +7,12 @@
 
 pub mod completions;
 pub mod config;
+mod gist;
 pub mod open;
 pub mod output;
 pub mod publish;
 pub mod schema;
+pub mod tail;
 #[cfg(test)]
 mod testing;
 pub mod wiring;
@@ -106,6 +108,7 @@ impl SettingFlags {
 enum Command {
     Config(config::Args),
     Publish(publish::Args),
+    Tail(tail::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -122,7 +125,7 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Publish(_) | Self::Config(_) | Self::Wiring(_) | Self::Schema(_) | Self::Completions(_) => false,
+            Self::Publish(_) | Self::Tail(_) | Self::Config(_) | Self::Wiring(_) | Self::Schema(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -185,6 +188,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
         Command::Config(_) => config::run(cx),
         Command::Publish(args) => publish::run(args, cx),
+        Command::Tail(args) => tail::run(args, cx),
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Completions(args) => completions::run(args, &cx.out),
