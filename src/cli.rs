@@ -125,7 +125,12 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Publish(_) | Self::Tail(_) | Self::Config(_) | Self::Wiring(_) | Self::Schema(_) | Self::Completions(_) => false,
+            Self::Publish(_)
+            | Self::Tail(_)
+            | Self::Config(_)
+            | Self::Wiring(_)
+            | Self::Schema(_)
+            | Self::Completions(_) => false,
         }
     }
 }

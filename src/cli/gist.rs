@@ -10,8 +10,20 @@ use crate::contracts::Untrusted;
 
 /// Fields that say in words what a message is about, the most telling first.
 const TELLING: [&str; 14] = [
-    "content", "message", "text", "summary", "reason", "question", "topic", "hypothesis", "title", "prompt", "error",
-    "description", "name", "command",
+    "content",
+    "message",
+    "text",
+    "summary",
+    "reason",
+    "question",
+    "topic",
+    "hypothesis",
+    "title",
+    "prompt",
+    "error",
+    "description",
+    "name",
+    "command",
 ];
 
 /// Fields that other columns show, or that nobody reads.

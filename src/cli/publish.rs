@@ -106,7 +106,9 @@ struct Said {
 async fn publish(args: &Args, message: Outgoing, cx: &Context, bus: &SharedBus) -> color_eyre::Result<ExitCode> {
     let said = if args.channel.route().kind == ChannelKind::Notice {
         if args.once.is_some() {
-            return Err(Usage(format!("{} carries notices, which are not kept: --once cannot hold", args.channel)).into());
+            return Err(
+                Usage(format!("{} carries notices, which are not kept: --once cannot hold", args.channel)).into()
+            );
         }
         let Envelope { id, trace, .. } = message.envelope;
         bus.notify(message).await?;
@@ -144,12 +146,8 @@ async fn append(args: &Args, message: Outgoing, bus: &SharedBus) -> color_eyre::
                 && let Some(stored) = super::entry(bus, channel, entry).await?
                 && let Ok(then) = stored.message()
             {
-                said = Said {
-                    id: then.envelope.id,
-                    trace: then.envelope.trace,
-                    before: then.envelope.id != id,
-                    ..said
-                };
+                said =
+                    Said { id: then.envelope.id, trace: then.envelope.trace, before: then.envelope.id != id, ..said };
             }
             Ok(said)
         }
@@ -166,11 +164,8 @@ fn compose(args: &Args, given: String, operator: &str, cx: &Context) -> color_ey
     let mut envelope = origin.envelope("", ServiceName::ControlRoom.as_str());
     envelope.priority = args.priority.unwrap_or_default();
     envelope.subject.clone_from(&args.subject);
-    let body = if channel == ChannelName::DiscordRaw && is_plain(&given) {
-        chat(given, operator, &envelope)?
-    } else {
-        given
-    };
+    let body =
+        if channel == ChannelName::DiscordRaw && is_plain(&given) { chat(given, operator, &envelope)? } else { given };
     if body.len() > BODY_LIMIT {
         return Err(ShapeError::TooLarge(body.len()).into());
     }
@@ -234,7 +229,8 @@ fn check(channel: ChannelName, body: &str) -> color_eyre::Result<&'static str> {
 /// With the way to a body that fits.
 fn advised(err: Report, channel: ChannelName, kind: Option<&'static str>) -> Report {
     let types = channel.route().types;
-    let known = types.iter().find(|known| Some(known.name) == kind).or(if types.len() == 1 { types.first() } else { None });
+    let known =
+        types.iter().find(|known| Some(known.name) == kind).or(if types.len() == 1 { types.first() } else { None });
     let advice = match known {
         Some(known) => format!("`fullsend schema {}/{} --example` prints one that fits", channel.short(), known.name),
         None => {
@@ -247,7 +243,8 @@ fn advised(err: Report, channel: ChannelName, kind: Option<&'static str>) -> Rep
 
 /// Whether the body, with the envelope as one more key `meta`, is still an object in which both are found.
 pub(super) fn can_be_announced(body: &str) -> bool {
-    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(body).is_ok_and(|fields| !fields.contains_key("meta"))
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(body)
+        .is_ok_and(|fields| !fields.contains_key("meta"))
 }
 
 /// The type of a body that does not fit: what it says itself, or the only one that its channel carries.

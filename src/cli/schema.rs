@@ -46,9 +46,8 @@ fn list(out: &Output) -> color_eyre::Result<()> {
         let entry = |known: MessageType| json!({ "channel": known.channel, "type": known.body.name, "aliases": known.body.aliases });
         return out.json(&schema::all().map(entry).collect::<Vec<_>>());
     }
-    let row = |known: MessageType| {
-        [known.channel.to_string(), known.body.name.to_owned(), known.body.aliases.join(", ")]
-    };
+    let row =
+        |known: MessageType| [known.channel.to_string(), known.body.name.to_owned(), known.body.aliases.join(", ")];
     out.table(["CHANNEL", "TYPE", "ALSO READ"], &schema::all().map(row).collect::<Vec<_>>())
 }
 

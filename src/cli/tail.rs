@@ -32,7 +32,7 @@ const FEW: usize = 10;
 ///
 /// One line a message: time, channel, source, type, what it is about, and the end of its trace id. A filter is words, "phrases",
 /// /regular expressions/, channel:, type:, source:, priority:>=high and trace:, all of which must match; - before one turns it
-/// round. Put a filter that begins with - behind an =: --filter=-type:event.
+/// round.
 ///
 /// Example: fullsend tail to_orchestrator alerts --since 10m --filter "priority:>=high -type:periodic_summary"
 #[derive(clap::Args)]
@@ -46,7 +46,7 @@ pub struct Args {
     pub since: Option<String>,
 
     /// Only messages that match
-    #[arg(long, value_name = "EXPR")]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub filter: Option<Filter>,
 
     /// Begin with the newest N messages of the past
@@ -159,6 +159,7 @@ fn since(text: &str, now: DateTime<Utc>, zone: Zone) -> Result<Since, Usage> {
     }
     if let Ok(age) = duration::parse(text) {
         let at = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
+        let at = at.filter(|at| *at >= DateTime::UNIX_EPOCH);
         return Ok(at.map_or(Since::Beginning, Since::Time));
     }
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {

@@ -6,7 +6,8 @@ use super::*;
 
 const ENVELOPE: &str = r#"{"id":"019c0000-0000-7000-8000-00000000abcd","type":"escalation","source":"watcher",
     "at":"2026-03-01T09:30:00Z","trace":"019c0000-0000-7000-8000-00000000abcd","priority":"high","subject":"exp_forum"}"#;
-const BODY: &str = r#"{"type":"escalation","reason":"They said \"Gr\u00fc\u00dfe\" \ud83d\udc4b\nand left","path":"a\/b\\c"}"#;
+const BODY: &str =
+    r#"{"type":"escalation","reason":"They said \"Gr\u00fc\u00dfe\" \ud83d\udc4b\nand left","path":"a\/b\\c"}"#;
 
 fn matches(filter: &str) -> bool {
     let envelope = serde_json::from_str(ENVELOPE).unwrap();
@@ -85,7 +86,10 @@ fn without_an_envelope_only_channel_and_text_can_match() {
 #[case("a \"b", "filter, column 5: expected a closing `\"`, found the end")]
 #[case("\"\"", "filter, column 1: expected a text between the quotes, found nothing")]
 #[case("\"a\"b", "filter, column 4: expected a space before the next term, found `b`")]
-#[case("ü /a", "filter, column 5: expected a closing `/` (to look for a text with a slash, put it in quotes), found the end")]
+#[case(
+    "ü /a",
+    "filter, column 5: expected a closing `/` (to look for a text with a slash, put it in quotes), found the end"
+)]
 #[case("//", "filter, column 1: expected a regular expression between the slashes, found nothing")]
 #[case("/(/", "filter, column 1: expected a regular expression, found one that cannot be used: unclosed group")]
 #[case("/a/x", "filter, column 4: expected a space before the next term, found `x`")]
@@ -95,7 +99,10 @@ fn without_an_envelope_only_channel_and_text_can_match() {
 #[case("channel:nowhere", "filter, column 9: expected a channel (`fullsend wiring` lists them), found `nowhere`")]
 #[case("type:a,,b", "filter, column 8: expected a value for `type:`, found `a,,b`")]
 #[case("type:", "filter, column 6: expected a value for `type:`, found nothing")]
-#[case("trace:xyz", "filter, column 7: expected the id of a chain, its beginning or its end (hexadecimal digits), found `xyz`")]
+#[case(
+    "trace:xyz",
+    "filter, column 7: expected the id of a chain, its beginning or its end (hexadecimal digits), found `xyz`"
+)]
 #[case(
     "sorce:watcher",
     "filter, column 1: expected `channel:`, `type:`, `source:`, `priority:` or `trace:` \

@@ -10,7 +10,13 @@ fn args(channel: ChannelName) -> Args {
 }
 
 /// What the verb does with a body.
-async fn publish(args: &Args, given: String, operator: &str, cx: &Context, bus: &SharedBus) -> color_eyre::Result<ExitCode> {
+async fn publish(
+    args: &Args,
+    given: String,
+    operator: &str,
+    cx: &Context,
+    bus: &SharedBus,
+) -> color_eyre::Result<ExitCode> {
     super::publish(args, compose(args, given, operator, cx)?, cx, bus).await
 }
 
@@ -116,7 +122,9 @@ async fn a_body_that_is_too_large_is_refused_also_with_force() {
 async fn plain_text_in_the_chat_channel_is_a_chat_message() {
     let stage = Stage::new();
     let (cx, ..) = stage.context(false);
-    publish(&args(ChannelName::DiscordRaw), "what about\nthe forum?".to_owned(), "mara", &cx, &stage.bus).await.unwrap();
+    publish(&args(ChannelName::DiscordRaw), "what about\nthe forum?".to_owned(), "mara", &cx, &stage.bus)
+        .await
+        .unwrap();
     let stored = entries(&stage, ChannelName::DiscordRaw).await;
     let message = stored[0].message().unwrap();
     assert_eq!(message.envelope.kind, "discord_message");

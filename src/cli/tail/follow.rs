@@ -83,12 +83,7 @@ impl News {
 }
 
 /// Shows what comes, until `stop` is cancelled.
-pub(super) async fn show(
-    plan: &Plan,
-    cx: &Context,
-    news: News,
-    stop: &CancellationToken,
-) -> color_eyre::Result<()> {
+pub(super) async fn show(plan: &Plan, cx: &Context, news: News, stop: &CancellationToken) -> color_eyre::Result<()> {
     let News { mut events, queue, readers: _readers, .. } = news;
     // Only the readers hold the queue: when they have all ended, so has the news.
     drop(queue);
@@ -143,11 +138,7 @@ pub(super) fn left_out(err: &BusError) -> Vec<ChannelName> {
     ChannelName::ALL.iter().copied().filter(|channel| key.ends_with(&keys::stream(*channel))).collect()
 }
 
-async fn watch(
-    bus: SharedBus,
-    mut cursors: Vec<(ChannelName, EntryId)>,
-    queue: mpsc::Sender<Event>,
-) -> Option<()> {
+async fn watch(bus: SharedBus, mut cursors: Vec<(ChannelName, EntryId)>, queue: mpsc::Sender<Event>) -> Option<()> {
     let mut backoff = Backoff::quick();
     let mut away = false;
     while !cursors.is_empty() {

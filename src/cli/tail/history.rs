@@ -31,7 +31,9 @@ pub(super) async fn show(
                 let end = newest.first().and_then(|(_, id)| *id);
                 ends.push((channel, end.unwrap_or(EntryId::ZERO)));
             }
-            Err(err) if left_out(&err).contains(&channel) => cx.out.remark(&format!("warning: {channel} is left out: {err}")),
+            Err(err) if left_out(&err).contains(&channel) => {
+                cx.out.remark(&format!("warning: {channel} is left out: {err}"))
+            }
             Err(err) => return Err(err.into()),
         }
     }

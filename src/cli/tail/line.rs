@@ -15,12 +15,12 @@ use crate::cli::gist::gist;
 use crate::contracts::untrusted::{LINE_LIMIT, sanitize_line};
 use crate::contracts::{ChannelName, Envelope, Priority};
 
-/// Columns of the channel, the source and the type.
-const COLUMNS: [usize; 3] = [18, 12, 20];
+/// Columns of the channel, the source and the type; a type is followed by what it is about at once.
+const COLUMNS: [usize; 3] = [18, 12, 0];
 /// Characters of a name that somebody else chose.
 const NAME_LIMIT: usize = 60;
-/// Fewer columns than this are too few for a gist.
-const GIST_MIN: usize = 10;
+/// Where fewer columns than this are left for the gist, the trace gives way.
+const GIST_MIN: usize = 20;
 
 /// A message, or what stands in place of one.
 pub(super) struct Shown<'a> {
@@ -146,13 +146,14 @@ fn text(plan: &Plan, now: DateTime<Utc>, shown: &Shown<'_>) -> String {
     let Some(width) = plan.width else {
         return format!("{head}{}{trace}", gist.line(usize::MAX)).trim_end().to_owned();
     };
-    let room = width.saturating_sub(head.width() + trace.width());
-    if room < GIST_MIN {
-        return clipped(head.trim_end(), width);
-    }
+    let left = width.saturating_sub(head.width());
+    let (room, trace) = match left.checked_sub(trace.width()) {
+        Some(room) if room >= GIST_MIN => (room, trace.as_str()),
+        _ => (left, ""),
+    };
     // No more characters than columns can be seen.
     let gist = clipped(&gist.line(room.min(LINE_LIMIT) + 1), room);
-    format!("{head}{gist}{trace}").trim_end().to_owned()
+    clipped(format!("{head}{gist}{trace}").trim_end(), width)
 }
 
 /// The end of an id, which differs where the beginning, a time, does not.
@@ -163,7 +164,7 @@ fn short(id: &str) -> &str {
 /// The time of day; the date with it on another day.
 fn time(plan: &Plan, now: DateTime<Utc>, at: DateTime<Utc>) -> String {
     let (now, at) = (plan.zone.shown(now), plan.zone.shown(at));
-    let form = if now.date() == at.date() { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S%.3f" };
+    let form = if now.date() == at.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
     at.format(form).to_string()
 }
 
