@@ -21,6 +21,7 @@ pub mod effects;
 pub mod embedded;
 pub mod entry;
 pub mod error;
+pub mod filter;
 pub mod leased;
 pub mod letters;
 pub mod memory;

@@ -81,27 +81,38 @@ impl<G: Grant> Sender<G> {
     /// As [`Sender::send`].
     pub async fn send_once(&self, once: String, message: Outgoing) -> Result<EntryId, SendError> {
         let unit = Commit { once: Some(once), ..Commit::of(vec![Op::Append(message)]) };
-        let deadline = Instant::now() + self.patience;
-        let mut backoff = Backoff::quick();
-        loop {
-            match self.bus.commit(vec![unit.clone()]).await {
-                Ok(outcomes) => return said(outcomes),
-                Err(err) if err.is_passing() && Instant::now() < deadline => {
-                    tracing::debug!(%err, "a send is tried again");
-                    tokio::time::sleep(backoff.next_delay()).await;
-                }
-                Err(err) => return Err(err.into()),
+        said(commit_patiently(&self.bus, unit, self.patience).await?)
+    }
+}
+
+/// Commits one unit, which must have an idempotency key; a bus that is away is tried again for `patience`.
+///
+/// # Errors
+/// Where the bus takes it not within the patience.
+pub async fn commit_patiently(bus: &SharedBus, unit: Commit, patience: Duration) -> Result<Outcome, BusError> {
+    let deadline = Instant::now() + patience;
+    let mut backoff = Backoff::quick();
+    loop {
+        match bus.commit(vec![unit.clone()]).await {
+            Ok(outcomes) => {
+                let outcome = outcomes.into_iter().next();
+                return outcome.ok_or_else(|| BusError::Protocol("a commit without an outcome".to_owned()));
             }
+            Err(err) if err.is_passing() && Instant::now() < deadline => {
+                tracing::debug!(%err, "a send is tried again");
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+            Err(err) => return Err(err),
         }
     }
 }
 
-fn said(outcomes: Vec<Outcome>) -> Result<EntryId, SendError> {
-    match outcomes.into_iter().next() {
-        Some(Outcome::Committed(ids) | Outcome::Duplicate(ids)) => {
+fn said(outcome: Outcome) -> Result<EntryId, SendError> {
+    match outcome {
+        Outcome::Committed(ids) | Outcome::Duplicate(ids) => {
             ids.first().copied().ok_or_else(|| BusError::Protocol("an append without an entry id".to_owned()).into())
         }
-        Some(Outcome::Refused(refusal)) => Err(SendError::NotApplied(refusal.to_string())),
+        Outcome::Refused(refusal) => Err(SendError::NotApplied(refusal.to_string())),
         other => Err(SendError::NotApplied(format!("{other:?}"))),
     }
 }
