@@ -31,8 +31,9 @@ use clap::{Parser, Subcommand};
 use color_eyre::eyre::WrapErr;
 use secrecy::SecretString;
 
+use crate::bus::{Bound, BusError, Entry, EntryId, Range, SharedBus};
 use crate::config::{Config, Environment, Flag};
-use crate::contracts::{Clock, Ids, SystemClock};
+use crate::contracts::{ChannelName, Clock, Ids, SystemClock};
 use crate::telemetry;
 use output::Output;
 
@@ -210,6 +211,35 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Config(_) => config::run(cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
+}
+
+/// Runs a verb that needs the bus: opens it, and closes it after.
+fn with_bus(
+    cx: &Context,
+    verb: impl AsyncFnOnce(&SharedBus) -> color_eyre::Result<ExitCode>,
+) -> color_eyre::Result<ExitCode> {
+    runtime()?.block_on(async {
+        let bus = open::bus(cx).await?;
+        let ended = verb(&bus).await;
+        bus.close().await;
+        ended
+    })
+}
+
+/// The entry with this id, if it is still there.
+async fn entry(bus: &SharedBus, channel: ChannelName, id: EntryId) -> Result<Option<Entry>, BusError> {
+    let from = match id {
+        EntryId { seq: 0, .. } => Bound::Time(id.at()),
+        EntryId { ms, seq } => Bound::Entry(EntryId { ms, seq: seq - 1 }),
+    };
+    let found = bus.range(channel, Range { from, ..Range::after(EntryId::ZERO, 1) }).await?;
+    Ok(found.into_iter().find(|entry| entry.id == id))
+}
+
+/// The name of whoever runs this, for people.
+fn operator() -> String {
+    let name = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    name.unwrap_or_else(|| "operator".to_owned())
 }
 
 /// The runtime for a verb that waits: as many workers as the machine has cores, at least two.

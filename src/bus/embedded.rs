@@ -207,13 +207,13 @@ impl EmbeddedBus {
         &self,
         reader: &Reader,
         held: &[(ChannelName, EntryId)],
-        hold: Hold,
+        what: Hold,
     ) -> Result<Vec<(ChannelName, EntryId)>, BusError> {
         if held.is_empty() {
             return Ok(Vec::new());
         }
         let (reader, held) = (reader.clone(), held.to_vec());
-        self.shared.write(held.len(), move |store| store.hold(&reader, &held, hold).map(Ok)).await
+        self.shared.write(held.len(), move |store| store.hold(&reader, &held, what).map(Ok)).await
     }
 }
 
@@ -249,12 +249,12 @@ impl Bus for EmbeddedBus {
         reader: &Reader,
         channels: &[ChannelName],
         want: Want,
-        wait: Duration,
+        patience: Duration,
     ) -> Result<Vec<Claimed>, BusError> {
         if want.start == 0 && want.ahead == 0 {
             return Ok(Vec::new());
         }
-        let end = Instant::now() + wait;
+        let end = Instant::now() + patience;
         let id = self.reads.fetch_add(1, Ordering::Relaxed);
         let (reply, mut answer) = oneshot::channel();
         let request = ReadRequest {
@@ -262,14 +262,14 @@ impl Bus for EmbeddedBus {
             reader: reader.clone(),
             channels: channels.to_vec(),
             want,
-            waits: !wait.is_zero(),
+            waits: !patience.is_zero(),
             reply,
         };
         // Before the writer looks: whatever other processes write after that look is rung for.
         let _attention = self.shared.attend();
         let permit = self.shared.place().await?;
         self.shared.tell(Message::Read(request, permit))?;
-        if !wait.is_zero() {
+        if !patience.is_zero() {
             match tokio::time::timeout_at(end, &mut answer).await {
                 Ok(answer) => return answer.map_err(|_| BusError::Closed)?,
                 // What is being handed over at this moment still comes.
@@ -401,7 +401,7 @@ impl Bus for EmbeddedBus {
     }
 
     async fn health(&self) -> Result<Health, BusError> {
-        let reached = self.shared.read_only(|conn| store::data_version(conn)).await.err();
+        let reached = self.shared.read_only(store::data_version).await.err();
         let reached = reached.map(|error| error.to_string());
         Ok(health::health(self.shared.path(), self.durability, &self.report, reached))
     }
@@ -424,5 +424,6 @@ impl Bus for EmbeddedBus {
             }
         });
         let _ = joined.await;
+        self.shared.let_go().await;
     }
 }

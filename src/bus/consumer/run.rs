@@ -180,6 +180,8 @@ impl<'a, H: Handler> Loop<'a, H> {
                 () = stop.cancelled() => return Ok(()),
                 Some(done) = self.running.join_next() => {
                     self.settle(done);
+                    // Others that are as good as done come along in the same commit.
+                    tokio::task::yield_now().await;
                     while let Some(done) = self.running.try_join_next() {
                         self.settle(done);
                     }
@@ -213,12 +215,14 @@ impl<'a, H: Handler> Loop<'a, H> {
         if self.reading.is_some() || self.quiet_until.is_some() {
             return;
         }
+        let capacity = self.consumer.options.window;
         let start = self.free_slots().saturating_sub(self.window.len());
-        let room = self.consumer.options.window.saturating_sub(self.window.len());
+        let room = capacity.saturating_sub(self.window.len());
         let long_full = self.full_since.is_some_and(|since| self.now >= since + READ_AHEAD_AFTER);
         let (want, wait) = if start > 0 {
-            (Want { start, ahead: room.saturating_sub(start) }, READ_WAIT)
-        } else if room > self.consumer.options.window / 2 && (self.more || long_full) {
+            // Only a backlog is read ahead: without one, what comes is started at once, and the engine can simply wait for it.
+            (Want { start, ahead: if self.more { room } else { 0 } }, READ_WAIT)
+        } else if room > capacity / 2 && (self.more || long_full) {
             (Want { start: 0, ahead: room }, if self.more { Duration::ZERO } else { READ_WAIT })
         } else {
             return;
@@ -233,7 +237,7 @@ impl<'a, H: Handler> Loop<'a, H> {
         match read {
             Ok((claimed, want)) => {
                 self.backoff.reset();
-                self.more = claimed.len() > want.start;
+                self.more = claimed.len() >= want.start.max(1);
                 let now = self.consumer.clock.monotonic();
                 let mut free = self.free_slots().saturating_sub(self.window.len());
                 for message in claimed {

@@ -134,10 +134,9 @@ pub(super) fn indexer(shared: &Arc<Shared>) {
             continue;
         }
         match shared.write_blocking(|store| store.index(INDEX_BATCH).map(Ok)) {
-            Some(Ok(0)) => {}
-            Some(Ok(_)) => pause = INDEX_PAUSE,
+            Some(Ok(taken)) if taken > 0 => pause = INDEX_PAUSE,
             Some(Err(error)) => tracing::warn!(%error, "the search index could not be brought up to date"),
-            None => {}
+            Some(Ok(_)) | None => {}
         }
     }
 }

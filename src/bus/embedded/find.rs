@@ -70,7 +70,7 @@ pub(super) fn upper_bound(conn: &Connection, channel: ChannelName, id: EntryId) 
 /// The id that a time begins with.
 fn beginning(at: chrono::DateTime<chrono::Utc>) -> EntryId {
     // Ids are whole milliseconds: a time within one begins with the next.
-    let up = i64::from(at.timestamp_subsec_nanos() % 1_000_000 > 0);
+    let up = i64::from(!at.timestamp_subsec_nanos().is_multiple_of(1_000_000));
     EntryId { ms: u64::try_from(at.timestamp_millis() + up).unwrap_or(0), seq: 0 }
 }
 

@@ -34,6 +34,9 @@ pub(super) enum Take {
     Stale(Duration),
 }
 
+/// A pending message: its id, its group's index, its channel, its attempts, and its texts if they are still there.
+type Found = (EntryId, usize, ChannelName, u32, Option<(String, String)>);
+
 /// Negative `since`: longer ago than any idle time that could be asked for.
 const LONG_AGO: i64 = -1;
 
@@ -215,7 +218,7 @@ impl Store {
             Err(error) => return Ok(Err(error)),
         };
         let now = self.monotonic();
-        let mut found: Vec<(EntryId, usize, ChannelName, u32, Option<(String, String)>)> = Vec::new();
+        let mut found: Vec<Found> = Vec::new();
         for (&channel, &group) in channels.iter().zip(&groups) {
             let consumer = self.touch(group, &reader.consumer)?;
             let (owner, before) = match take {
@@ -267,9 +270,9 @@ impl Store {
         &mut self,
         reader: &Reader,
         held: &[(ChannelName, EntryId)],
-        hold: Hold,
+        what: Hold,
     ) -> rusqlite::Result<Vec<(ChannelName, EntryId)>> {
-        let since = match hold {
+        let since = match what {
             Hold::Extend => self.monotonic(),
             Hold::Release => LONG_AGO,
         };

@@ -281,18 +281,20 @@ fn header_fault(path: &Path, transactions_in_log: u64) -> std::io::Result<Option
 /// Whether another process has the store open: SQLite keeps a lock on a byte of the log's index for that.
 fn is_open_elsewhere(path: &Path) -> bool {
     const ALIVE_BYTE: i64 = 128;
+    // The constants' types differ between systems; all are small.
+    let small = |number: i32| i16::try_from(number).unwrap_or_default();
     let Ok(index) = OpenOptions::new().read(true).write(true).open(beside(path, "-shm")) else {
         return false;
     };
     let mut probe = nix::libc::flock {
-        l_type: nix::libc::F_WRLCK as _,
-        l_whence: nix::libc::SEEK_SET as _,
+        l_type: small(nix::libc::F_WRLCK),
+        l_whence: small(nix::libc::SEEK_SET),
         l_start: ALIVE_BYTE,
         l_len: 1,
         l_pid: 0,
     };
     match nix::fcntl::fcntl(&index, nix::fcntl::FcntlArg::F_GETLK(&mut probe)) {
-        Ok(_) => i32::from(probe.l_type) != nix::libc::F_UNLCK as i32,
+        Ok(_) => probe.l_type != small(nix::libc::F_UNLCK),
         // Cannot tell: as if it were.
         Err(_) => true,
     }

@@ -14,7 +14,7 @@ use crate::contracts::ChannelName;
 const POSITION_BITS: i64 = 40;
 
 fn row_of(number: i64, pos: i64) -> i64 {
-    (number << POSITION_BITS) | pos
+    (number << POSITION_BITS) + pos
 }
 
 /// A channel's number in the index, and how far that has come.

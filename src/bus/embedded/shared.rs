@@ -51,7 +51,7 @@ pub(super) struct Shared {
     pub(super) asked: AtomicU64,
     pub(super) doorbell: OnceLock<Thread>,
     /// Says that this process has the file open, until the last part has let go of it.
-    _presence: Presence,
+    presence: Mutex<Option<Presence>>,
 }
 
 /// While it lives, the bell is rung for what other processes write.
@@ -79,7 +79,7 @@ impl Shared {
             attentive: AtomicUsize::new(0),
             asked: AtomicU64::new(0),
             doorbell: OnceLock::new(),
-            _presence: presence,
+            presence: Mutex::new(Some(presence)),
         }
     }
 
@@ -220,6 +220,16 @@ impl Shared {
 
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::SeqCst)
+    }
+
+    /// Waits for reads that are under way and lets go of the file. The threads have ended.
+    pub(super) async fn let_go(&self) {
+        let all = u32::try_from(READERS).unwrap_or(1);
+        if let Ok(permits) = self.reading.acquire_many(all).await {
+            lock(&self.idle).clear();
+            lock(&self.presence).take();
+            drop(permits);
+        }
     }
 
     /// Refuses further calls and has all threads end; what is in the queue is still done.

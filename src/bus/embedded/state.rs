@@ -5,6 +5,7 @@
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::group::Answer;
 use super::schema::at_most;
 use crate::bus::state::VERSION_FIELD;
 use crate::bus::{BusError, Document, Expect, Key, Outcome, Refusal, State, StateChange, Ttl};
@@ -238,12 +239,11 @@ fn push(conn: &Connection, key: &Key, id: i64, value: &str, keep: usize) -> rusq
 
 // ---- reading -----------------------------------------------------------------------------------------------------------
 
-/// Reads what stands under a key, and when it goes.
-pub(super) fn read(
-    conn: &Connection,
-    key: &Key,
-    wall: i64,
-) -> rusqlite::Result<Result<Option<(State, Option<i64>)>, BusError>> {
+/// State, and when it goes.
+pub(super) type Standing = (State, Option<i64>);
+
+/// Reads what stands under a key.
+pub(super) fn read(conn: &Connection, key: &Key, wall: i64) -> Answer<Option<Standing>> {
     let found: Option<(Doc, Option<i64>, Option<String>)> = conn
         .prepare_cached(
             "SELECT id, type, version, expires, text FROM docs WHERE key = ?1 AND (expires IS NULL OR expires > ?2)",
@@ -258,10 +258,7 @@ pub(super) fn read(
         return Ok(Ok(None));
     };
     let state = match doc.kind.as_str() {
-        "hash" => State::Hash(Document {
-            version: doc.version,
-            fields: pairs(conn, doc.id, |value| text_of(value))?.collect(),
-        }),
+        "hash" => State::Hash(Document { version: doc.version, fields: pairs(conn, doc.id, text_of)?.collect() }),
         "string" => State::String(text.unwrap_or_default()),
         "list" => State::List(
             conn.prepare_cached("SELECT value FROM items WHERE doc = ?1 ORDER BY pos")?

@@ -24,7 +24,9 @@ const _: () = assert!(ChannelName::ALL.len() <= 128);
 impl Channels {
     pub(super) fn of(channels: &[ChannelName]) -> Self {
         let mut set = Self::default();
-        channels.iter().for_each(|channel| set.insert(*channel));
+        for channel in channels {
+            set.insert(*channel);
+        }
         set
     }
 

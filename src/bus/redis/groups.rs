@@ -85,10 +85,16 @@ impl RedisBus {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) % channels.len();
         let mut channels = channels.to_vec();
         channels.rotate_left(turn);
+        // What may only be started at once needs no script to take back the server's count: it can be waited for directly.
+        let mut direct = want.ahead == 0;
         loop {
-            let last = match self.take(reader, &channels, want).await? {
-                Took::Some(taken) => return Ok(taken),
-                Took::Nothing(last) => last,
+            let last = if direct {
+                Vec::new()
+            } else {
+                match self.take(reader, &channels, want).await? {
+                    Took::Some(taken) => return Ok(taken),
+                    Took::Nothing(last) => last,
+                }
             };
             let left = until.saturating_duration_since(Instant::now());
             if left < Duration::from_millis(1) {
@@ -98,6 +104,7 @@ impl RedisBus {
                 if let Some(taken) = self.wait_and_take(reader, &channels, want.start, left).await? {
                     return Ok(taken);
                 }
+                direct = false;
             } else {
                 let cursors: Vec<_> = channels.iter().copied().zip(last).collect();
                 self.do_watch(&cursors, 1, left).await?;
