@@ -6,6 +6,7 @@
 //! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
 pub mod backup;
+pub mod bench;
 pub mod completions;
 pub mod config;
 pub mod doctor;
@@ -109,6 +110,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Move(relocate::Args),
+    Bench(bench::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -124,6 +126,7 @@ impl Command {
             | Self::Backup(_)
             | Self::Restore(_)
             | Self::Move(_)
+            | Self::Bench(_)
             | Self::Config(_)
             | Self::Completions(_) => Vec::new(),
         }
@@ -133,7 +136,7 @@ impl Command {
     fn needs_log(&self) -> bool {
         match self {
             Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
-            Self::Doctor(_) | Self::Backup(_) | Self::Config(_) | Self::Completions(_) => false,
+            Self::Doctor(_) | Self::Backup(_) | Self::Bench(_) | Self::Config(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -170,6 +173,7 @@ pub fn main() -> ExitCode {
         | Command::Backup(_)
         | Command::Restore(_)
         | Command::Move(_)
+        | Command::Bench(_)
         | Command::Config(_) => with_settings(&cli, &environment, out),
     }
 }
@@ -205,6 +209,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),
         Command::Move(args) => runtime()?.block_on(relocate::run(args, cx)),
+        Command::Bench(args) => runtime()?.block_on(bench::run(args, cx)),
         Command::Config(_) => config::run(cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }

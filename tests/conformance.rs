@@ -11,6 +11,8 @@
     reason = "a case that cannot go on has failed; its names are short"
 )]
 
+#[path = "support/embedded_store.rs"]
+mod embedded_store;
 #[path = "conformance/groups.rs"]
 mod groups;
 #[path = "conformance/holding.rs"]
@@ -23,6 +25,8 @@ mod leases;
 mod model;
 #[path = "conformance/moving.rs"]
 mod moving;
+#[path = "support/redis_store.rs"]
+mod redis_store;
 #[path = "conformance/say.rs"]
 mod say;
 #[path = "conformance/state.rs"]
@@ -182,6 +186,8 @@ macro_rules! conform {
 }
 
 conform!(memory, crate::stores::Memory, 400);
+conform!(redis, crate::redis_store::Redis, 25);
+conform!(embedded, crate::embedded_store::Embedded, 25);
 
 /// Moves between engines: `FROM_to_TO`.
 macro_rules! moves {
@@ -197,4 +203,10 @@ macro_rules! moves {
 
 moves! {
     memory_to_memory: crate::stores::Memory => crate::stores::Memory;
+    embedded_to_redis: crate::embedded_store::Embedded => crate::redis_store::Redis;
+    redis_to_embedded: crate::redis_store::Redis => crate::embedded_store::Embedded;
+    redis_to_redis: crate::redis_store::Redis => crate::redis_store::Redis;
+    embedded_to_embedded: crate::embedded_store::Embedded => crate::embedded_store::Embedded;
+    memory_to_embedded: crate::stores::Memory => crate::embedded_store::Embedded;
+    redis_to_memory: crate::redis_store::Redis => crate::stores::Memory;
 }

@@ -478,7 +478,7 @@ async fn attempts_are_counted_by_starts_and_not_by_reads() {
     bus.ensure_group(CHANNEL, GROUP).await.unwrap();
     bus.ensure_group(ChannelName::Alerts, GROUP).await.unwrap();
     let first = committed(&bus, append(1)).await;
-    committed(&bus, Commit::of(vec![Op::Append(message_on(ChannelName::Alerts, 2))])).await;
+    let second = committed(&bus, append(2)).await;
     let third = committed(&bus, append(3)).await;
     let channels = [CHANNEL, ChannelName::Alerts];
     let want = Want { start: 1, ahead: 2 };
@@ -505,7 +505,7 @@ async fn attempts_are_counted_by_starts_and_not_by_reads() {
     server.run(&["XDEL", STREAM, &first.to_string()]);
     let own = bus.own_pending(&reader("a"), &channels, 9).await.unwrap();
     assert_eq!(own.vanished, [(CHANNEL, first)]);
-    assert_eq!(bus.inspect(CHANNEL).await.unwrap().groups[0].oldest_pending, Some(third));
+    assert_eq!(bus.inspect(CHANNEL).await.unwrap().groups[0].oldest_pending, Some(second));
 }
 
 #[tokio::test]
@@ -769,6 +769,7 @@ async fn users_need_their_permissions_at_once() {
     let server = RedisServer::start(Settings {
         users: vec![
             "good on >secret1 ~w:* &w:* +@all -@dangerous".to_owned(),
+            "full on >secret4 ~w:* &w:* +@all -@dangerous +info +config|get".to_owned(),
             "deaf on >secret2 ~w:* resetchannels +@all".to_owned(),
             "poor on >secret3 ~w:* &w:* +@all -xack".to_owned(),
         ],
@@ -784,6 +785,10 @@ async fn users_need_their_permissions_at_once() {
     let health = bus.health().await.unwrap();
     assert!(health.reachable && health.findings.iter().all(|finding| finding.level == Level::Note), "{health:?}");
     assert!(!format!("{health:?} {bus:?}").contains("secret"));
+    // The permissions that the errors advise are enough for everything.
+    let full = RedisBus::connect(with("full", "secret4")).await.unwrap();
+    let findings = full.health().await.unwrap().findings;
+    assert!(findings.iter().all(|finding| finding.what.contains("append-only")), "{findings:?}");
     for (user, password, word) in
         [("deaf", "secret2", "PUBLISH"), ("poor", "secret3", "XACK"), ("good", "secret9", "password")]
     {
@@ -872,4 +877,86 @@ async fn a_closed_bus_says_so() {
     assert_eq!(waiting.await.unwrap(), Err(BusError::Closed));
     assert_eq!(bus.commit(vec![append(1)]).await, Err(BusError::Closed));
     blocked(&server, 0).await;
+}
+
+#[tokio::test]
+async fn no_argument_is_too_large() {
+    let server = RedisServer::fleeting();
+    let bus = connect(&server).await;
+    bus.ensure_group(CHANNEL, GROUP).await.unwrap();
+    let id = committed(&bus, append(1)).await;
+    let most = Want { start: usize::MAX, ahead: usize::MAX };
+    let read = bus.read(&reader("a"), &[CHANNEL], most, Duration::MAX).await.unwrap();
+    assert_eq!(read[0].entry.id, id);
+    let own = bus.own_pending(&reader("a"), &[CHANNEL], usize::MAX).await.unwrap();
+    assert_eq!(own.claimed.len(), 1);
+    let stale = bus.claim_stale(&reader("b"), &[CHANNEL], Duration::MAX, usize::MAX).await.unwrap();
+    assert_eq!(stale.claimed, []);
+    assert_eq!(bus.range(CHANNEL, Range::newest(usize::MAX)).await.unwrap().len(), 1);
+    let seen = bus.watch(&[(CHANNEL, EntryId::ZERO)], usize::MAX, Duration::MAX).await.unwrap();
+    assert_eq!(seen.len(), 1);
+    assert!(bus.lease("l", "o", Duration::MAX).await.unwrap().is_some());
+    let long = Op::Change {
+        key: Key::new("d"),
+        expect: Expect::Absent,
+        fields: vec![("f".to_owned(), Some("v".to_owned())), ("version".to_owned(), Some("9".to_owned()))],
+        ttl: Ttl::Set(Duration::MAX),
+    };
+    let unsayable =
+        Op::State { key: Key::new("z"), change: StateChange::Score { member: "m".to_owned(), score: f64::NAN } };
+    let outcomes = bus
+        .commit(vec![Commit::of(vec![change("x", Expect::Any, "f", "v"), unsayable]), Commit::of(vec![long])])
+        .await
+        .unwrap();
+    assert!(matches!(&outcomes[0], Outcome::Refused(Refusal::NotANumber { field, .. }) if field == "m"));
+    assert!(matches!(outcomes[1], Outcome::Committed(_)));
+    assert_eq!(bus.get(&Key::new("x")).await.unwrap(), None);
+    let long_lived = bus.get(&Key::new("d")).await.unwrap().unwrap();
+    assert_eq!(long_lived.document().unwrap().version, 1);
+    assert_eq!(bus.trim(CHANNEL, DateTime::<Utc>::MIN_UTC, u64::MAX).await, Ok(0));
+}
+
+#[tokio::test]
+async fn a_silent_server_is_told_from_one_that_is_not_there() {
+    let patience = Duration::from_millis(100);
+    let impatient = |url: String| RedisOptions { response_timeout: patience, ..options(url) };
+    // It takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}/0", silent.local_addr().unwrap());
+    let error = RedisBus::connect(impatient(url)).await.unwrap_err();
+    assert!(matches!(error, BusError::Unreachable(_)), "{error:?}");
+
+    let server = RedisServer::fleeting();
+    let bus = RedisBus::connect(impatient(server.url())).await.unwrap();
+    let mut meddler = server.connection();
+    let unit = Commit { once: Some("k".to_owned()), ..append(1) };
+    let _: () = redis::cmd("CLIENT").arg(&["PAUSE", "600000", "WRITE"]).query(&mut meddler).unwrap();
+    let error = bus.commit(vec![unit.clone()]).await.unwrap_err();
+    assert!(error.unknown_outcome(), "{error:?}");
+    let _: () = redis::cmd("CLIENT").arg("UNPAUSE").query(&mut meddler).unwrap();
+    while bus.commit(vec![unit.clone()]).await.is_err() {}
+    assert_eq!(bus.inspect(CHANNEL).await.unwrap().length, 1);
+}
+
+#[tokio::test]
+async fn a_busy_channel_does_not_starve_another() {
+    let server = RedisServer::fleeting();
+    let bus = connect(&server).await;
+    let channels = [CHANNEL, ChannelName::Alerts];
+    for channel in channels {
+        bus.ensure_group(channel, GROUP).await.unwrap();
+    }
+    bus.commit((0..20).map(append).collect()).await.unwrap();
+    committed(&bus, Commit::of(vec![Op::Append(message_on(ChannelName::Alerts, 99))])).await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        seen.extend(bus.read(&reader("a"), &channels, ONE, PATIENCE).await.unwrap());
+    }
+    assert!(seen.iter().any(|one| one.entry.channel == ChannelName::Alerts), "{seen:?}");
+    assert!(seen.iter().all(|one| one.attempt == 1));
+    // Of several channels together, exactly as many are started as may be.
+    let want = Want { start: 2, ahead: 100 };
+    let rest = bus.read(&reader("a"), &channels, want, PATIENCE).await.unwrap();
+    assert_eq!(rest.len(), 19);
+    assert_eq!(rest.iter().map(|one| one.attempt).sum::<u32>(), 2);
 }

@@ -112,6 +112,12 @@ impl Origin {
         }
     }
 
+    /// The same, with no more trust than this.
+    #[must_use]
+    pub fn trusting(&self, trust: Trust) -> Self {
+        Self { trust: self.trust.and(trust), ..self.clone() }
+    }
+
     /// The time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()

@@ -7,8 +7,12 @@ use super::effects::Origin;
 use super::entry::Entry;
 use crate::contracts::channel::grants;
 use crate::contracts::messages::{AlertTriggered, DeadLetter, DeadLetterCode, Severity};
+use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::{ALERTS, DEAD_LETTER};
-use crate::contracts::{Body, ChannelName, Envelope, Grant};
+use crate::contracts::{Body, ChannelName, Envelope, Grant, Trust};
+
+/// Most characters of a reason: it may quote what was sent.
+const REASON_LIMIT: usize = 2_000;
 
 /// A message that is given up, and why.
 #[derive(Debug)]
@@ -29,13 +33,16 @@ pub struct Letter<'a> {
 
 /// The dead letter and its alert.
 pub fn dead(origin: &Origin, letter: &Letter<'_>) -> Vec<Op> {
-    let origin = letter.envelope.map_or_else(|| origin.clone(), |envelope| origin.caused_by(envelope));
+    // It quotes the message, so it can be trusted no more than that; one without an envelope can be from anybody.
+    let origin =
+        letter.envelope.map_or_else(|| origin.trusting(Trust::External), |envelope| origin.caused_by(envelope));
+    let reason = sanitize_line(&letter.reason, REASON_LIMIT);
     let channel = letter.entry.channel;
     let body = DeadLetter {
         channel: channel.as_str().to_owned(),
         entry: letter.entry.id.to_string(),
         group: letter.group.map(str::to_owned),
-        reason: letter.reason.clone(),
+        reason: reason.clone(),
         code: letter.code,
         attempts: letter.attempts,
         original_envelope: letter.entry.e.clone(),
@@ -49,7 +56,7 @@ pub fn dead(origin: &Origin, letter: &Letter<'_>) -> Vec<Op> {
         "{} of {channel} was given up after {} attempts: {}",
         letter.envelope.map_or("a message", |envelope| envelope.kind.as_ref()),
         letter.attempts,
-        letter.reason
+        reason
     );
     let alert_id = format!("dead-letter:{}:{}", letter.group.unwrap_or("bus"), channel.short());
     let fix = "see `fullsend dead-letters list`; when the cause is gone, `fullsend dead-letters replay`";

@@ -160,9 +160,11 @@ pub(crate) async fn a_dropped_group_is_gone_with_what_it_held(engine: &dyn Engin
     assert_eq!(store.b.drop_group(WORK, GROUP).await, Ok(false));
     assert_eq!(store.a.inspect(WORK).await.unwrap().groups, []);
     assert_eq!(commit(&*store.a, handled(&who, given[1], Vec::new())).await, Outcome::NotPending);
-    // Dropped by us, it is forgotten: the next one is new.
-    assert_eq!(store.a.ensure_group(WORK, GROUP).await, Ok(GroupFound::Created));
-    assert_eq!(ids(&read(&*store.a, &who, 10).await), given);
+    // One that is made again has what was not handled; what was handled may come again, or not.
+    let found = store.a.ensure_group(WORK, GROUP).await.unwrap();
+    assert_ne!(found, GroupFound::Existing);
+    let again = ids(&read(&*store.a, &who, 10).await);
+    assert!(again == given || again == given[1..], "{again:?} of {given:?}");
 }
 
 pub(crate) async fn an_empty_read_waits_as_long_as_asked(engine: &dyn Engine) {

@@ -32,8 +32,9 @@ const _: fn() = || {
 /// How the server is to be.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
-    /// Append-only file, written every second. Without it nothing survives a kill.
-    pub(crate) durable: bool,
+    /// Append-only file with this `appendfsync`. Without it nothing survives a kill; with `everysec` what is written while the
+    /// disk is slow (up to two seconds) may not.
+    pub(crate) durable: Option<&'static str>,
     /// Password of the default user.
     pub(crate) password: Option<String>,
     /// Users, as `ACL SETUSER` takes them: `ann on >secret ~* &* +@all`.
@@ -56,9 +57,9 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// A server that keeps what it is told.
+    /// A server that keeps what it has answered, whatever happens to it.
     pub(crate) fn durable() -> Self {
-        Self::start(Settings { durable: true, ..Settings::default() })
+        Self::start(Settings { durable: Some("always"), ..Settings::default() })
     }
 
     /// A server that forgets: quicker to start.
@@ -138,8 +139,8 @@ impl RedisServer {
         } else {
             command.args(["--port", &port]);
         }
-        if self.settings.durable {
-            command.args(["--appendonly", "yes", "--appendfsync", "everysec"]);
+        if let Some(fsync) = self.settings.durable {
+            command.args(["--appendonly", "yes", "--appendfsync", fsync]);
         }
         if let Some(password) = &self.settings.password {
             command.args(["--requirepass", password]);

@@ -13,11 +13,8 @@ use super::value;
 use crate::bus::commit::{Commit, Expect, Op, Outcome, Outgoing, Refusal, StateChange, Timer, Ttl};
 use crate::bus::entry::EntryId;
 use crate::bus::error::BusError;
-use crate::bus::state::Key;
+use crate::bus::state::{Key, VERSION_FIELD};
 use crate::contracts::{ChannelName, Envelope};
-
-/// No time to live may be longer (in ms): the server adds it to the time of day.
-const LONGEST_TTL: u128 = 1 << 52;
 
 /// Texts one behind the other.
 #[derive(Default)]
@@ -142,18 +139,20 @@ impl Unit {
         match ttl {
             Ttl::Keep => self.args.push("k"),
             Ttl::Clear => self.args.push("c"),
-            Ttl::Set(length) => self.args.push_shown(length.as_millis().clamp(1, LONGEST_TTL)),
+            Ttl::Set(length) => self.args.push_shown(value::millis(length).max(1)),
         }
-        let sets = fields.iter().filter(|(_, value)| value.is_some()).count();
+        // The version is the script's to write.
+        let fields = || fields.iter().filter(|(field, _)| field != VERSION_FIELD);
+        let sets = fields().filter(|(_, value)| value.is_some()).count();
         self.args.push_shown(sets);
-        self.args.push_shown(fields.len() - sets);
-        for (field, value) in fields {
+        self.args.push_shown(fields().count() - sets);
+        for (field, value) in fields() {
             if let Some(value) = value {
                 self.args.push(field);
                 self.args.push(value);
             }
         }
-        for (field, value) in fields {
+        for (field, value) in fields() {
             if value.is_none() {
                 self.args.push(field);
             }

@@ -15,6 +15,11 @@ use crate::bus::error::BusError;
 use crate::bus::{Claimed, Claims, GroupFound, Reader, Want};
 use crate::contracts::ChannelName;
 
+/// No read hands out more.
+const MOST_AT_ONCE: usize = 1_000;
+/// No call waits longer; the caller simply asks again.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
 /// What a read without waiting came to.
 enum Took {
     Some(Vec<Claimed>),
@@ -71,10 +76,11 @@ impl RedisBus {
         want: Want,
         patience: Duration,
     ) -> Result<Vec<Claimed>, BusError> {
+        let want = Want { start: want.start.min(MOST_AT_ONCE), ahead: want.ahead.min(MOST_AT_ONCE) };
         if channels.is_empty() || want.start + want.ahead == 0 {
             return Ok(Vec::new());
         }
-        let until = Instant::now() + patience;
+        let until = Instant::now() + patience.min(LONGEST_WAIT);
         // Each time another channel may fill the window first, so that a busy one does not starve the others.
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) % channels.len();
         let mut channels = channels.to_vec();
@@ -168,7 +174,7 @@ impl RedisBus {
         let mut cmd = script.call(&keys);
         cmd.arg(&reader.group).arg(&reader.consumer);
         match idle {
-            Some(idle) => cmd.arg(u64::try_from(idle.as_millis()).unwrap_or(u64::from(u32::MAX))),
+            Some(idle) => cmd.arg(value::millis(idle)),
             None => cmd.arg(""),
         };
         cmd.arg(limit);
@@ -216,7 +222,7 @@ impl RedisBus {
 
 /// How long the server is to wait: at least a millisecond, for zero means for ever.
 pub(super) fn block_ms(wait: Duration) -> u64 {
-    u64::try_from(wait.as_millis()).unwrap_or(u64::from(u32::MAX)).max(1)
+    value::millis(wait).max(1)
 }
 
 /// A script's index, which counts from 1.

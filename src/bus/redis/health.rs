@@ -36,7 +36,11 @@ impl Said {
             Some("no") => {
                 "survives a kill of everything; a power cut loses what the system had not written, up to half a minute"
             }
-            Some(_) => "survives a kill of everything; a power cut loses about the last second",
+            // The server answers before it writes while an earlier fsync is still under way, for up to two seconds.
+            Some(_) => {
+                "survives a kill of everything while the disk keeps up; a kill of the server on a slow disk loses up to two \
+                 seconds, a power cut about one (`appendfsync always` loses nothing)"
+            }
             None => "survives a kill of everything; how much a power cut loses cannot be asked (appendfsync)",
         }
     }
@@ -86,6 +90,16 @@ impl Said {
                 Level::Warning,
                 "the append-only file is written when the system likes (appendfsync no)".to_owned(),
                 "`CONFIG SET appendfsync everysec`, or `always` against power cuts",
+            );
+        }
+        if self.number("aof_delayed_fsync") > 0 {
+            find(
+                Level::Warning,
+                format!(
+                    "the disk is too slow for the append-only file: {} times the server waited for it two seconds",
+                    self.number("aof_delayed_fsync")
+                ),
+                "Give `dir` a faster disk of its own",
             );
         }
         if self.buffers.as_deref().and_then(pubsub_limit).is_some_and(|limit| limit > 0 && limit < 1 << 20) {
@@ -189,8 +203,12 @@ mod tests {
             assert_eq!(findings[0].level, Level::Error);
             assert!(findings[0].what.contains(word) && !findings[0].fix.is_empty());
         }
-        let small = Said { buffers: Some("pubsub 1000 500 60".to_owned()), fsync: Some("no".to_owned()), ..said(good) };
-        assert_eq!(small.findings().len(), 2);
+        let small = Said {
+            buffers: Some("pubsub 1000 500 60".to_owned()),
+            fsync: Some("no".to_owned()),
+            ..said(&good.replace("loading:0", "aof_delayed_fsync:3"))
+        };
+        assert_eq!(small.findings().len(), 3);
         let silent = Said { buffers: None, ..said(good) };
         assert_eq!(silent.findings()[0].level, Level::Note);
     }

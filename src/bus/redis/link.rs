@@ -163,6 +163,14 @@ impl Link {
         if let Some(current) = self.current() {
             return Ok(current);
         }
+        tokio::time::timeout(self.patience, self.reconnect()).await.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    fn silent(&self) -> BusError {
+        BusError::Unreachable(format!("{} does not answer", self.target.location()))
+    }
+
+    async fn reconnect(&self) -> Result<(u64, MultiplexedConnection), BusError> {
         let seen = self.dials.load(Ordering::Acquire);
         let mut redial = self.redial.lock().await;
         if let Some(current) = self.current() {
@@ -174,7 +182,10 @@ impl Link {
             // Somebody else tried while we waited for our turn: the answer is ours too.
             return Err(error.clone());
         }
-        if let Some(at) = redial.not_before {
+        if let (Some(at), Some(error)) = (redial.not_before, &redial.last) {
+            if at > Instant::now() + self.patience {
+                return Err(error.clone());
+            }
             tokio::time::sleep_until(at).await;
         }
         let answer = self.establish(&mut redial).await;
@@ -221,6 +232,8 @@ impl Link {
             check::schema(&mut connection, &self.names).await?;
             redial.proved = true;
         }
+        // Whatever was connected before is most likely lost too.
+        self.spare().clear();
         *self.live.write().unwrap_or_else(PoisonError::into_inner) =
             Some(Live { number, connection: connection.clone() });
         Ok(connection)
@@ -239,7 +252,7 @@ impl Link {
         let connecting = client.get_multiplexed_async_connection_with_config(config);
         let mut connection = tokio::time::timeout(self.patience, connecting)
             .await
-            .map_err(|_| BusError::Unreachable(format!("{place} does not answer")))?
+            .map_err(|_| self.silent())?
             .map_err(|error| fault::of_dial(&error, place))?;
         let hello: Result<Value, RedisError> = redis::cmd("HELLO").query_async(&mut connection).await;
         let hello = hello.map_err(|error| fault::of_dial(&error, place))?;
@@ -283,7 +296,7 @@ impl Link {
         let client = self.target.client(self.patience).await?;
         tokio::time::timeout(self.patience, client.get_async_pubsub())
             .await
-            .map_err(|_| BusError::Unreachable(format!("{} does not answer", self.target.location())))?
+            .map_err(|_| self.silent())?
             .map_err(|error| fault::of_dial(&error, self.target.location()))
     }
 

@@ -76,7 +76,7 @@ impl RedisBus {
     ) -> Result<(String, Vec<String>), BusError> {
         let mut cmd = redis::cmd("SCAN");
         cmd.arg(cursor).arg("MATCH").arg(self.link.names.pattern(start));
-        cmd.arg("COUNT").arg(count);
+        cmd.arg("COUNT").arg(value::at_most(count));
         let [next, names] = value::parts(self.link.send(&cmd).await?)?;
         let names = value::items(names)?.into_iter().map(value::into_text).collect::<Result<_, _>>()?;
         Ok((value::into_text(next)?, names))
@@ -91,7 +91,7 @@ impl RedisBus {
     ) -> Result<Option<LeaseFence>, BusError> {
         let script = &self.link.scripts.lease;
         let mut cmd = script.call(&[self.link.names.lease(name), self.link.names.fence(name)]);
-        cmd.arg(owner).arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::from(u32::MAX)));
+        cmd.arg(owner).arg(value::millis(ttl));
         match self.link.run(script, &cmd).await? {
             Value::Nil => Ok(None),
             number => Ok(Some(LeaseFence { name: name.to_owned(), number: value::count(&number)? })),
@@ -130,9 +130,11 @@ impl RedisBus {
     }
 }
 
+/// The time of the first member: `[[id, ms]]`.
 fn due(answer: Value) -> Result<Option<DateTime<Utc>>, BusError> {
-    let Some((_, score)) = value::pairs(answer)?.into_iter().next() else { return Ok(None) };
-    let ms: f64 = value::text(&score)?.parse().map_err(|_| value::odd("a time", &score))?;
+    let Some(first) = value::items(answer)?.into_iter().next() else { return Ok(None) };
+    let [_, score] = value::parts(first)?;
+    let Value::Double(ms) = score else { return Err(value::odd("a time", &score)) };
     #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds of this age")]
     Ok(DateTime::from_timestamp_millis(ms as i64))
 }

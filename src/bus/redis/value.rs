@@ -3,12 +3,24 @@
 //! Must never trust a shape: what is not as it should be is a [`BusError::Protocol`], never a panic.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use redis::Value;
 
 use crate::bus::entry::{Entry, EntryId};
 use crate::bus::error::BusError;
 use crate::contracts::ChannelName;
+
+/// A length of time as the server takes it, which adds it to the time of day in 64 bits.
+pub(super) fn millis(length: Duration) -> u64 {
+    const LONGEST: u64 = 1 << 52;
+    u64::try_from(length.as_millis()).unwrap_or(LONGEST).min(LONGEST)
+}
+
+/// A number of things as the server takes it.
+pub(super) fn at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
 
 /// The error for an answer of an unexpected shape.
 pub(super) fn odd(wanted: &str, found: &Value) -> BusError {

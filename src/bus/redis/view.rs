@@ -12,7 +12,7 @@ use redis::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use super::groups::block_ms;
+use super::groups::{LONGEST_WAIT, block_ms};
 use super::{RedisBus, fault, value};
 use crate::bus::entry::{Entry, EntryId};
 use crate::bus::error::BusError;
@@ -78,7 +78,7 @@ impl RedisBus {
         } else {
             cmd.arg("XRANGE").arg(key).arg(from).arg(to);
         }
-        cmd.arg("COUNT").arg(range.limit);
+        cmd.arg("COUNT").arg(value::at_most(range.limit));
         match self.link.send(&cmd).await {
             Ok(answer) => value::entries(channel, answer),
             Err(error) => Err(self.named(error, &[channel]).await),
@@ -105,8 +105,9 @@ impl RedisBus {
         if cursors.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
+        let wait = wait.min(LONGEST_WAIT);
         let mut cmd = redis::cmd("XREAD");
-        cmd.arg("COUNT").arg(limit);
+        cmd.arg("COUNT").arg(value::at_most(limit));
         let waits = wait >= Duration::from_millis(1);
         if waits {
             cmd.arg("BLOCK").arg(block_ms(wait));
