@@ -25,7 +25,7 @@ const GROUP_TIME: Duration = Duration::from_millis(5);
 /// How often another process must be let in, how much of that time the lock must have been free, and how long a pause is.
 const TURN: Duration = Duration::from_millis(50);
 const TURN_FREE: Duration = Duration::from_millis(10);
-const PAUSE: Duration = Duration::from_micros(1_300);
+const PAUSE: Duration = Duration::from_millis(2);
 /// How often what has lapsed is removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How soon waiting readers are tried again after a transaction failed.
@@ -356,8 +356,9 @@ impl Writer {
         }
     }
 
-    /// Gives waiting readers what there is for them now.
+    /// Gives readers what there is for them now: first those that waited, then those of this batch that came before the news.
     fn deliver(&mut self, batch: &mut Vec<Work>) -> rusqlite::Result<()> {
+        let come = batch.len();
         let mut index = 0;
         while index < self.waiting.len() {
             let request = &self.waiting[index];
@@ -369,14 +370,23 @@ impl Writer {
                 index += 1;
                 continue;
             }
-            let mut work = Work::Read {
-                request: self.waiting.remove(index),
+            let request = self.waiting.remove(index);
+            batch.push(Work::Read {
+                request,
                 answer: None,
                 waited: true,
-            };
-            let done = work.run(&mut self.store);
-            batch.push(work);
-            done?;
+            });
+            if let Some(work) = batch.last_mut() {
+                work.run(&mut self.store)?;
+            }
+        }
+        for work in &mut batch[..come] {
+            if let Work::Read { request, answer, .. } = work
+                && matches!(answer, Some(Ok(claimed)) if claimed.is_empty())
+                && self.store.has_news(&request.reader.group, &request.channels)
+            {
+                work.run(&mut self.store)?;
+            }
         }
         Ok(())
     }
