@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::queue::Message;
 use super::schema::{Role, connect};
 use super::shared::Shared;
 use super::store::data_version;
-use super::writer::Message;
 
 /// How often the doorbell looks, while somebody waits.
 const LOOK: Duration = Duration::from_millis(20);
