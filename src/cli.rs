@@ -7,6 +7,7 @@
 
 pub mod completions;
 pub mod config;
+pub mod dead_letters;
 mod gist;
 pub mod open;
 pub mod output;
@@ -109,6 +110,7 @@ enum Command {
     Config(config::Args),
     Publish(publish::Args),
     Tail(tail::Args),
+    DeadLetters(dead_letters::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -125,6 +127,7 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
+            Self::DeadLetters(args) => args.changes(),
             Self::Publish(_)
             | Self::Tail(_)
             | Self::Config(_)
@@ -194,6 +197,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Config(_) => config::run(cx),
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
+        Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Completions(args) => completions::run(args, &cx.out),
