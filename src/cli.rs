@@ -9,6 +9,7 @@ pub mod completions;
 pub mod config;
 pub mod dead_letters;
 mod gist;
+pub mod groups;
 pub mod open;
 pub mod output;
 pub mod publish;
@@ -111,6 +112,7 @@ enum Command {
     Publish(publish::Args),
     Tail(tail::Args),
     DeadLetters(dead_letters::Args),
+    Groups(groups::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -120,7 +122,14 @@ impl Command {
     /// Settings that this verb's own flags give.
     fn flags(&self) -> Vec<Flag> {
         match self {
-            _ => Vec::new(),
+            Self::Config(_)
+            | Self::Completions(_)
+            | Self::Publish(_)
+            | Self::Tail(_)
+            | Self::DeadLetters(_)
+            | Self::Groups(_)
+            | Self::Wiring(_)
+            | Self::Schema(_) => Vec::new(),
         }
     }
 
@@ -128,6 +137,7 @@ impl Command {
     fn needs_log(&self) -> bool {
         match self {
             Self::DeadLetters(args) => args.changes(),
+            Self::Groups(args) => args.changes(),
             Self::Publish(_)
             | Self::Tail(_)
             | Self::Config(_)
@@ -198,6 +208,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
+        Command::Groups(args) => groups::run(args, cx),
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Completions(args) => completions::run(args, &cx.out),
