@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,7 +30,7 @@ const NAME_LIMIT: usize = 60;
 ///
 /// A group handles every message of its channel once. One that nobody serves any more holds back the trimming of its channel.
 ///
-/// Example: fullsend groups drop metrics old_reader
+/// Example: fullsend groups drop metrics reporter
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -231,11 +232,13 @@ fn lost(info: &ChannelInfo, group: &GroupInfo) -> String {
         info.channel, group.pending
     );
     if is_built(&group.group) == Some(true) {
-        text.push_str(&format!(
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
             " When the service `{name}` next starts, it begins with the channel's oldest message ({} are stored) and handles again \
              what it had handled.",
             info.length
-        ));
+        );
     }
     text
 }
