@@ -9,8 +9,10 @@ pub mod backup;
 pub mod bench;
 pub mod completions;
 pub mod config;
+pub mod dead_letters;
 pub mod doctor;
 mod gist;
+pub mod groups;
 pub mod open;
 pub mod output;
 pub mod publish;
@@ -114,6 +116,8 @@ enum Command {
     Serve(serve::Args),
     Publish(publish::Args),
     Tail(tail::Args),
+    DeadLetters(dead_letters::Args),
+    Groups(groups::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -137,7 +141,12 @@ impl Command {
 
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Restore(_) | Self::Move(_))
+        match self {
+            Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::DeadLetters(args) => args.changes(),
+            Self::Groups(args) => args.changes(),
+            _ => false,
+        }
     }
 }
 
@@ -204,6 +213,8 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Serve(_) => runtime()?.block_on(serve::run(cx)),
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
+        Command::DeadLetters(args) => dead_letters::run(args, cx),
+        Command::Groups(args) => groups::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

@@ -42,8 +42,18 @@ enum What {
         /// Fewer messages: quicker, and less steady
         #[arg(long)]
         quick: bool,
+
+        /// Only the figures whose names hold this
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        only: String,
     },
 }
+
+const SEND_ONE: &str = "send, one in flight";
+const SEND_MANY: &str = "send with idempotency key, 64 in flight";
+const CONSUME: &str = "read, handle, commit; one worker";
+const RELAY_ONE: &str = "relay chain, one in flight";
+const RELAY_FLOOD: &str = "relay chain, flooded";
 
 /// How many messages each part takes.
 #[derive(Debug, Clone, Copy)]
@@ -66,14 +76,14 @@ impl Sizes {
 /// # Errors
 /// Where the bus cannot be used.
 pub async fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
-    let What::Bus { quick } = args.what;
-    let sizes = if quick { Sizes::QUICK } else { Sizes::FULL };
+    let What::Bus { quick, only } = &args.what;
+    let sizes = if *quick { Sizes::QUICK } else { Sizes::FULL };
     let rows = match &cx.config.bus.url {
-        Some(url) => redis(url, cx.config.bus.ca.clone(), Arc::clone(&cx.clock), sizes).await?,
+        Some(url) => redis(url, cx.config.bus.ca.clone(), Arc::clone(&cx.clock), sizes, only).await?,
         None => {
             cx.config.make_home()?;
             let folder = cx.config.home.join(format!("bench-{}", std::process::id()));
-            let rows = embedded(&folder, Arc::clone(&cx.clock), sizes).await;
+            let rows = embedded(&folder, Arc::clone(&cx.clock), sizes, only).await;
             std::fs::remove_dir_all(&folder).wrap_err_with(|| format!("{} could not be removed", folder.display()))?;
             rows?
         }
@@ -95,6 +105,7 @@ pub async fn redis(
     ca_file: Option<std::path::PathBuf>,
     clock: Arc<dyn Clock>,
     sizes: Sizes,
+    only: &str,
 ) -> color_eyre::Result<Vec<Comparison>> {
     let prefix = format!("bench-{}:", std::process::id());
     let mut floor = floor_redis::Floor::open(url.expose_secret(), &prefix)?;
@@ -102,28 +113,33 @@ pub async fn redis(
         RedisOptions { prefix: prefix.clone(), ca_file, ..RedisOptions::new(url.expose_secret(), Arc::clone(&clock)) };
     let bus: SharedBus = Arc::new(RedisBus::connect(options).await?);
     let mut rows = Vec::new();
-
-    let plain = tokio::task::block_in_place(|| floor.send_one_by_one(sizes.single))?;
-    let own = ours::send_one_by_one(&bus, &clock, sizes.single).await?;
-    rows.push(Comparison::times("send, one in flight", plain, own, "p50 ≤ 3 × floor, ≤ 0.15 ms"));
-
-    let plain = tokio::task::block_in_place(|| floor.send_pipelined(sizes.flood, 64))?;
-    let own = ours::send_many(&bus, &clock, sizes.flood, 64).await?;
-    rows.push(Comparison::rates("send with idempotency key, 64 in flight", plain, own, "≥ 25 % of floor, ≥ 40,000/s"));
-
-    let plain = tokio::task::block_in_place(|| floor.consume(sizes.flood, 1))?;
-    let batched = tokio::task::block_in_place(|| floor.consume(sizes.flood, 32))?;
-    let own = ours::consume(&bus, &clock, sizes.flood).await?;
-    rows.push(Comparison::rates("read, handle, commit; floor one by one", plain, own, "≥ 40 % of floor, ≥ 40,000/s"));
-    rows.push(Comparison::rates("read, handle, commit; floor 32 at a time", batched, own, "(for comparison)"));
-
-    let plain = tokio::task::block_in_place(|| floor.relay(sizes.single, 1))?.times;
-    let (own, _) = ours::relay(&bus, &clock, sizes.single, 1).await?;
-    rows.push(Comparison::times("relay chain, one in flight", plain, own, "p50 ≤ 2 × floor, p99 ≤ 3 × floor"));
-
-    let plain = tokio::task::block_in_place(|| floor.relay(sizes.flood / 4, 64))?.rate;
-    let (_, own) = ours::relay(&bus, &clock, sizes.flood / 4, 64).await?;
-    rows.push(Comparison::rates("relay chain, flooded", plain, own, "≥ 50 % of floor"));
+    if SEND_ONE.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.send_one_by_one(sizes.single))?;
+        let own = ours::send_one_by_one(&bus, &clock, sizes.single).await?;
+        rows.push(Comparison::times(SEND_ONE, plain, own, "p50 ≤ 3 × floor, ≤ 0.15 ms"));
+    }
+    if SEND_MANY.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.send_pipelined(sizes.flood, 64))?;
+        let own = ours::send_many(&bus, &clock, sizes.flood, 64).await?;
+        rows.push(Comparison::rates(SEND_MANY, plain, own, "≥ 25 % of floor, ≥ 40,000/s"));
+    }
+    if CONSUME.contains(only) {
+        let one = tokio::task::block_in_place(|| floor.consume(sizes.flood, 1))?;
+        let batched = tokio::task::block_in_place(|| floor.consume(sizes.flood, 32))?;
+        let own = ours::consume(&bus, &clock, sizes.flood).await?;
+        rows.push(Comparison::rates(CONSUME, one, own, "≥ 40 % of floor, ≥ 40,000/s"));
+        rows.push(Comparison::rates("the same; floor 32 at a time", batched, own, "(for comparison)"));
+    }
+    if RELAY_ONE.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.relay(sizes.single, 1))?.times;
+        let (own, _) = ours::relay(&bus, &clock, sizes.single, 1).await?;
+        rows.push(Comparison::times(RELAY_ONE, plain, own, "p50 ≤ 2 × floor, p99 ≤ 3 × floor"));
+    }
+    if RELAY_FLOOD.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.relay(sizes.flood / 4, 64))?.rate;
+        let (_, own) = ours::relay(&bus, &clock, sizes.flood / 4, 64).await?;
+        rows.push(Comparison::rates(RELAY_FLOOD, plain, own, "≥ 50 % of floor"));
+    }
     bus.close().await;
     floor.remove_everything()?;
     Ok(rows)
@@ -137,25 +153,30 @@ pub async fn embedded(
     folder: &std::path::Path,
     clock: Arc<dyn Clock>,
     sizes: Sizes,
+    only: &str,
 ) -> color_eyre::Result<Vec<Comparison>> {
     crate::config::private_folder(folder)?;
     let options = EmbeddedOptions::new(folder.join("bench.db"), Arc::clone(&clock));
     let bus: SharedBus = Arc::new(tokio::task::block_in_place(|| EmbeddedBus::open(options))?);
     let mut rows = Vec::new();
-
-    let plain =
-        tokio::task::block_in_place(|| floor_sqlite::insert_grouped(&folder.join("floor.db"), sizes.flood, 64))?;
-    let own = ours::send_many(&bus, &clock, sizes.flood, 64).await?;
-    rows.push(Comparison::rates("send, 64 in flight; floor: 64 rows a transaction", plain, own, "≥ 50 % of floor"));
-
-    let own = ours::consume(&bus, &clock, sizes.flood).await?;
-    rows.push(Comparison::rate_alone("read, handle, commit", own, "(for comparison)"));
-
-    let (own, _) = ours::relay(&bus, &clock, sizes.single, 1).await?;
-    rows.push(Comparison::times_alone("relay chain, one in flight", own, "p50 ≤ 0.25 ms"));
-
-    let (_, own) = ours::relay(&bus, &clock, sizes.flood / 4, 64).await?;
-    rows.push(Comparison::rate_alone("relay chain, flooded", own, "≥ 15,000/s"));
+    if SEND_MANY.contains(only) {
+        let file = folder.join("floor.db");
+        let plain = tokio::task::block_in_place(|| floor_sqlite::insert_grouped(&file, sizes.flood, 64))?;
+        let own = ours::send_many(&bus, &clock, sizes.flood, 64).await?;
+        rows.push(Comparison::rates(SEND_MANY, plain, own, "≥ 50 % of floor (64 rows a transaction)"));
+    }
+    if CONSUME.contains(only) {
+        let own = ours::consume(&bus, &clock, sizes.flood).await?;
+        rows.push(Comparison::rate_alone(CONSUME, own, "(for comparison)"));
+    }
+    if RELAY_ONE.contains(only) {
+        let (own, _) = ours::relay(&bus, &clock, sizes.single, 1).await?;
+        rows.push(Comparison::times_alone(RELAY_ONE, own, "p50 ≤ 0.25 ms"));
+    }
+    if RELAY_FLOOD.contains(only) {
+        let (_, own) = ours::relay(&bus, &clock, sizes.flood / 4, 64).await?;
+        rows.push(Comparison::rate_alone(RELAY_FLOOD, own, "≥ 15,000/s"));
+    }
     bus.close().await;
     Ok(rows)
 }

@@ -25,10 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Says something on a channel
 ///
-/// The body is a JSON object as `fullsend schema` describes it, and is sent as it is. It is checked first. On discord_raw, plain
+/// The body is a JSON object as `fullsend schema` describes it, and is sent as it is. It is checked first. On `discord_raw`, plain
 /// text is a chat message of yours.
 ///
-/// Example: fullsend publish discord_raw "what came of the forum experiment?"
+/// Example: fullsend publish metrics - < event.json
 #[derive(clap::Args)]
 pub struct Args {
     /// The channel, with or without `fullsend:`
@@ -64,12 +64,11 @@ fn priority(text: &str) -> Result<Priority, String> {
 /// # Errors
 /// Where the body does not fit, or the bus does not take it.
 pub fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
+    if args.body.is_none() && io::stdin().is_terminal() {
+        return Err(Usage("no body: give it as an argument, pipe it in, or write `-` to type it".to_owned()).into());
+    }
     let given = match args.body.as_deref() {
-        Some("-") => read_all(io::stdin().lock())?,
-        None if io::stdin().is_terminal() => {
-            return Err(Usage("no body: give it as an argument, pipe it in, or write `-` to type it".to_owned()).into());
-        }
-        None => read_all(io::stdin().lock())?,
+        None | Some("-") => read_all(io::stdin().lock())?,
         Some(text) => text.to_owned(),
     };
     // What does not fit is refused before anything is opened.
@@ -231,12 +230,11 @@ fn advised(err: Report, channel: ChannelName, kind: Option<&'static str>) -> Rep
     let types = channel.route().types;
     let known =
         types.iter().find(|known| Some(known.name) == kind).or(if types.len() == 1 { types.first() } else { None });
-    let advice = match known {
-        Some(known) => format!("`fullsend schema {}/{} --example` prints one that fits", channel.short(), known.name),
-        None => {
-            let names: Vec<_> = types.iter().map(|known| known.name).collect();
-            format!("{channel} carries {}", names.join(", "))
-        }
+    let advice = if let Some(known) = known {
+        format!("`fullsend schema {}/{} --example` prints one that fits", channel.short(), known.name)
+    } else {
+        let names: Vec<_> = types.iter().map(|known| known.name).collect();
+        format!("{channel} carries {}", names.join(", "))
     };
     err.suggestion(advice).suggestion("`--force` says it all the same")
 }

@@ -34,7 +34,7 @@ const FEW: usize = 10;
 /// /regular expressions/, channel:, type:, source:, priority:>=high and trace:, all of which must match; - before one turns it
 /// round.
 ///
-/// Example: fullsend tail to_orchestrator alerts --since 10m --filter "priority:>=high -type:periodic_summary"
+/// Example: fullsend tail control alerts --since 10m --filter "priority:>=high -budget"
 #[derive(clap::Args)]
 pub struct Args {
     /// The channels; none for all

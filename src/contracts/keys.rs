@@ -135,6 +135,8 @@ one_id! {
     alert = "alerts:";
     /// A note of the team: `worklist`, `learnings`, `product_context`.
     note = "notes:";
+    /// What became of a dead letter, by its entry.
+    dead_letter = "dead_letters:";
     /// Who holds a lease.
     lease = "bus:lease:";
     /// The last fencing number of a lease.
@@ -202,6 +204,7 @@ pub const FAMILIES: &[Family] = &[
     family("budgets:{scope}", KeyType::Hash, "a budget"),
     family("alerts:{id}", KeyType::Hash, "an alert"),
     family("notes:{name}", KeyType::Hash, "a note of the team, with all its versions"),
+    family("dead_letters:{entry}", KeyType::Hash, "what became of a dead letter"),
     family(RECENT_RUNS, KeyType::List, "summaries of the latest runs"),
     family(STATUS, KeyType::String, "`running` or `paused`"),
     family("fullsend:{channel}:stream", KeyType::Stream, "a channel's messages"),
@@ -261,6 +264,7 @@ mod tests {
         (budget, "budgets:{scope}"),
         (alert, "alerts:{id}"),
         (note, "notes:{name}"),
+        (dead_letter, "dead_letters:{entry}"),
         (lease, "bus:lease:{name}"),
         (fence, "bus:fence:{name}"),
     ];

@@ -32,7 +32,7 @@ pub(super) async fn show(
                 ends.push((channel, end.unwrap_or(EntryId::ZERO)));
             }
             Err(err) if left_out(&err).contains(&channel) => {
-                cx.out.remark(&format!("warning: {channel} is left out: {err}"))
+                cx.out.remark(&format!("warning: {channel} is left out: {err}"));
             }
             Err(err) => return Err(err.into()),
         }

@@ -1,0 +1,162 @@
+//! Letters, for people and as JSON.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::mark::{Mark, Marks, Status};
+use super::{Context, OK, PAGE};
+use crate::bus::{Bound, Entry, Range, SharedBus, letters};
+use crate::contracts::envelope::rfc3339;
+use crate::contracts::messages::DeadLetter;
+use crate::contracts::untrusted::{sanitize, sanitize_line};
+use crate::contracts::{ChannelName, Envelope};
+
+/// Characters of a reason in the list.
+const REASON_LIMIT: usize = 120;
+/// Characters of a name.
+const NAME_LIMIT: usize = 60;
+
+/// The newest letters, the newest first.
+pub(super) async fn list(
+    all: bool,
+    limit: usize,
+    marks: &Marks,
+    cx: &Context,
+    bus: &SharedBus,
+) -> color_eyre::Result<ExitCode> {
+    let mut found = Vec::new();
+    let mut more = false;
+    let mut range = Range::newest(PAGE);
+    'pages: loop {
+        let page = bus.range(ChannelName::DeadLetter, range).await?;
+        let Some(last) = page.last() else { break };
+        range.to = Bound::Entry(last.id);
+        for entry in page {
+            let mark = marks.of(bus, entry.id).await?;
+            if !all && mark.status != Status::Open {
+                continue;
+            }
+            if found.len() == limit {
+                more = true;
+                break 'pages;
+            }
+            found.push((entry, mark));
+        }
+    }
+    if cx.out.is_json() {
+        let letters: Vec<Value> = found.iter().map(|(entry, mark)| as_json(entry, mark)).collect();
+        cx.out.json(&letters)?;
+    } else if found.is_empty() {
+        cx.out.remark(if all {
+            "there are no dead letters"
+        } else {
+            "there are no dead letters that nothing was done about"
+        });
+    } else {
+        let heads = ["ID", "TIME", "STATE", "CHANNEL", "TYPE", "GROUP", "CODE", "ATTEMPTS", "REASON"];
+        let rows: Vec<_> = found.iter().map(|(entry, mark)| row(entry, mark)).collect();
+        cx.out.table(heads, &rows)?;
+    }
+    if more {
+        cx.out.remark(&format!("there are more than these {limit}; `--limit N` shows them"));
+    }
+    Ok(OK)
+}
+
+/// The type of the original message, where its envelope can be read.
+fn original_type(letter: &DeadLetter) -> Option<String> {
+    serde_json::from_str::<Envelope>(&letter.original_envelope).ok().map(|envelope| envelope.kind.into_owned())
+}
+
+/// The name of a code, as it is written.
+fn code(letter: &DeadLetter) -> String {
+    serde_json::to_value(letter.code).ok().and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn row(entry: &Entry, mark: &Mark) -> [String; 9] {
+    let name = |text: &str| sanitize_line(text, NAME_LIMIT);
+    let at = rfc3339(entry.id.at());
+    let state = mark.status.as_str().to_owned();
+    match letters::read(entry) {
+        Ok(letter) => [
+            entry.id.to_string(),
+            at,
+            state,
+            name(&letter.channel),
+            original_type(&letter).map_or_else(|| "-".to_owned(), |kind| name(&kind)),
+            letter.group.as_deref().map_or_else(|| "-".to_owned(), name),
+            code(&letter),
+            letter.attempts.to_string(),
+            sanitize_line(&letter.reason, REASON_LIMIT),
+        ],
+        Err(err) => {
+            let none = || "-".to_owned();
+            let reason = sanitize_line(&format!("no dead letter: {err}"), REASON_LIMIT);
+            [entry.id.to_string(), at, state, none(), none(), none(), none(), none(), reason]
+        }
+    }
+}
+
+fn as_json(entry: &Entry, mark: &Mark) -> Value {
+    let envelope: Value = serde_json::from_str(&entry.e).unwrap_or_else(|_| json!(entry.e));
+    let at = rfc3339(entry.id.at());
+    match letters::read(entry) {
+        Ok(letter) => {
+            let kind = original_type(&letter);
+            json!({ "id": entry.id, "at": at, "mark": mark, "type": kind, "letter": letter, "envelope": envelope })
+        }
+        Err(err) => {
+            json!({ "id": entry.id, "at": at, "mark": mark, "malformed": err.to_string(), "body": entry.b, "envelope": envelope })
+        }
+    }
+}
+
+/// One letter with everything that is known of it.
+pub(super) fn one(entry: &Entry, mark: &Mark, cx: &Context) -> color_eyre::Result<()> {
+    if cx.out.is_json() {
+        return cx.out.json(&as_json(entry, mark));
+    }
+    let mut text = format!("dead letter {}\n", entry.id);
+    // Writing to a string cannot fail.
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<9} {}", sanitize_line(value, usize::MAX));
+    };
+    line("time", &rfc3339(entry.id.at()));
+    line("state", &mark.told());
+    if let Ok(message) = entry.message() {
+        line("trace", &message.envelope.trace.to_string());
+    }
+    match letters::read(entry) {
+        Ok(letter) => {
+            line("channel", &letter.channel);
+            line("entry", &letter.entry);
+            line("group", letter.group.as_deref().unwrap_or("-"));
+            line("code", &code(&letter));
+            line("attempts", &letter.attempts.to_string());
+            line("reason", &letter.reason);
+            section(&mut text, "original envelope", &letter.original_envelope);
+            section(&mut text, "original body", &letter.original_body);
+        }
+        Err(err) => {
+            line("malformed", &err.to_string());
+            section(&mut text, "envelope", &entry.e);
+            section(&mut text, "body", &entry.b);
+        }
+    }
+    cx.out.text(&text)
+}
+
+/// A text below its heading: JSON laid out, anything else as it is, harmless in any case.
+fn section(text: &mut String, heading: &str, content: &str) {
+    let laid_out = serde_json::from_str::<Value>(content).and_then(|value| serde_json::to_string_pretty(&value));
+    let content = sanitize(laid_out.as_deref().unwrap_or(content), usize::MAX);
+    let _ = writeln!(text, "\n{heading}");
+    for line in content.lines() {
+        let _ = writeln!(text, "  {line}");
+    }
+    if content.is_empty() {
+        let _ = writeln!(text, "  (empty)");
+    }
+}
