@@ -184,7 +184,10 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
         Err(err) => return out.finish(Err(err.into())),
     };
     config.secrets().iter().for_each(telemetry::register);
-    config.findings().iter().for_each(|finding| out.finding(finding));
+    // `doctor` lists them with what else it finds.
+    if !matches!(cli.command, Command::Doctor(_)) {
+        config.findings().iter().for_each(|finding| out.finding(finding));
+    }
     let log = if cli.command.needs_log() { telemetry::install(&config).map(Some) } else { Ok(None) };
     // Until the end: what waits for the log's file is written when it is dropped.
     let _log = match log {

@@ -1,5 +1,10 @@
 //! The embedded engine beyond the conformance suite: two processes on one file, parked delivery, a full disk, kills and torn logs.
-#![expect(missing_docs, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::similar_names,
+    reason = "a test that cannot go on has failed; its names are short"
+)]
 
 use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
@@ -123,6 +128,53 @@ async fn a_waiting_reader_is_given_what_is_said_in_the_transaction_that_says_it(
     assert_eq!(text(&waiting.await.unwrap()), ["hello"]);
     // Either it waited already and one transaction did both, or it came later and found the message.
     assert!(commits.load(Ordering::SeqCst) - before <= 2);
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_just_before_the_news_is_given_them_in_the_same_transaction() {
+    let home = Home::new();
+    let commits = Arc::new(AtomicUsize::new(0));
+    let (go, gone) = std::sync::mpsc::sync_channel::<()>(1);
+    let (armed, gone) = (Arc::new(AtomicBool::new(false)), Mutex::new(gone));
+    let mut options = EmbeddedOptions::new(home.path(), home.clock.clone());
+    options.on_step = Some(Arc::new({
+        let (commits, armed) = (Arc::clone(&commits), Arc::clone(&armed));
+        move |step| match step {
+            Step::AfterCommit => {
+                commits.fetch_add(1, Ordering::SeqCst);
+            }
+            // Holds the transaction open until more has come.
+            Step::AfterAppend if armed.swap(false, Ordering::SeqCst) => gone.lock().unwrap().recv().unwrap(),
+            _ => {}
+        }
+    }));
+    let bus = Arc::new(EmbeddedBus::open(options).unwrap());
+    bus.ensure_group(WORK, "echo").await.unwrap();
+    let before = commits.load(Ordering::SeqCst);
+    armed.store(true, Ordering::SeqCst);
+    let spawn = |units: Vec<Commit>| {
+        let bus = Arc::clone(&bus);
+        tokio::spawn(async move { bus.commit(units).await.unwrap() })
+    };
+    let first = spawn(vec![Commit::of(vec![Op::Append(message(NEXT, "first"))])]);
+    while armed.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+    let reading = tokio::spawn({
+        let (bus, commits) = (Arc::clone(&bus), Arc::clone(&commits));
+        async move {
+            let claimed = bus.read(&reader("a"), &[WORK], ONE, LONG).await.unwrap();
+            (text(&claimed), commits.load(Ordering::SeqCst))
+        }
+    });
+    // On this runtime of one thread each task has spoken to the writer before the next line runs.
+    tokio::task::yield_now().await;
+    let news = spawn(say("news"));
+    tokio::task::yield_now().await;
+    go.send(()).unwrap();
+    assert_eq!(reading.await.unwrap(), (vec!["news".to_owned()], before + 1));
+    first.await.unwrap();
+    news.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -529,7 +581,7 @@ async fn a_kill_at_any_step_leaves_each_unit_whole() {
     let steps = steps.lock().unwrap().clone();
     assert!(steps.len() >= 10, "{steps:?}");
     let mut seen = HashSet::new();
-    for n in 0..steps.len() {
+    for (n, step) in steps.iter().enumerate() {
         let copy = open_with(&frozen.join(n.to_string()).join("fullsend.db"), &home.clock);
         assert_eq!(copy.opened().salvaged, None);
         let info = copy.inspect(WORK).await.unwrap();
@@ -539,7 +591,7 @@ async fn a_kill_at_any_step_leaves_each_unit_whole() {
         let doc = u64::from(copy.get(&Key::new("doc")).await.unwrap().is_some());
         // Said, then held, then handled: in exactly one of these, and the effects are all there or none.
         assert_eq!(effects, doc);
-        assert_eq!(info.length, pending + lag + effects, "at {n}, {:?}", steps[n]);
+        assert_eq!(info.length, pending + lag + effects, "at {n}, {step:?}");
         seen.insert((info.length, pending, lag, effects));
     }
     assert_eq!(seen, HashSet::from([(0, 0, 0, 0), (1, 0, 1, 0), (1, 1, 0, 0), (1, 0, 0, 1)]));

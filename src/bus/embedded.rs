@@ -6,8 +6,8 @@
 //! | file | what |
 //! |---|---|
 //! | `open`, `wal`, `salvage`, `schema` | the file: fit, whole, of our schema |
-//! | `writer`, `store`, `shared` | the writing thread, what it remembers, how calls reach it |
-//! | `apply`, `state`, `group` | commits, state, groups, inside a transaction |
+//! | `writer`, `queue`, `store`, `shared` | the writing thread, what it remembers, how calls reach it |
+//! | `apply`, `state`, `group`, `lease` | commits, state, groups, leases, inside a transaction |
 //! | `find`, `view`, `follow`, `search`, `health` | reading |
 //! | `transfer` | export and import |
 //! | `background` | doorbell, checkpoints, search index |
@@ -18,7 +18,9 @@ mod find;
 mod follow;
 mod group;
 mod health;
+mod lease;
 mod open;
+mod queue;
 mod salvage;
 mod schema;
 mod search;
@@ -45,10 +47,11 @@ use tokio::time::Instant;
 use self::apply::Unit;
 use self::group::{Hold, Take};
 pub use self::open::OpenReport;
+use self::queue::{Message, ReadRequest};
 pub use self::salvage::Salvage;
 use self::shared::{QUEUE_ROOM, Shared, lock};
 use self::store::Store;
-use self::writer::{Message, ReadRequest, Writer};
+use self::writer::Writer;
 use super::{
     Bus, BusError, ChannelInfo, Claimed, Claims, Commit, Entry, EntryId, GroupFound, Health, Key, LeaseFence, Listener,
     Outcome, Outgoing, Range, Reader, Record, State, Want,

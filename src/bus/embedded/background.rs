@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::queue::Message;
 use super::schema::{Role, connect};
 use super::shared::Shared;
 use super::store::data_version;
-use super::writer::Message;
 
 /// How often the doorbell looks, while somebody waits.
 const LOOK: Duration = Duration::from_millis(20);
@@ -28,8 +28,9 @@ const RESTART_BYTES: u64 = 64 << 20;
 const INDEX_LOOK: Duration = Duration::from_millis(500);
 const INDEX_PAUSE: Duration = Duration::from_millis(5);
 const INDEX_BATCH: usize = 64;
-/// After so many looks without a quiet moment it takes a busy one.
-const INDEX_PATIENCE: u32 = 6;
+/// How long it waits for a quiet moment, and how often it does before it takes a busy one.
+const INDEX_RETRY: Duration = Duration::from_millis(20);
+const INDEX_PATIENCE: u32 = 25;
 
 /// A thread's name is shown by the tools of the system.
 pub(super) fn start(
@@ -125,7 +126,7 @@ pub(super) fn indexer(shared: &Arc<Shared>) {
         if now != asked && busy < INDEX_PATIENCE {
             asked = now;
             busy += 1;
-            pause = INDEX_LOOK;
+            pause = INDEX_RETRY;
             continue;
         }
         busy = 0;

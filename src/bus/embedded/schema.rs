@@ -24,9 +24,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::bus::{BusError, SCHEMA_VERSION};
 use crate::contracts::ChannelName;
 
-/// How long a connection tries to get in before it gives up, in tries of a millisecond. The checkpointer gives way.
-const BUSY_TRIES: i32 = 10_000;
-const CHECKPOINT_TRIES: i32 = 10;
+/// How long a connection tries to get in before it gives up, in tries of half a millisecond. The checkpointer gives way.
+const BUSY_TRIES: i32 = 20_000;
+const CHECKPOINT_TRIES: i32 = 20;
 
 /// Everything but the streams.
 const TABLES: &str = "
@@ -138,8 +138,8 @@ pub(super) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
     )?;
     let most = if role == Role::Checkpointer { CHECKPOINT_TRIES } else { BUSY_TRIES };
     conn.busy_handler(Some(move |tries: i32| {
-        // Other writers let go at least every 50 ms for a millisecond: look often.
-        thread::park_timeout(Duration::from_millis(1));
+        // Other writers let go at least every 50 ms for two: look often.
+        thread::park_timeout(Duration::from_micros(500));
         tries < most
     }))?;
     conn.set_prepared_statement_cache_capacity(256);

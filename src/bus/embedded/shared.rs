@@ -13,9 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::group::Answer;
 use super::open::{self, Presence};
+use super::queue::{Call, Message};
 use super::schema::{Role, connect, is_damage, told};
 use super::store::{Channels, Store};
-use super::writer::{Call, Message, channels_of};
+use super::writer::channels_of;
 use crate::bus::{BusError, EntryId};
 use crate::contracts::{ChannelName, Clock};
 

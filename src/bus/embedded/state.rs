@@ -150,7 +150,7 @@ pub(super) fn add(conn: &Connection, wall: i64, key: &Key, field: &str, n: i64, 
             .query_row(params![doc.id, field], |row| row.get(0))
             .optional()?,
     };
-    // As Redis: only a number as it would be written back.
+    // Only as it would be written: Redis takes `007` or `+7` for a text, too.
     let text = text.as_deref().unwrap_or("0");
     let Some(value) = text.parse::<i64>().ok().filter(|value| value.to_string() == text) else {
         return Ok(Err(not_a_number()));

@@ -145,7 +145,7 @@ mod tests {
         let copy = home.path().join("copy-wal");
         let mut whole = 0;
         // Every byte around each border, and some in between.
-        let near = |cut: &usize| cut % 61 == 0 || cut.saturating_sub(HEADER) % (FRAME_HEADER + 4096) < 32;
+        let near = |cut: &usize| cut.is_multiple_of(61) || cut.saturating_sub(HEADER) % (FRAME_HEADER + 4096) < 32;
         for cut in (1..=log.len()).filter(near) {
             std::fs::write(&copy, &log[..cut]).unwrap();
             let walk = walk(&copy).unwrap();

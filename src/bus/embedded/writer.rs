@@ -8,14 +8,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-
-use super::group::Answer;
+use super::queue::{Message, ReadRequest, Work};
 use super::schema::is_disk;
 use super::shared::Shared;
 use super::state;
 use super::store::{Channels, Store};
-use crate::bus::{BusError, Claimed, Reader, Want};
+use crate::bus::BusError;
 use crate::contracts::ChannelName;
 
 /// Most units in one transaction.
@@ -25,103 +23,11 @@ const GROUP_TIME: Duration = Duration::from_millis(5);
 /// How often another process must be let in, how much of that time the lock must have been free, and how long a pause is.
 const TURN: Duration = Duration::from_millis(50);
 const TURN_FREE: Duration = Duration::from_millis(10);
-const PAUSE: Duration = Duration::from_micros(1_300);
+const PAUSE: Duration = Duration::from_millis(2);
 /// How often what has lapsed is removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How soon waiting readers are tried again after a transaction failed.
 const RETRY: Duration = Duration::from_millis(250);
-
-/// Something to be done in a transaction. It may be run again if the transaction has to be repeated.
-pub(super) trait Job: Send {
-    /// Does it and keeps the answer.
-    fn run(&mut self, store: &mut Store) -> rusqlite::Result<()>;
-    /// Gives the answer, or the error that undid it.
-    fn finish(self: Box<Self>, undone: Option<BusError>);
-}
-
-/// A job made of a closure.
-pub(super) struct Call<T, F> {
-    work: F,
-    answer: Option<Result<T, BusError>>,
-    reply: oneshot::Sender<Result<T, BusError>>,
-}
-
-impl<T, F> Call<T, F> {
-    pub(super) fn new(work: F, reply: oneshot::Sender<Result<T, BusError>>) -> Self {
-        Self { work, answer: None, reply }
-    }
-}
-
-impl<T: Send, F: FnMut(&mut Store) -> Answer<T> + Send> Job for Call<T, F> {
-    fn run(&mut self, store: &mut Store) -> rusqlite::Result<()> {
-        self.answer = Some((self.work)(store)?);
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>, undone: Option<BusError>) {
-        let answer = match undone {
-            Some(error) => Err(error),
-            None => self.answer.unwrap_or(Err(BusError::Closed)),
-        };
-        // Whoever asked may have gone.
-        let _ = self.reply.send(answer);
-    }
-}
-
-/// A reader that wants messages, now or when there are some.
-pub(super) struct ReadRequest {
-    pub(super) id: u64,
-    pub(super) reader: Reader,
-    pub(super) channels: Vec<ChannelName>,
-    pub(super) want: Want,
-    /// Whether it waits where there is nothing.
-    pub(super) waits: bool,
-    pub(super) reply: oneshot::Sender<Result<Vec<Claimed>, BusError>>,
-}
-
-/// What the writer is told.
-pub(super) enum Message {
-    /// Do this.
-    Job {
-        /// What.
-        job: Box<dyn Job>,
-        /// How much it is, in units.
-        units: usize,
-        /// Its place in the queue.
-        permit: OwnedSemaphorePermit,
-    },
-    /// Give this reader messages.
-    Read(ReadRequest, OwnedSemaphorePermit),
-    /// The reader with this number waits no longer: answer it.
-    Enough(u64),
-    /// Another process has written.
-    Rung,
-    /// Close.
-    Stop,
-}
-
-/// Something in a transaction.
-enum Work {
-    Job(Box<dyn Job>),
-    Read {
-        request: ReadRequest,
-        answer: Option<Result<Vec<Claimed>, BusError>>,
-        /// Whether it had been waiting: then an error of a transaction is none of its own.
-        waited: bool,
-    },
-}
-
-impl Work {
-    fn run(&mut self, store: &mut Store) -> rusqlite::Result<()> {
-        match self {
-            Self::Job(job) => job.run(store),
-            Self::Read { request, answer, .. } => {
-                *answer = Some(store.read(&request.reader, &request.channels, request.want)?);
-                Ok(())
-            }
-        }
-    }
-}
 
 /// The writing thread.
 pub(super) struct Writer {
@@ -334,8 +240,9 @@ impl Writer {
         }
     }
 
-    /// Gives waiting readers what there is for them now.
+    /// Gives readers what there is for them now: first those that waited, then those of this batch that came before the news.
     fn deliver(&mut self, batch: &mut Vec<Work>) -> rusqlite::Result<()> {
+        let come = batch.len();
         let mut index = 0;
         while index < self.waiting.len() {
             let request = &self.waiting[index];
@@ -347,10 +254,19 @@ impl Writer {
                 index += 1;
                 continue;
             }
-            let mut work = Work::Read { request: self.waiting.remove(index), answer: None, waited: true };
-            let done = work.run(&mut self.store);
-            batch.push(work);
-            done?;
+            let request = self.waiting.remove(index);
+            batch.push(Work::Read { request, answer: None, waited: true });
+            if let Some(work) = batch.last_mut() {
+                work.run(&mut self.store)?;
+            }
+        }
+        for work in &mut batch[..come] {
+            if let Work::Read { request, answer, .. } = work
+                && matches!(answer, Some(Ok(claimed)) if claimed.is_empty())
+                && self.store.has_news(&request.reader.group, &request.channels)
+            {
+                work.run(&mut self.store)?;
+            }
         }
         Ok(())
     }

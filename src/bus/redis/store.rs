@@ -130,9 +130,11 @@ impl RedisBus {
     }
 }
 
+/// The time of the first member: `[[id, ms]]`.
 fn due(answer: Value) -> Result<Option<DateTime<Utc>>, BusError> {
-    let Some((_, score)) = value::pairs(answer)?.into_iter().next() else { return Ok(None) };
-    let ms: f64 = value::text(&score)?.parse().map_err(|_| value::odd("a time", &score))?;
+    let Some(first) = value::items(answer)?.into_iter().next() else { return Ok(None) };
+    let [_, score] = value::parts(first)?;
+    let Value::Double(ms) = score else { return Err(value::odd("a time", &score)) };
     #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds of this age")]
     Ok(DateTime::from_timestamp_millis(ms as i64))
 }
