@@ -88,6 +88,7 @@ cases! {
     meddling::group_deleted 60 0;
     meddling::foreign_type_under_the_stream 60 0;
     meddling::foreign_type_under_a_document 90 0;
+    meddling::ids_used_up 60 0;
     full::redis_cannot_save 60 0;
     full::redis_memory_is_full 60 0;
     full::redis_would_evict 60 0;

@@ -957,6 +957,7 @@ async fn a_busy_channel_does_not_starve_another() {
     // Of several channels together, exactly as many are started as may be.
     let want = Want { start: 2, ahead: 100 };
     let rest = bus.read(&reader("a"), &channels, want, PATIENCE).await.unwrap();
-    assert_eq!(rest.len(), 19);
+    // Each of the first two may have brought one of either channel.
+    assert_eq!(rest.len() + seen.len(), 21);
     assert_eq!(rest.iter().map(|one| one.attempt).sum::<u32>(), 2);
 }

@@ -29,15 +29,15 @@ fn orders(store: Store, log: PathBuf, number: usize) -> Orders {
     Orders { store, job, host: format!("host{}", number % 2), slots: 8, stale_ms: Some(700), seed: None, log }
 }
 
-/// Sends pieces `first`, `first + step`, … until it is stopped. Every piece is tried until the bus has it.
-async fn produce(store: Store, first: u64, step: u64, stop: CancellationToken) -> color_eyre::Result<(Sent, usize)> {
+/// Sends pieces `first`, `first + every`, … until it is stopped. Every piece is tried until the bus has it.
+async fn produce(store: Store, first: u64, every: u64, end: CancellationToken) -> color_eyre::Result<(Sent, usize)> {
     let bus = store.open_patiently(None).await?;
     let sender = work::sender(&bus, Arc::new(SystemClock), Duration::from_secs(20));
     let (mut sent, mut errors, mut n) = (Sent::default(), 0, first);
-    while !stop.is_cancelled() {
+    while !end.is_cancelled() {
         let piece = Piece::first(n, Kind::of(n));
         errors += work::send_all(&sender, [piece], &mut sent).await.len();
-        n += step;
+        n += every;
         tokio::time::sleep(Duration::from_millis(8)).await;
     }
     bus.close().await;
@@ -68,7 +68,7 @@ async fn conclude(
     let (sent, errors) = merge(accounts);
     let bus = store.open_patiently(None).await?;
     let logs = || workers.iter().map(Worker::log).collect::<Vec<_>>().join("\n");
-    if let Err(left) = work::settle(&*bus, Duration::from_secs(60)).await {
+    if let Err(left) = work::settle(&*bus, Duration::from_mins(1)).await {
         bail!("{left}\n{}\n{}", history.join("\n"), logs());
     }
     let wrong = work::audit(&*bus, &sent).await?;

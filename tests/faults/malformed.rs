@@ -63,6 +63,9 @@ fn publish(server: &RedisServer, body: &[u8]) {
     assert!(heard > 0, "nobody listens");
 }
 
+/// Fields of an entry.
+type Fields<'a> = Vec<(&'a str, &'a [u8])>;
+
 fn xadd(server: &RedisServer, fields: &[(&str, &[u8])]) {
     let mut cmd = redis::cmd("XADD");
     cmd.arg("fullsend:echo:stream").arg("*");
@@ -152,7 +155,7 @@ pub(crate) async fn garbage_in_the_stream(_run: Run) -> color_eyre::Result<()> {
     let origin = Origin::new(clock(), Arc::new(Ids::random()), Trust::Operator);
     let good = origin.compose::<grants::ControlRoom, _>(ECHO, Draft::new(request("good")))?.envelope.to_json();
     let mut dead = 0;
-    let entries: Vec<(Vec<(&str, &[u8])>, &str)> = vec![
+    let entries: Vec<(Fields<'_>, &str)> = vec![
         (vec![("foo", b"bar")], "no field `e`"),
         (vec![("b", br#"{"type":"echo_request","text":"x"}"#)], "no field `e`"),
         (vec![("e", b""), ("b", b"")], "no field `e`"),

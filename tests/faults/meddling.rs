@@ -137,3 +137,28 @@ pub(crate) async fn foreign_type_under_a_document(_run: Run) -> color_eyre::Resu
     ensure!(rig.errors().is_empty(), "{:?}", rig.errors());
     rig.stop().await
 }
+
+/// Somebody adds an entry with the highest id there is: the stream takes no more. Nothing is half done because of that.
+pub(crate) async fn ids_used_up(_run: Run) -> color_eyre::Result<()> {
+    let server = RedisServer::durable();
+    let store = Store::Redis { url: server.url(), prefix: String::new() };
+    let bus = store.open(Arc::new(SystemClock), None).await?;
+    let mut sent = Sent::default();
+    send(&bus, 0..5, &mut sent).await?;
+    let highest = format!("{0}-{0}", u64::MAX);
+    server.run(&["XADD", STREAM, &highest, "foo", "bar"]);
+    let sender = work::sender(&bus, Arc::new(SystemClock), Duration::from_secs(2));
+    let errors = work::send_all(&sender, [Piece::first(900, Kind::Plain)], &mut Sent::default()).await;
+    ensure!(errors.iter().any(|text| text.contains(STREAM) && text.contains("XSETID")), "not clear: {errors:?}");
+    // Each piece is passed on, on the stream that takes nothing: none may be counted, and each is kept as a dead letter.
+    let rig = Rig::start(&bus, 2, Arc::new(SystemClock));
+    eventually("all are given up", async || Ok(work::dead_letters(&*bus).await?.len() == 6)).await?;
+    work::settle(&*bus, Duration::from_secs(15)).await.map_err(Report::msg)?;
+    let counts = work::counts_at(&*bus, 1).await?;
+    ensure!(counts.is_empty(), "half done: {counts:?}");
+    let dead = work::dead_letters(&*bus).await?;
+    let kept: std::collections::BTreeSet<Piece> = dead.iter().filter_map(|(piece, _)| *piece).collect();
+    ensure!(kept == sent.said, "not all are kept: {dead:?}");
+    ensure!(rig.errors().is_empty(), "{:?}", rig.errors());
+    rig.stop().await
+}

@@ -48,7 +48,7 @@ impl Store {
 
     /// Opens it, and waits for it where it is away.
     pub(crate) async fn open_patiently(&self, on_step: Option<StepHook>) -> Result<SharedBus, BusError> {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         loop {
             match self.open(Arc::new(SystemClock), on_step.clone()).await {
                 Err(err) if err.is_passing() && Instant::now() < until => {

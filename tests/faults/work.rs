@@ -246,16 +246,16 @@ async fn counted(bus: &dyn Bus, skip: Option<u64>) -> Result<BTreeMap<(u8, u64),
 
 /// How often each piece took effect at one hop.
 pub(crate) async fn counts_at(bus: &dyn Bus, hop: u8) -> Result<BTreeMap<u64, i64>, BusError> {
-    at_hop(counted(bus, None).await?, hop)
+    Ok(at_hop(counted(bus, None).await?, hop))
 }
 
 /// As [`counts_at`], without looking at one shard.
 pub(crate) async fn counts_at_but(bus: &dyn Bus, hop: u8, shard: u64) -> Result<BTreeMap<u64, i64>, BusError> {
-    at_hop(counted(bus, Some(shard)).await?, hop)
+    Ok(at_hop(counted(bus, Some(shard)).await?, hop))
 }
 
-fn at_hop(counts: BTreeMap<(u8, u64), i64>, hop: u8) -> Result<BTreeMap<u64, i64>, BusError> {
-    Ok(counts.into_iter().filter(|((at, _), _)| *at == hop).map(|((_, n), count)| (n, count)).collect())
+fn at_hop(counts: BTreeMap<(u8, u64), i64>, hop: u8) -> BTreeMap<u64, i64> {
+    counts.into_iter().filter(|((at, _), _)| *at == hop).map(|((_, n), count)| (n, count)).collect()
 }
 
 /// The pieces that stand on the stream, with how often.

@@ -106,9 +106,9 @@ impl Bus for KillAt {
         want: Want,
         wait: Duration,
     ) -> Result<Vec<Claimed>, BusError> {
-        let read = self.inner.read(reader, channels, want, wait).await;
-        self.claimed("after read", read.as_ref().is_ok_and(|read| !read.is_empty()));
-        read
+        let given = self.inner.read(reader, channels, want, wait).await;
+        self.claimed("after read", given.as_ref().is_ok_and(|given| !given.is_empty()));
+        given
     }
 
     async fn own_pending(&self, reader: &Reader, channels: &[ChannelName], limit: usize) -> Result<Claims, BusError> {
@@ -191,6 +191,10 @@ impl Bus for KillAt {
 
     async fn fire_timers(&self, now: DateTime<Utc>, limit: usize, under: &LeaseFence) -> Result<usize, BusError> {
         self.inner.fire_timers(now, limit, under).await
+    }
+
+    async fn next_timer(&self) -> Result<Option<DateTime<Utc>>, BusError> {
+        self.inner.next_timer().await
     }
 
     async fn trim(&self, channel: ChannelName, older_than: DateTime<Utc>, keep: u64) -> Result<u64, BusError> {

@@ -24,6 +24,7 @@ local kinds = {} -- types of keys as stored now
 local shadows -- what the unit's own earlier steps will have made of a key
 local carried -- versions found by the check, for the write
 local ids, once -- what the unit appended; its idempotency key
+local appends, early -- how many there were so far; those that are written before all else
 local touched, marks = {}, {} -- groups with acknowledgements
 
 local function arg() a = a + 1; return ARGV[a - 1] end
@@ -159,14 +160,35 @@ function write.S()
 end
 
 function check.A()
-  local of = key()
-  a = a + 2
-  if shadows or kind(of) ~= 'stream' then return expect_kind(of, 'stream') end
+  local of, e, b = key(), arg(), arg()
+  local refused
+  if shadows or kind(of) ~= 'stream' then refused = expect_kind(of, 'stream') end
+  appends = appends + 1
+  -- One that the unit itself deletes before is appended in its turn, and so is one that is not there yet.
+  if not refused and kind(of) == 'stream' and not (shadows and shadows[of] and shadows[of].fresh) then
+    early = early or {}
+    early[#early + 1] = { of, e, b, appends }
+  end
+  return refused
 end
 check.Q = check.A
+-- Appending fails, too, where somebody has used up a stream's ids, which no check can see: so it is the first that is written.
+local function append_early()
+  for i, step in ipairs(early) do
+    local id = try('XADD', step[1], '*', 'e', step[2], 'b', step[3])
+    if type(id) == 'table' then
+      -- Memory, disk, read-only: raised as it is.
+      if i == 1 and not string.find(id.err, 'last possible ID', 1, true) then call('XADD', step[1], '*', 'e', '', 'b', '') end
+      for j = 1, i - 1 do call('XDEL', early[j][1], ids[early[j][4]]) end
+      return foreign(step[1], 'stream whose ids are used up (see XINFO STREAM, XSETID)', 'stream that can grow')
+    end
+    ids[step[4]] = id
+  end
+end
 local function append()
   local of, e, b = key(), arg(), arg()
-  ids[#ids + 1] = call('XADD', of, '*', 'e', e, 'b', b)
+  appends = appends + 1
+  ids[appends] = ids[appends] or call('XADD', of, '*', 'e', e, 'b', b)
   kinds[of] = 'stream'
   return of, e, b
 end
@@ -342,13 +364,15 @@ for unit = 1, tonumber(ARGV[2]) do
   local next_key = k + tonumber(ARGV[a + 1])
   a = a + 2
   local first_argument, first_key, answer = a, k, nil
-  shadows, carried = nil, nil
+  shadows, carried, appends, early = nil, nil, 0, nil
   while a < stop and not answer do
     a = a + 1
     answer = check[ARGV[a - 1]]()
   end
+  ids, appends = {}, 0
+  if not answer and early then answer = append_early() end
   if not answer then
-    a, k, ids, once = first_argument, first_key, {}, nil
+    a, k, once = first_argument, first_key, nil
     while a < stop do
       a = a + 1
       write[ARGV[a - 1]]()

@@ -14,8 +14,15 @@ while said < limit do
     local ok, message = pcall(cjson.decode, stored or '')
     local stream = ok and type(message) == 'table' and streams[message.channel]
     local kind = stream and redis.call('TYPE', stream).ok
-    if kind == 'stream' or kind == 'none' then
-      redis.call('XADD', stream, '*', 'e', message.e, 'b', message.b)
+    local fits = kind == 'stream' or kind == 'none'
+    if fits then
+      local added = redis.pcall('XADD', stream, '*', 'e', message.e, 'b', message.b)
+      if type(added) == 'table' then
+        if not string.find(added.err, 'last possible ID', 1, true) then return added end
+        fits = false
+      end
+    end
+    if fits then
       if message.announce then
         local rest = string.match(message.b, '^%s*{%s*(.*)$') or ''
         if string.sub(rest, 1, 1) ~= '}' then rest = ',' .. rest end
@@ -25,7 +32,7 @@ while said < limit do
       redis.call('HDEL', KEYS[4], id)
       said = said + 1
     else
-      offset = offset + 1 -- of a newer program, or its stream's key is taken: stays, and must not stand in the way
+      offset = offset + 1 -- of a newer program, or its stream's key is taken or has no ids left: stays, and must not stand in the way
     end
   end
 end
