@@ -22,6 +22,7 @@ mod link;
 mod names;
 mod queue;
 mod script;
+mod starts;
 mod store;
 mod target;
 mod transfer;

@@ -185,10 +185,6 @@ impl Bus for KillAt {
         self.inner.unlease(name, owner).await
     }
 
-    async fn next_timer(&self) -> Result<Option<DateTime<Utc>>, BusError> {
-        self.inner.next_timer().await
-    }
-
     async fn fire_timers(&self, now: DateTime<Utc>, limit: usize, under: &LeaseFence) -> Result<usize, BusError> {
         self.inner.fire_timers(now, limit, under).await
     }

@@ -4,7 +4,8 @@
 -- ARGV[1] length of the prefix, ARGV[2] number of units; for each unit: number of arguments, number of keys, the steps.
 -- A step is a letter with its arguments:
 --   L lease (keys: lease, fence) number       O once (key)
---   K acknowledge (key) group id              S start (key) group id consumer attempt
+--   K acknowledge (key) group id, the unit's only one           J one of several
+--   S start (key) group id consumer attempt
 --   A append and announce (key) e b           Q append without announcing (key) e b
 --   C change (key) expect ttl sets removes {field value} {field}
 --   I add (key) field n ceiling               D delete (key) expect
@@ -25,6 +26,7 @@ local shadows -- what the unit's own earlier steps will have made of a key
 local carried -- versions found by the check, for the write
 local ids, once -- what the unit appended; its idempotency key
 local appends, early -- how many there were so far; those that are written before all else
+local fence -- the unit's only acknowledgement
 local touched, marks = {}, {} -- groups with acknowledgements
 
 local function arg() a = a + 1; return ARGV[a - 1] end
@@ -124,17 +126,32 @@ function check.O()
 end
 function write.O() once = key() end
 
+local function gone(of, group, id)
+  local pending = try('XPENDING', of, group, id, id, 1)
+  return pending.err or #pending == 0
+end
 function check.K()
   local of, group, id = key(), arg(), arg()
   local found = kind(of)
   if found == 'none' then return '!' end
   if found ~= 'stream' then return foreign(of, found, 'stream') end
-  local pending = try('XPENDING', of, group, id, id, 1)
-  if pending.err or #pending == 0 then return '!' end
+  -- Acknowledging tells; it is asked before only where something else is wrong too.
+  fence = { of, group, id }
 end
+function check.J()
+  local of, group, id = key(), arg(), arg()
+  local found = kind(of)
+  if found == 'none' then return '!' end
+  if found ~= 'stream' then return foreign(of, found, 'stream') end
+  if gone(of, group, id) then return '!' end
+end
+-- One that acknowledges nothing ends the unit: nothing has been written yet but what was appended early.
 function write.K()
   local of, group = key(), arg()
-  call('XACK', of, group, arg())
+  if call('XACK', of, group, arg()) == 0 then
+    for _, step in ipairs(early or {}) do call('XDEL', step[1], ids[step[4]]) end
+    return '!'
+  end
   local at = of .. '|' .. group
   if not marks[at] then
     marks[at] = true
@@ -334,6 +351,8 @@ function write.X()
   call('HDEL', messages, id)
 end
 
+write.J = write.K
+
 -- The id just before another: a group that reads on after it gets that one first.
 local function before(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
@@ -364,19 +383,22 @@ for unit = 1, tonumber(ARGV[2]) do
   local next_key = k + tonumber(ARGV[a + 1])
   a = a + 2
   local first_argument, first_key, answer = a, k, nil
-  shadows, carried, appends, early = nil, nil, 0, nil
+  shadows, carried, appends, early, fence = nil, nil, 0, nil, nil
   while a < stop and not answer do
     a = a + 1
     answer = check[ARGV[a - 1]]()
   end
+  if fence and type(answer) == 'table' and gone(unpack(fence)) then answer = '!' end
   ids, appends = {}, 0
   if not answer and early then answer = append_early() end
   if not answer then
     a, k, once = first_argument, first_key, nil
-    while a < stop do
+    while a < stop and not answer do
       a = a + 1
-      write[ARGV[a - 1]]()
+      answer = write[ARGV[a - 1]]()
     end
+  end
+  if not answer then
     local list = table.concat(ids, ' ')
     if once then
       call('SET', once, list, 'EX', 86400)
@@ -388,9 +410,30 @@ for unit = 1, tonumber(ARGV[2]) do
   answers[unit] = answer
 end
 
+-- Starts that are units of their own come last, brought together: KEYS a stream each, ARGV number of them; for each group,
+-- consumer, attempt, number of ids, ids in order. Answers the ids that the consumer holds and whose entries are there.
+local starts = {}
+for one = 1, tonumber(arg()) do
+  local of, group, consumer, attempt, count = key(), arg(), arg(), arg(), tonumber(arg())
+  local claim, held = {}, {}
+  local found = kind(of) == 'stream' and try('XPENDING', of, group, ARGV[a], ARGV[a + count - 1], 100000, consumer) or {}
+  for _, pending in ipairs(found.err and {} or found) do held[pending[1]] = true end
+  for _ = 1, count do
+    local id = arg()
+    if held[id] then claim[#claim + 1] = id end
+  end
+  if #claim > 0 then
+    local words = { of, group, consumer, 0, unpack(claim) }
+    for _, word in ipairs({ 'RETRYCOUNT', attempt, 'JUSTID' }) do words[#words + 1] = word end
+    claim = call('XCLAIM', unpack(words))
+  end
+  starts[one] = table.concat(claim, ' ')
+end
+
 for _, at in ipairs(touched) do
   local mark = watermark(at[1], at[2])
   -- `channel|group`, by the channel's own name.
   if mark then try('HSET', KEYS[1], string.sub(name(at[1]), 1, -8) .. '|' .. at[2], mark) end
 end
+answers[#answers + 1] = starts
 return answers

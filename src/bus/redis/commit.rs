@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::Names;
 use super::script::Script;
+use super::starts::{Start, Starts};
 use super::value;
 use crate::bus::commit::{Commit, Expect, Op, Outcome, Outgoing, Refusal, StateChange, Timer, Ttl};
 use crate::bus::entry::EntryId;
@@ -48,11 +49,16 @@ pub(super) struct Unit {
     args: Packed,
     /// What Rust can see already; such a unit is not sent.
     refused: Option<Refusal>,
+    /// A start alone: sent together with others like it.
+    start: Option<Start>,
 }
 
 impl Unit {
     pub(super) fn of(commit: &Commit, names: &Names) -> Self {
-        let mut unit = Self::default();
+        let mut unit = Self { start: Start::of(commit, names), ..Self::default() };
+        if unit.start.is_some() {
+            return unit;
+        }
         if let Some(fence) = &commit.under {
             unit.step("L", [names.lease(&fence.name), names.fence(&fence.name)]);
             unit.args.push_shown(fence.number);
@@ -60,8 +66,9 @@ impl Unit {
         if let Some(once) = &commit.once {
             unit.step("O", [names.once(once)]);
         }
+        let letter = if commit.acknowledge.len() == 1 { "K" } else { "J" };
         for pending in &commit.acknowledge {
-            unit.step("K", [names.stream(pending.channel)]);
+            unit.step(letter, [names.stream(pending.channel)]);
             unit.args.push(&pending.group);
             unit.args.push_shown(pending.entry);
         }
@@ -73,6 +80,9 @@ impl Unit {
 
     /// About how many bytes it takes on the wire.
     pub(super) fn size(&self) -> usize {
+        if self.start.is_some() {
+            return super::starts::SIZE;
+        }
         self.keys.data.len() + self.args.data.len() + 16 * (self.keys.ends.len() + self.args.ends.len())
     }
 
@@ -194,14 +204,16 @@ impl Unit {
 
 /// The call of the script for these units.
 pub(super) fn call(script: &Script, units: &[Unit], names: &Names) -> Cmd {
-    let sent = || units.iter().filter(|unit| unit.refused.is_none());
-    let mut cmd = script.call_with(1 + sent().map(|unit| unit.keys.ends.len()).sum::<usize>());
+    let sent = || units.iter().filter(|unit| unit.refused.is_none() && unit.start.is_none());
+    let starts = Starts::of(units.iter().filter_map(|unit| unit.start.as_ref()));
+    let mut cmd = script.call_with(1 + sent().map(|unit| unit.keys.ends.len()).sum::<usize>() + starts.len());
     cmd.arg(names.progress());
     for unit in sent() {
         for key in unit.keys.iter() {
             cmd.arg(key);
         }
     }
+    starts.add_keys(&mut cmd);
     cmd.arg(names.prefix().len()).arg(sent().count());
     for unit in sent() {
         cmd.arg(unit.args.ends.len()).arg(unit.keys.ends.len());
@@ -209,17 +221,24 @@ pub(super) fn call(script: &Script, units: &[Unit], names: &Names) -> Cmd {
             cmd.arg(arg);
         }
     }
+    starts.add_args(&mut cmd);
     cmd
 }
 
 /// What the script answered for these units.
 pub(super) fn outcomes(answer: Value, units: &[Unit]) -> Result<Vec<Outcome>, BusError> {
-    let mut answers = value::items(answer)?.into_iter();
+    let mut answers = value::items(answer)?;
+    let started = answers.pop().unwrap_or_default();
+    let starts = Starts::of(units.iter().filter_map(|unit| unit.start.as_ref()));
+    let started = starts.started(started)?;
+    let mut answers = answers.into_iter();
     units
         .iter()
-        .map(|unit| match &unit.refused {
-            Some(refusal) => Ok(Outcome::Refused(refusal.clone())),
-            None => outcome(answers.next().unwrap_or_default()),
+        .map(|unit| match (&unit.refused, &unit.start) {
+            (Some(refusal), _) => Ok(Outcome::Refused(refusal.clone())),
+            (None, Some(start)) if started.contains(&start.place()) => Ok(Outcome::Committed(Vec::new())),
+            (None, Some(_)) => Ok(Outcome::NotPending),
+            (None, None) => outcome(answers.next().unwrap_or_default()),
         })
         .collect()
 }

@@ -47,10 +47,18 @@ if #taken > start then
     if x_seq ~= y_seq then return x_seq < y_seq end
     return x[1] < y[1]
   end)
+  local ahead = {}
   for j = start + 1, #taken do
     local entry = taken[j]
-    redis.call('XCLAIM', KEYS[entry[1]], group, consumer, 0, entry[2], 'RETRYCOUNT', 0, 'JUSTID')
+    local ids = ahead[entry[1]] or {}
+    ids[#ids + 1] = entry[2]
+    ahead[entry[1]] = ids
     entry[4] = 0
+  end
+  for i, ids in pairs(ahead) do
+    local words = { KEYS[i], group, consumer, 0, unpack(ids) }
+    for _, word in ipairs({ 'RETRYCOUNT', 0, 'JUSTID' }) do words[#words + 1] = word end
+    redis.call('XCLAIM', unpack(words))
   end
 end
 return taken
