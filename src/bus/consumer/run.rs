@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -67,6 +68,12 @@ enum Settles {
     Unstart,
 }
 
+/// A commit under way, and what its units settle.
+struct Committing {
+    units: Vec<Unit>,
+    answer: BoxFuture<'static, Result<Vec<Outcome>, BusError>>,
+}
+
 struct Loop<'a, H: Handler> {
     consumer: &'a Consumer<H>,
     slot: Slot,
@@ -77,6 +84,9 @@ struct Loop<'a, H: Handler> {
     running: JoinSet<Done<H::Grant>>,
     running_keys: HashMap<HeldKey, ()>,
     units: Vec<Unit>,
+    committing: Option<Committing>,
+    /// So many commits carry one unit each, because one of them was refused together with others.
+    singly: usize,
     reading: Option<(BoxFuture<'static, Result<Vec<Claimed>, BusError>>, Want)>,
     more: bool,
     full_since: Option<Instant>,
@@ -133,6 +143,8 @@ impl<'a, H: Handler> Loop<'a, H> {
             running: JoinSet::new(),
             running_keys: HashMap::new(),
             units: Vec::new(),
+            committing: None,
+            singly: 0,
             reading: None,
             more: true,
             full_since: None,
@@ -170,7 +182,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             self.now = Instant::now();
             self.quiet_until = self.quiet_until.filter(|until| *until > self.now);
             self.start_due();
-            self.flush().await?;
+            self.push_out();
             self.start_reading();
             self.consumer.counts.holding.store(self.held_count() as u64, Ordering::Relaxed);
             let wake = self.next_wake();
@@ -178,27 +190,30 @@ impl<'a, H: Handler> Loop<'a, H> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
+                _ = heartbeat.tick() => self.beat().await?,
                 Some(done) = self.running.join_next() => {
                     self.settle(done);
-                    // Others that are as good as done come along in the same commit.
-                    tokio::task::yield_now().await;
                     while let Some(done) = self.running.try_join_next() {
                         self.settle(done);
                     }
                 }
+                answer = next_answer(&mut self.committing) => self.take_answer(answer).await?,
                 read = next_read(&mut self.reading) => self.take_read(read).await?,
-                _ = heartbeat.tick() => self.beat().await?,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
     }
 
     fn held_count(&self) -> usize {
-        self.window.len() + self.delayed.len() + self.running.len() + self.units.len()
+        let committing = self.committing.as_ref().map_or(0, |committing| committing.units.len());
+        self.window.len() + self.delayed.len() + self.running.len() + self.units.len() + committing
     }
 
+    /// Slots that neither run nor are about to.
     fn free_slots(&self) -> usize {
-        self.slots.saturating_sub(self.running.len())
+        let committing = self.committing.iter().flat_map(|committing| &committing.units);
+        let starting = self.units.iter().chain(committing).filter(|unit| matches!(unit.settles, Settles::Start { .. }));
+        self.slots.saturating_sub(self.running.len() + starting.count())
     }
 
     /// The next moment at which something is due by itself.
@@ -375,13 +390,11 @@ impl<'a, H: Handler> Loop<'a, H> {
     /// Fills free slots from the window: each message gets its start marked, or its dead letter.
     fn pick(&mut self) {
         let now = self.consumer.clock.monotonic();
-        let mut starting = self.units.iter().filter(|unit| matches!(unit.settles, Settles::Start { .. })).count();
-        while starting < self.free_slots() && self.units.len() < MOST_UNITS {
+        while self.free_slots() > 0 && self.units.len() < MOST_UNITS {
             let Some(held) = self.window.next(now) else { break };
             if let Some((code, reason)) = self.unstartable(&held) {
                 self.give_up(&held, code, reason);
             } else {
-                starting += 1;
                 let attempt = held.attempts + 1;
                 let unit = self.mark(&held, attempt, Settles::Unstart);
                 self.units.push(Unit { settles: Settles::Start { held }, ..unit });
@@ -446,7 +459,14 @@ impl<'a, H: Handler> Loop<'a, H> {
             let result = attempt(&*handler, message, cx, limit).await;
             Done { held, reruns, result }
         };
-        self.running.spawn(work.instrument(span));
+        // Most handlers are done without waiting for anything: the first step is taken here, and only what waits gets a task.
+        let mut work = Box::pin(work.instrument(span));
+        match work.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(done) => self.settle(Ok(done)),
+            Poll::Pending => {
+                self.running.spawn(work);
+            }
+        }
     }
 
     // ---- settling ------------------------------------------------------------------------------------------------------
@@ -508,27 +528,30 @@ impl<'a, H: Handler> Loop<'a, H> {
         self.units.push(Unit { commit, settles: Settles::Dead });
     }
 
-    /// Commits what is settled together with the marks of what starts next, until there is nothing left to say.
-    async fn flush(&mut self) -> Result<(), BusError> {
-        loop {
-            if self.quiet_until.is_some_and(|until| until > Instant::now()) {
-                return Ok(());
-            }
-            if !self.stop.is_cancelled() {
-                self.pick();
-            }
-            if self.units.is_empty() {
-                return Ok(());
-            }
-            let rest = self.units.split_off(self.units.len().min(MOST_UNITS));
-            let units = std::mem::replace(&mut self.units, rest);
-            self.commit(units).await?;
+    /// Commits what is settled, together with the marks of what starts next. One call is under way at a time; meanwhile reading
+    /// and handling go on, and what they bring comes with the next.
+    fn push_out(&mut self) {
+        if self.committing.is_some() || self.quiet_until.is_some() {
+            return;
+        }
+        if !self.stop.is_cancelled() {
+            self.pick();
+        }
+        let most = if self.singly > 0 { 1 } else { MOST_UNITS };
+        self.singly = self.singly.saturating_sub(1);
+        let rest = self.units.split_off(self.units.len().min(most));
+        let units = std::mem::replace(&mut self.units, rest);
+        if !units.is_empty() {
+            let commits = units.iter().map(|unit| unit.commit.clone()).collect();
+            let bus = Arc::clone(&self.consumer.bus);
+            let answer = async move { bus.commit(commits).await }.boxed();
+            self.committing = Some(Committing { units, answer });
         }
     }
 
-    async fn commit(&mut self, mut units: Vec<Unit>) -> Result<(), BusError> {
-        let commits = units.iter().map(|unit| unit.commit.clone()).collect();
-        match self.consumer.bus.commit(commits).await {
+    async fn take_answer(&mut self, answer: Result<Vec<Outcome>, BusError>) -> Result<(), BusError> {
+        let Some(Committing { mut units, .. }) = self.committing.take() else { return Ok(()) };
+        match answer {
             Ok(outcomes) => {
                 self.backoff.reset();
                 for (unit, outcome) in units.into_iter().zip(outcomes) {
@@ -544,9 +567,9 @@ impl<'a, H: Handler> Loop<'a, H> {
             }
             Err(err) if units.len() > 1 => {
                 tracing::error!(%err, "a commit of several was refused; trying them one by one");
-                for unit in units {
-                    Box::pin(self.commit(vec![unit])).await?;
-                }
+                self.singly = units.len();
+                units.append(&mut self.units);
+                self.units = units;
                 Ok(())
             }
             Err(BusError::Closed) => Err(BusError::Closed),
@@ -638,8 +661,12 @@ impl<'a, H: Handler> Loop<'a, H> {
         self.reading = None;
         let deadline = Instant::now() + self.consumer.options.drain;
         let mut heartbeat = tokio::time::interval(self.consumer.options.heartbeat);
-        while (!self.running.is_empty() || !self.units.is_empty()) && Instant::now() < deadline {
+        self.push_out();
+        while (!self.running.is_empty() || !self.units.is_empty() || self.committing.is_some())
+            && Instant::now() < deadline
+        {
             tokio::select! {
+                answer = next_answer(&mut self.committing) => self.take_answer(answer).await?,
                 Some(done) = self.running.join_next() => self.settle(done),
                 _ = heartbeat.tick() => {
                     let held: Vec<HeldKey> = self.running_keys.keys().copied().collect();
@@ -649,7 +676,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             }
             // A bus that is away is asked again with the next heartbeat, until the deadline.
             self.quiet_until = None;
-            self.flush().await?;
+            self.push_out();
         }
         self.running.shutdown().await;
         self.hand_back().await;
@@ -713,6 +740,14 @@ async fn attempt<H: Handler>(
         Err(_) => {
             Err(color_eyre::eyre::eyre!("the handler of `{}` took longer than {limit:?}", H::Grant::SERVICE).into())
         }
+    }
+}
+
+/// The answer to the commit under way, if there is one.
+async fn next_answer(committing: &mut Option<Committing>) -> Result<Vec<Outcome>, BusError> {
+    match committing {
+        Some(committing) => (&mut committing.answer).await,
+        None => std::future::pending().await,
     }
 }
 
