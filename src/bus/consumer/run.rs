@@ -235,8 +235,9 @@ impl<'a, H: Handler> Loop<'a, H> {
         let room = capacity.saturating_sub(self.window.len());
         let long_full = self.full_since.is_some_and(|since| self.now >= since + READ_AHEAD_AFTER);
         let (want, wait) = if start > 0 {
-            // Only a backlog is read ahead: without one, what comes is started at once, and the engine can simply wait for it.
-            (Want { start, ahead: if self.more { room } else { 0 } }, READ_WAIT)
+            // Read ahead only where a backlog meets busy slots: everything else is started at once, which needs no mark of its own.
+            let busy = !self.running.is_empty() || self.slots < capacity / 2;
+            (Want { start, ahead: if self.more && busy { room } else { 0 } }, READ_WAIT)
         } else if room > capacity / 2 && (self.more || long_full) {
             (Want { start: 0, ahead: room }, if self.more { Duration::ZERO } else { READ_WAIT })
         } else {
