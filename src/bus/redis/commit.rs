@@ -8,7 +8,7 @@ use redis::{Cmd, Value};
 use serde::{Deserialize, Serialize};
 
 use super::names::Names;
-use super::script::Script;
+use super::script::{Script, Scripts};
 use super::starts::{Start, Starts};
 use super::value;
 use crate::bus::commit::{Commit, Expect, Op, Outcome, Outgoing, Refusal, StateChange, Timer, Ttl};
@@ -51,6 +51,8 @@ pub(super) struct Unit {
     refused: Option<Refusal>,
     /// A start alone: sent together with others like it.
     start: Option<Start>,
+    /// It has steps that `relay.lua` does not know.
+    special: bool,
 }
 
 impl Unit {
@@ -59,6 +61,9 @@ impl Unit {
         if unit.start.is_some() {
             return unit;
         }
+        unit.special = commit.under.is_some()
+            || commit.acknowledge.len() > 1
+            || !commit.ops.iter().all(|op| matches!(op, Op::Append(_)));
         if let Some(fence) = &commit.under {
             unit.step("L", [names.lease(&fence.name), names.fence(&fence.name)]);
             unit.args.push_shown(fence.number);
@@ -84,6 +89,26 @@ impl Unit {
             return super::starts::SIZE;
         }
         self.keys.data.len() + self.args.data.len() + 16 * (self.keys.ends.len() + self.args.ends.len())
+    }
+
+    /// The arguments as `relay.lua` wants them; the keys are the same for both scripts.
+    fn add_relay_args(&self, cmd: &mut Cmd) {
+        let mut steps = self.args.iter().peekable();
+        let once = steps.next_if(|letter| *letter == b"O").is_some();
+        cmd.arg(u8::from(once));
+        if steps.next_if(|letter| *letter == b"K").is_some() {
+            cmd.arg(1);
+            for arg in steps.by_ref().take(2) {
+                cmd.arg(arg);
+            }
+        } else {
+            cmd.arg(0);
+        }
+        let appends: Vec<&[u8]> = steps.collect();
+        cmd.arg(appends.len() / 3);
+        for append in appends.chunks_exact(3) {
+            cmd.arg(u8::from(append[0] == b"A")).arg(append[1]).arg(append[2]);
+        }
     }
 
     fn step<const N: usize>(&mut self, letter: &str, keys: [String; N]) {
@@ -202,9 +227,11 @@ impl Unit {
     }
 }
 
-/// The call of the script for these units.
-pub(super) fn call(script: &Script, units: &[Unit], names: &Names) -> Cmd {
+/// The call of the script for these units, and that script.
+pub(super) fn call<'a>(scripts: &'a Scripts, units: &[Unit], names: &Names) -> (&'a Script, Cmd) {
     let sent = || units.iter().filter(|unit| unit.refused.is_none() && unit.start.is_none());
+    let special = sent().any(|unit| unit.special);
+    let script = if special { &scripts.commit } else { &scripts.relay };
     let starts = Starts::of(units.iter().filter_map(|unit| unit.start.as_ref()));
     let mut cmd = script.call_with(1 + sent().map(|unit| unit.keys.ends.len()).sum::<usize>() + starts.len());
     cmd.arg(names.progress());
@@ -216,13 +243,17 @@ pub(super) fn call(script: &Script, units: &[Unit], names: &Names) -> Cmd {
     starts.add_keys(&mut cmd);
     cmd.arg(names.prefix().len()).arg(sent().count());
     for unit in sent() {
-        cmd.arg(unit.args.ends.len()).arg(unit.keys.ends.len());
-        for arg in unit.args.iter() {
-            cmd.arg(arg);
+        if special {
+            cmd.arg(unit.args.ends.len()).arg(unit.keys.ends.len());
+            for arg in unit.args.iter() {
+                cmd.arg(arg);
+            }
+        } else {
+            unit.add_relay_args(&mut cmd);
         }
     }
     starts.add_args(&mut cmd);
-    cmd
+    (script, cmd)
 }
 
 /// What the script answered for these units.

@@ -106,8 +106,8 @@ async fn run(link: &Link, units: &[Unit]) -> Answer {
     if units.is_empty() {
         return Ok(Vec::new());
     }
-    let cmd = commit::call(&link.scripts.commit, units, &link.names);
-    commit::outcomes(link.run(&link.scripts.commit, &cmd).await?, units)
+    let (script, cmd) = commit::call(&link.scripts, units, &link.names);
+    commit::outcomes(link.run(script, &cmd).await?, units)
 }
 
 async fn gather(link: Arc<Link>, calls: Arc<Semaphore>, mut jobs: mpsc::Receiver<Job>) {

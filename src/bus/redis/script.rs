@@ -33,13 +33,13 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident),+) => {
+    ($($name:ident: [$($file:literal),+]),+ $(,)?) => {
         /// All scripts.
         pub(super) struct Scripts { $( pub(super) $name: Script, )+ }
 
         impl Scripts {
             pub(super) fn new() -> Self {
-                Self { $( $name: Script::new(include_str!(concat!(stringify!($name), ".lua"))), )+ }
+                Self { $( $name: Script::new(concat!($(include_str!($file)),+)), )+ }
             }
 
             pub(super) fn all(&self) -> Vec<&Script> {
@@ -49,4 +49,17 @@ macro_rules! scripts {
     };
 }
 
-scripts!(commit, read, claim, hold, ensure, lease, timers, trim, inspect, get, probe);
+scripts!(
+    commit: ["commit.lua", "commit_end.lua"],
+    relay: ["relay.lua", "commit_end.lua"],
+    read: ["read.lua"],
+    claim: ["claim.lua"],
+    hold: ["hold.lua"],
+    ensure: ["ensure.lua"],
+    lease: ["lease.lua"],
+    timers: ["timers.lua"],
+    trim: ["trim.lua"],
+    inspect: ["inspect.lua"],
+    get: ["get.lua"],
+    probe: ["probe.lua"],
+);
