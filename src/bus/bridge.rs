@@ -220,7 +220,7 @@ impl Work<'_> {
     async fn alert(&self, id: &str, severity: Severity, message: String) -> Result<(), BusError> {
         tracing::warn!(%message, id);
         let fix = "publish with `fullsend publish`, or XADD to the stream: what is only published is lost while nobody listens";
-        let ops = letters::alert(&self.origin, id.to_owned(), severity, message, fix);
+        let ops = letters::alert(&self.origin, id.to_owned(), severity, &message, fix);
         self.commit(vec![Commit { under: Some(self.fence.clone()), ..Commit::of(ops) }]).await
     }
 }

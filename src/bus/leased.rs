@@ -68,7 +68,7 @@ pub async fn hold<S: Singleton>(
             }
             Ok(None) => {}
             Err(err) if err.is_passing() => {
-                tracing::debug!(lease = singleton.lease(), %err, "the lease cannot be had yet")
+                tracing::debug!(lease = singleton.lease(), %err, "the lease cannot be had yet");
             }
             Err(err) => return Err(err),
         }
@@ -92,14 +92,13 @@ async fn keep(name: &str, owner: &str, fence: &LeaseFence, bus: &SharedBus, lost
         let asked = Instant::now();
         match tokio::time::timeout_at(safe_until, bus.lease(name, owner, TTL)).await {
             Ok(Ok(Some(now))) if now.number == fence.number => safe_until = asked + TTL.saturating_sub(MARGIN),
-            Ok(Ok(_)) => break,
+            Ok(Ok(_)) | Err(_) => break,
             Ok(Err(err)) => {
                 tracing::warn!(lease = name, %err, "the lease was not renewed");
                 if Instant::now() >= safe_until {
                     break;
                 }
             }
-            Err(_) => break,
         }
     }
     tracing::warn!(lease = name, "the lease is lost; the work stops");

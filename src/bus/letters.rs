@@ -61,14 +61,14 @@ pub fn dead(origin: &Origin, letter: &Letter<'_>) -> Vec<Op> {
     let alert_id = format!("dead-letter:{}:{}", letter.group.unwrap_or("bus"), channel.short());
     let fix = "see `fullsend dead-letters list`; when the cause is gone, `fullsend dead-letters replay`";
     let mut ops = vec![kept];
-    ops.extend(alert(&origin, alert_id, Severity::Warning, message, fix));
+    ops.extend(alert(&origin, alert_id, Severity::Warning, &message, fix));
     ops
 }
 
 const DEAD_LETTER_TYPE: &str = "dead_letter";
 
 /// An alert of the bus's.
-pub fn alert(origin: &Origin, alert_id: String, severity: Severity, message: String, fix: &str) -> Vec<Op> {
+pub fn alert(origin: &Origin, alert_id: String, severity: Severity, message: &str, fix: &str) -> Vec<Op> {
     let body = AlertTriggered {
         alert_id,
         severity,

@@ -99,7 +99,7 @@ impl Trimmer {
         let alert_id = format!("idle-group:{name}:{}", channel.short());
         let origin = Origin::new(Arc::clone(&self.clock), Arc::clone(&self.ids), Trust::System);
         let once = format!("{alert_id}:{}", self.clock.now().format("%Y-%m-%d"));
-        let ops = letters::alert(&origin, alert_id, Severity::Warning, message, &fix);
+        let ops = letters::alert(&origin, alert_id, Severity::Warning, &message, &fix);
         self.bus.commit(vec![Commit { once: Some(once), under: fence.cloned(), ..Commit::of(ops) }]).await?;
         Ok(())
     }

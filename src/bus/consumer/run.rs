@@ -1,6 +1,9 @@
-//! The loop itself: one task that owns all that a consumer holds.
+//! The loop itself: one task that owns all that a consumer holds. Here it reads and starts.
 
-use std::collections::HashMap;
+mod alive;
+mod settle;
+
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,10 +19,9 @@ use tracing::Instrument;
 
 use super::slot::Slot;
 use super::window::{Held, HeldKey, Window};
-use super::{BusRef, Consumer, Context, Counts, Failure, Handler, Received};
-use crate::bus::backoff::{Backoff, retry_delay};
-use crate::bus::letters::{self, Letter};
-use crate::bus::{BusError, Claimed, Claims, Commit, Effects, GroupFound, Op, Outcome, PendingRef, Reader, Want};
+use super::{BusRef, Consumer, Context, Failure, Handler, Received};
+use crate::bus::backoff::Backoff;
+use crate::bus::{BusError, Claimed, Claims, Commit, Effects, GroupFound, Op, Outcome, PendingRef, Want};
 use crate::contracts::messages::{DeadLetterCode, Severity};
 use crate::contracts::{ChannelName, Grant, Trust};
 
@@ -68,6 +70,12 @@ enum Settles {
     Unstart,
 }
 
+/// A read under way, and what it asked for.
+struct Reading {
+    want: Want,
+    answer: BoxFuture<'static, Result<Vec<Claimed>, BusError>>,
+}
+
 /// A commit under way, and what its units settle.
 struct Committing {
     units: Vec<Unit>,
@@ -82,12 +90,12 @@ struct Loop<'a, H: Handler> {
     window: Window,
     delayed: Vec<(Instant, Held, u32)>,
     running: JoinSet<Done<H::Grant>>,
-    running_keys: HashMap<HeldKey, ()>,
+    running_keys: HashSet<HeldKey>,
     units: Vec<Unit>,
     committing: Option<Committing>,
     /// So many commits carry one unit each, because one of them was refused together with others.
     singly: usize,
-    reading: Option<(BoxFuture<'static, Result<Vec<Claimed>, BusError>>, Want)>,
+    reading: Option<Reading>,
     more: bool,
     full_since: Option<Instant>,
     quiet_until: Option<Instant>,
@@ -141,7 +149,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             window: Window::default(),
             delayed: Vec::new(),
             running: JoinSet::new(),
-            running_keys: HashMap::new(),
+            running_keys: HashSet::new(),
             units: Vec::new(),
             committing: None,
             singly: 0,
@@ -168,7 +176,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                     self.consumer.group
                 );
                 let fix = "find out who deletes groups; messages that were handled out of order after that entry are handled again";
-                self.alert("group-resumed", channel, Severity::High, message, fix).await;
+                self.alert("group-resumed", channel, Severity::High, &message, fix).await;
             }
         }
         Ok(())
@@ -246,7 +254,7 @@ impl<'a, H: Handler> Loop<'a, H> {
         let bus = Arc::clone(&self.consumer.bus);
         let (reader, channels) = (self.slot.reader.clone(), self.channels.clone());
         let read = async move { bus.read(&reader, &channels, want, wait).await };
-        self.reading = Some((read.boxed(), want));
+        self.reading = Some(Reading { want, answer: read.boxed() });
     }
 
     async fn take_read(&mut self, read: Result<(Vec<Claimed>, Want), BusError>) -> Result<(), BusError> {
@@ -296,7 +304,7 @@ impl<'a, H: Handler> Loop<'a, H> {
         let now = self.consumer.clock.monotonic();
         for claimed in claims.claimed {
             let key = (claimed.entry.channel, claimed.entry.id);
-            let known = self.running_keys.contains_key(&key)
+            let known = self.running_keys.contains(&key)
                 || self.window.keys().any(|held| held == key)
                 || self.delayed.iter().any(|(_, held, _)| held.key() == key);
             if !known {
@@ -309,65 +317,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                 claims.vanished.len()
             );
             let fix = "let only `fullsend` trim its streams; it never removes what a group still needs";
-            self.alert("messages-vanished", *channel, Severity::Critical, message, fix).await;
-        }
-    }
-
-    // ---- keeping alive -------------------------------------------------------------------------------------------------
-
-    async fn beat(&mut self) -> Result<(), BusError> {
-        let bus = Arc::clone(&self.consumer.bus);
-        match self.slot.renew(&bus).await {
-            Ok(true) => {}
-            Ok(false) => {
-                // Somebody else reads what is pending under the old name. What runs goes on: the first commit wins.
-                tracing::warn!(
-                    slot = self.slot.reader.consumer,
-                    "the slot was lost: this process stood still for too long"
-                );
-                self.window.drain();
-                self.delayed.clear();
-                match take_slot(self.consumer).await {
-                    Ok(slot) => self.slot = slot,
-                    Err(err) => return self.bus_failed(&err, "slot").await,
-                }
-            }
-            Err(err) => return self.bus_failed(&err, "heartbeat").await,
-        }
-        let held: Vec<HeldKey> = self
-            .window
-            .keys()
-            .chain(self.delayed.iter().map(|(_, held, _)| held.key()))
-            .chain(self.running_keys.keys().copied())
-            .collect();
-        if !held.is_empty() {
-            match bus.extend(&self.slot.reader, &held).await {
-                Ok(lost) => {
-                    self.window.forget(&lost);
-                    self.delayed.retain(|(_, held, _)| !lost.contains(&held.key()));
-                }
-                Err(err) => return self.bus_failed(&err, "heartbeat").await,
-            }
-        }
-        self.take_over(&bus).await
-    }
-
-    async fn take_over(&mut self, bus: &crate::bus::SharedBus) -> Result<(), BusError> {
-        let options = &self.consumer.options;
-        // All that a dead consumer can have held, at once, beside the own window: it is older than what waits there.
-        let room = (2 * options.window + self.slots).saturating_sub(self.window.len());
-        if room == 0 {
-            return Ok(());
-        }
-        match bus.claim_stale(&self.slot.reader, &self.channels, options.stale_after, room).await {
-            Ok(claims) => {
-                if !claims.claimed.is_empty() {
-                    tracing::info!(group = self.consumer.group, count = claims.claimed.len(), "took over stale work");
-                }
-                self.take_claims(claims).await;
-                Ok(())
-            }
-            Err(err) => self.bus_failed(&err, "takeover").await,
+            self.alert("messages-vanished", *channel, Severity::Critical, &message, fix).await;
         }
     }
 
@@ -438,7 +388,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             held.attempts += 1;
         }
         let Ok(envelope) = held.envelope.clone() else { return };
-        self.running_keys.insert(held.key(), ());
+        self.running_keys.insert(held.key());
         let handler = Arc::clone(&self.consumer.handler);
         let limit = handler.time_limit().unwrap_or(self.consumer.options.handler_timeout);
         let cx = Context {
@@ -467,249 +417,6 @@ impl<'a, H: Handler> Loop<'a, H> {
             Poll::Pending => {
                 self.running.spawn(work);
             }
-        }
-    }
-
-    // ---- settling ------------------------------------------------------------------------------------------------------
-
-    fn settle(&mut self, done: Result<Done<H::Grant>, tokio::task::JoinError>) {
-        let Ok(Done { held, reruns, result }) = done else {
-            // Panics are caught inside the task, so it can only have been aborted, which happens when winding down.
-            return;
-        };
-        match result {
-            Ok(effects) => {
-                let (channel, entry) = held.key();
-                let commit = Commit {
-                    acknowledge: vec![PendingRef { channel, group: self.consumer.group.to_owned(), entry }],
-                    ..Commit::of(effects.into_ops())
-                };
-                self.units.push(Unit { commit, settles: Settles::Handled { held, reruns } });
-            }
-            Err(failure) => {
-                self.running_keys.remove(&held.key());
-                self.failed(held, failure);
-            }
-        }
-    }
-
-    fn failed(&mut self, mut held: Held, failure: Failure) {
-        Counts::up(&self.consumer.counts.failed);
-        let reason = crate::contracts::Untrusted::from(failure.to_string()).sanitized();
-        let attempts = held.attempts;
-        tracing::warn!(group = self.consumer.group, entry = %held.claimed.entry.id, attempts, %reason, "an attempt failed");
-        match failure {
-            Failure::Terminal(_) => self.give_up(&held, DeadLetterCode::Terminal, reason),
-            Failure::Malformed(_) => self.give_up(&held, DeadLetterCode::Malformed, reason),
-            Failure::Retry { .. } if attempts >= self.consumer.options.max_attempts => {
-                self.give_up(&held, DeadLetterCode::Exhausted, reason);
-            }
-            Failure::Retry { after, .. } => {
-                held.marked = false;
-                let delay = retry_delay(attempts, &mut self.rng).max(after.unwrap_or_default());
-                self.delayed.push((Instant::now() + delay, held, 0));
-            }
-        }
-    }
-
-    fn give_up(&mut self, held: &Held, code: DeadLetterCode, reason: String) {
-        let letter = Letter {
-            entry: &held.claimed.entry,
-            envelope: held.envelope.as_ref().ok(),
-            group: Some(self.consumer.group),
-            attempts: held.attempts,
-            code,
-            reason,
-        };
-        let (channel, entry) = held.key();
-        let commit = Commit {
-            acknowledge: vec![PendingRef { channel, group: self.consumer.group.to_owned(), entry }],
-            ..Commit::of(letters::dead(&self.consumer.origin(Trust::System), &letter))
-        };
-        self.units.push(Unit { commit, settles: Settles::Dead });
-    }
-
-    /// Commits what is settled, together with the marks of what starts next. One call is under way at a time; meanwhile reading
-    /// and handling go on, and what they bring comes with the next.
-    fn push_out(&mut self) {
-        if self.committing.is_some() || self.quiet_until.is_some() {
-            return;
-        }
-        if !self.stop.is_cancelled() {
-            self.pick();
-        }
-        let most = if self.singly > 0 { 1 } else { MOST_UNITS };
-        self.singly = self.singly.saturating_sub(1);
-        let rest = self.units.split_off(self.units.len().min(most));
-        let units = std::mem::replace(&mut self.units, rest);
-        if !units.is_empty() {
-            let commits = units.iter().map(|unit| unit.commit.clone()).collect();
-            let bus = Arc::clone(&self.consumer.bus);
-            let answer = async move { bus.commit(commits).await }.boxed();
-            self.committing = Some(Committing { units, answer });
-        }
-    }
-
-    async fn take_answer(&mut self, answer: Result<Vec<Outcome>, BusError>) -> Result<(), BusError> {
-        let Some(Committing { mut units, .. }) = self.committing.take() else { return Ok(()) };
-        match answer {
-            Ok(outcomes) => {
-                self.backoff.reset();
-                for (unit, outcome) in units.into_iter().zip(outcomes) {
-                    self.conclude(unit, outcome);
-                }
-                Ok(())
-            }
-            Err(err) if err.is_passing() => {
-                // Not known to have happened: said again as it is. What did happen the first time is no longer pending.
-                units.append(&mut self.units);
-                self.units = units;
-                self.bus_failed(&err, "commit").await
-            }
-            Err(err) if units.len() > 1 => {
-                tracing::error!(%err, "a commit of several was refused; trying them one by one");
-                self.singly = units.len();
-                units.append(&mut self.units);
-                self.units = units;
-                Ok(())
-            }
-            Err(BusError::Closed) => Err(BusError::Closed),
-            Err(err) => {
-                for unit in units {
-                    self.refused(unit, color_eyre::Report::new(err.clone()))?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// A unit that the bus will not take counts as a failed attempt; what is no handler's ends the consumer.
-    fn refused(&mut self, unit: Unit, reason: color_eyre::Report) -> Result<(), BusError> {
-        match unit.settles {
-            Settles::Handled { held, .. } => {
-                self.running_keys.remove(&held.key());
-                self.failed(held, Failure::from(reason));
-                Ok(())
-            }
-            Settles::Dead | Settles::Start { .. } | Settles::Unstart => Err(BusError::Protocol(format!("{reason:#}"))),
-        }
-    }
-
-    fn conclude(&mut self, unit: Unit, outcome: Outcome) {
-        match unit.settles {
-            Settles::Handled { held, reruns } => self.conclude_handled(held, reruns, outcome),
-            Settles::Start { mut held } => {
-                // Otherwise somebody took it over meanwhile.
-                if outcome.is_done() {
-                    held.marked = true;
-                    self.begin(held, 0);
-                }
-            }
-            Settles::Dead => {
-                if outcome.is_done() {
-                    Counts::up(&self.consumer.counts.dead);
-                } else if outcome != Outcome::NotPending {
-                    tracing::error!(
-                        ?outcome,
-                        group = self.consumer.group,
-                        "a dead letter could not be written; it stays pending"
-                    );
-                }
-            }
-            Settles::Unstart => {}
-        }
-    }
-
-    fn conclude_handled(&mut self, held: Held, reruns: u32, outcome: Outcome) {
-        self.running_keys.remove(&held.key());
-        match outcome {
-            Outcome::Committed(_) | Outcome::Duplicate(_) => Counts::up(&self.consumer.counts.handled),
-            Outcome::NotPending => Counts::up(&self.consumer.counts.lost_races),
-            Outcome::Conflict { key, found } if reruns >= MOST_RERUNS => {
-                let reason =
-                    color_eyre::eyre::eyre!("`{key}` changed under the handler {reruns} times (now version {found:?})");
-                self.failed(held, reason.into());
-            }
-            Outcome::Conflict { .. } => {
-                let jitter = Duration::from_millis(1).mul_f64(self.rng.f64() * f64::from(reruns + 1));
-                self.delayed.push((Instant::now() + jitter, held, reruns + 1));
-            }
-            Outcome::Ceiling { key, field, value } => {
-                let reason = color_eyre::eyre::eyre!(
-                    "the counter `{field}` of `{key}` stands at {value} and may not rise by so much"
-                );
-                self.failed(held, reason.into());
-            }
-            Outcome::Refused(refusal) => self.failed(held, color_eyre::Report::new(refusal).into()),
-            Outcome::Fenced => self.failed(held, color_eyre::eyre::eyre!("its lease has gone to somebody else").into()),
-        }
-    }
-
-    async fn alert(&mut self, what: &str, channel: ChannelName, severity: Severity, message: String, fix: &str) {
-        let origin = self.consumer.origin(Trust::System);
-        let alert_id = format!("{what}:{}:{}", self.consumer.group, channel.short());
-        tracing::error!(%message, alert_id);
-        let ops = letters::alert(&origin, alert_id, severity, message, fix);
-        if let Err(err) = self.consumer.bus.commit(vec![Commit::of(ops)]).await {
-            tracing::error!(%err, "the alert could not be said on the bus");
-        }
-    }
-
-    // ---- stopping ------------------------------------------------------------------------------------------------------
-
-    /// Lets running handlers finish, hands back everything else, and gives up the slot.
-    async fn wind_down(&mut self) -> Result<(), BusError> {
-        self.reading = None;
-        let deadline = Instant::now() + self.consumer.options.drain;
-        let mut heartbeat = tokio::time::interval(self.consumer.options.heartbeat);
-        self.push_out();
-        while (!self.running.is_empty() || !self.units.is_empty() || self.committing.is_some())
-            && Instant::now() < deadline
-        {
-            tokio::select! {
-                answer = next_answer(&mut self.committing) => self.take_answer(answer).await?,
-                Some(done) = self.running.join_next() => self.settle(done),
-                _ = heartbeat.tick() => {
-                    let held: Vec<HeldKey> = self.running_keys.keys().copied().collect();
-                    self.consumer.bus.extend(&self.slot.reader, &held).await.ok();
-                }
-                () = tokio::time::sleep_until(deadline) => {}
-            }
-            // A bus that is away is asked again with the next heartbeat, until the deadline.
-            self.quiet_until = None;
-            self.push_out();
-        }
-        self.running.shutdown().await;
-        self.hand_back().await;
-        self.consumer.counts.holding.store(0, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Whatever is still pending under our name, a dropped read's messages included, is free for others at once.
-    async fn hand_back(&mut self) {
-        let bus = &self.consumer.bus;
-        let reader: &Reader = &self.slot.reader;
-        loop {
-            let claims = match bus.own_pending(reader, &self.channels, self.consumer.options.window).await {
-                Ok(claims) => claims,
-                Err(err) => {
-                    tracing::warn!(%err, "could not hand back; others take over when the messages are stale");
-                    return;
-                }
-            };
-            let unstarted: Vec<HeldKey> = self.window.drain().iter().map(Held::key).collect();
-            tracing::debug!(held = claims.claimed.len(), unstarted = unstarted.len(), "handing back");
-            let held: Vec<HeldKey> =
-                claims.claimed.iter().map(|claimed| (claimed.entry.channel, claimed.entry.id)).collect();
-            if held.is_empty() || bus.release(reader, &held).await.is_err() {
-                break;
-            }
-            if held.len() < self.consumer.options.window {
-                break;
-            }
-        }
-        if let Err(err) = self.slot.give_up(bus).await {
-            tracing::debug!(%err, "the slot was not given up; it lapses");
         }
     }
 }
@@ -752,15 +459,11 @@ async fn next_answer(committing: &mut Option<Committing>) -> Result<Vec<Outcome>
     }
 }
 
-/// The read under way, if there is one.
-async fn next_read(
-    reading: &mut Option<(BoxFuture<'static, Result<Vec<Claimed>, BusError>>, Want)>,
-) -> Result<(Vec<Claimed>, Want), BusError> {
-    let Some((read, want)) = reading else {
-        return std::future::pending().await;
-    };
+/// The answer to the read under way, if there is one.
+async fn next_read(reading: &mut Option<Reading>) -> Result<(Vec<Claimed>, Want), BusError> {
+    let Some(Reading { want, answer }) = reading else { return std::future::pending().await };
     let want = *want;
-    let result = read.await;
+    let result = answer.await;
     *reading = None;
     result.map(|claimed| (claimed, want))
 }
