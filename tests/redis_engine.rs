@@ -580,6 +580,16 @@ async fn listeners_hear_bodies_and_notices_until_the_connection_ends() {
 }
 
 #[tokio::test]
+async fn a_channel_is_heard_under_its_former_name_too() {
+    let server = RedisServer::fleeting();
+    let bus = connect(&server).await;
+    let mut listener = bus.listen(&[ChannelName::BuilderTasks]).await.unwrap();
+    server.run(&["PUBLISH", "fullsend:builder_requests", r#"{"prd":{}}"#]);
+    let heard = listener.heard.recv().await.unwrap();
+    assert_eq!((heard.channel, heard.body.as_str()), (ChannelName::BuilderTasks, r#"{"prd":{}}"#));
+}
+
+#[tokio::test]
 async fn watching_and_history() {
     let server = RedisServer::fleeting();
     let bus = connect(&server).await;

@@ -85,13 +85,13 @@ impl FromStr for ChannelName {
     /// Reads `fullsend:metrics`, or short `metrics`; `fullsend:builder_requests` is read as `builder_tasks`.
     fn from_str(text: &str) -> Result<Self, UnknownName> {
         let short = text.strip_prefix("fullsend:").unwrap_or(text);
-        if short == "builder_requests" {
-            return Ok(Self::BuilderTasks);
-        }
         Self::ALL
             .iter()
             .copied()
-            .find(|channel| channel.short() == short)
+            .find(|channel| {
+                let former = channel.former_name().and_then(|name| name.strip_prefix("fullsend:"));
+                channel.short() == short || former == Some(short)
+            })
             .ok_or_else(|| UnknownName::among("channel", short, Self::ALL.iter().map(|channel| channel.short())))
     }
 }
@@ -109,6 +109,14 @@ impl<'de> Deserialize<'de> for ChannelName {
 }
 
 impl ChannelName {
+    /// Another name that the founding systems published on; what is heard there belongs here.
+    pub const fn former_name(self) -> Option<&'static str> {
+        match self {
+            Self::BuilderTasks => Some("fullsend:builder_requests"),
+            _ => None,
+        }
+    }
+
     /// The name without `fullsend:`, as screens show it.
     pub fn short(self) -> &'static str {
         let name = self.as_str();

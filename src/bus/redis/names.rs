@@ -38,13 +38,20 @@ impl Names {
 
     /// The channel whose stream stands under this key.
     pub(super) fn channel_of_stream(&self, key: &str) -> Option<ChannelName> {
-        self.channel_named(key.strip_suffix(":stream")?)
+        let name = key.strip_prefix(&self.prefix)?.strip_suffix(":stream")?;
+        ChannelName::ALL.iter().copied().find(|channel| channel.as_str() == name)
     }
 
     /// The channel of this name on the server.
     pub(super) fn channel_named(&self, name: &str) -> Option<ChannelName> {
         let name = name.strip_prefix(&self.prefix)?;
-        ChannelName::ALL.iter().copied().find(|channel| channel.as_str() == name)
+        ChannelName::ALL.iter().copied().find(|channel| channel.as_str() == name || channel.former_name() == Some(name))
+    }
+
+    /// Where a channel is heard: under its name, and under the one it had before.
+    pub(super) fn heard_at(&self, channel: ChannelName) -> impl Iterator<Item = String> {
+        let former = channel.former_name().map(|name| self.own(name));
+        std::iter::once(self.channel(channel)).chain(former)
     }
 
     pub(super) fn progress(&self) -> String {

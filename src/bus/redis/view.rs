@@ -143,7 +143,7 @@ impl RedisBus {
 
     pub(super) async fn do_listen(&self, channels: &[ChannelName]) -> Result<Listener, BusError> {
         let (mut sink, mut stream) = self.link.pubsub().await?.split();
-        let names: Vec<_> = channels.iter().map(|channel| self.link.names.channel(*channel)).collect();
+        let names: Vec<_> = channels.iter().flat_map(|channel| self.link.names.heard_at(*channel)).collect();
         if !names.is_empty() {
             let subscribed = tokio::time::timeout(self.link.patience, sink.subscribe(&names));
             subscribed
