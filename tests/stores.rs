@@ -58,7 +58,7 @@ fn a_backup_comes_back_by_file_and_by_pipe() {
     assert!(again.status.code() == Some(1) && stderr(&again).contains("is not empty"), "{}", stderr(&again));
 
     let piped = run(home, &["backup", "-", "--home", "second"]);
-    let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    let lines = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().lines().count();
     assert_eq!(lines(&piped.stdout), lines(&fs::read(home.join("b.jsonl")).unwrap()));
     let mut child = fullsend(home, &["restore", "-", "--home", "third"]).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(&piped.stdout).unwrap();

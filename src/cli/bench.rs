@@ -78,15 +78,14 @@ impl Sizes {
 pub async fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
     let What::Bus { quick, only } = &args.what;
     let sizes = if *quick { Sizes::QUICK } else { Sizes::FULL };
-    let rows = match &cx.config.bus.url {
-        Some(url) => redis(url, cx.config.bus.ca.clone(), Arc::clone(&cx.clock), sizes, only).await?,
-        None => {
-            cx.config.make_home()?;
-            let folder = cx.config.home.join(format!("bench-{}", std::process::id()));
-            let rows = embedded(&folder, Arc::clone(&cx.clock), sizes, only).await;
-            std::fs::remove_dir_all(&folder).wrap_err_with(|| format!("{} could not be removed", folder.display()))?;
-            rows?
-        }
+    let rows = if let Some(url) = &cx.config.bus.url {
+        redis(url, cx.config.bus.ca.clone(), Arc::clone(&cx.clock), sizes, only).await?
+    } else {
+        cx.config.make_home()?;
+        let folder = cx.config.home.join(format!("bench-{}", std::process::id()));
+        let rows = embedded(&folder, Arc::clone(&cx.clock), sizes, only).await;
+        std::fs::remove_dir_all(&folder).wrap_err_with(|| format!("{} could not be removed", folder.display()))?;
+        rows?
     };
     if cx.out.is_json() {
         cx.out.json(&rows)?;

@@ -28,35 +28,32 @@ pub async fn bus(cx: &Context) -> color_eyre::Result<SharedBus> {
 /// # Errors
 /// As [`bus()`].
 pub async fn at(cx: &Context, url: Option<&SecretString>) -> color_eyre::Result<SharedBus> {
-    let opened: Result<SharedBus, BusError> = match url {
-        Some(url) => {
-            let options = RedisOptions {
-                url: url.clone(),
-                prefix: cx.config.bus.prefix.clone(),
-                response_timeout: cx.config.bus.response_timeout,
-                ca_file: cx.config.bus.ca.clone(),
-                clock: Arc::clone(&cx.clock),
-            };
-            RedisBus::connect(options).await.map(|bus| Arc::new(bus) as SharedBus)
-        }
-        None => {
-            cx.config.make_home().suggestion("Choose another folder with `--home DIR`, or make this one writable")?;
-            let options = EmbeddedOptions {
-                durability: match cx.config.bus.durability {
-                    Durability::Normal => crate::bus::embedded::Durability::Normal,
-                    Durability::Full => crate::bus::embedded::Durability::Full,
-                },
-                ..EmbeddedOptions::new(cx.config.store(), Arc::clone(&cx.clock))
-            };
-            // Opening reads and may repair the file; that must not hold up the runtime.
-            let opened = tokio::task::spawn_blocking(move || EmbeddedBus::open(options)).await?;
-            opened.map(|bus| {
-                for said in bus.opened().sentences() {
-                    cx.out.remark(&format!("warning: {said}"));
-                }
-                Arc::new(bus) as SharedBus
-            })
-        }
+    let opened: Result<SharedBus, BusError> = if let Some(url) = url {
+        let options = RedisOptions {
+            url: url.clone(),
+            prefix: cx.config.bus.prefix.clone(),
+            response_timeout: cx.config.bus.response_timeout,
+            ca_file: cx.config.bus.ca.clone(),
+            clock: Arc::clone(&cx.clock),
+        };
+        RedisBus::connect(options).await.map(|bus| Arc::new(bus) as SharedBus)
+    } else {
+        cx.config.make_home().suggestion("Choose another folder with `--home DIR`, or make this one writable")?;
+        let options = EmbeddedOptions {
+            durability: match cx.config.bus.durability {
+                Durability::Normal => crate::bus::embedded::Durability::Normal,
+                Durability::Full => crate::bus::embedded::Durability::Full,
+            },
+            ..EmbeddedOptions::new(cx.config.store(), Arc::clone(&cx.clock))
+        };
+        // Opening reads and may repair the file; that must not hold up the runtime.
+        let opened = tokio::task::spawn_blocking(move || EmbeddedBus::open(options)).await?;
+        opened.map(|bus| {
+            for said in bus.opened().sentences() {
+                cx.out.remark(&format!("warning: {said}"));
+            }
+            Arc::new(bus) as SharedBus
+        })
     };
     opened
         .wrap_err("the bus cannot be opened")

@@ -241,7 +241,7 @@ pub(super) fn environment(env: &Environment, names: &[Names], problems: &mut Vec
         let source = Source::Env(name.to_owned());
         match value.to_str() {
             Some(text) => {
-                entries.push(Entry { key, raw: Raw::Text(text.to_owned()), source, base: env.folder.clone() })
+                entries.push(Entry { key, raw: Raw::Text(text.to_owned()), source, base: env.folder.clone() });
             }
             None => problems.push(Problem {
                 place: source.to_string(),

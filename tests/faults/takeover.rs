@@ -78,10 +78,10 @@ async fn take_over(store: Store) -> color_eyre::Result<()> {
     ensure!(last <= Duration::from_secs(10), "taken over after {last:?}");
     // Sent at the last hop: counted once there, and not passed on.
     let counts = work::counts_at(&*bus, 2).await?;
-    let lost = sent.said.iter().filter(|piece| !counts.contains_key(&piece.n)).count();
+    let missing = sent.said.iter().filter(|piece| !counts.contains_key(&piece.n)).count();
     let doubled = counts.values().filter(|count| **count != 1).count();
-    println!("       {lost} lost, {doubled} doubled of {MESSAGES}");
-    ensure!(lost == 0 && doubled == 0 && counts.len() as u64 == MESSAGES, "{lost} lost, {doubled} doubled");
+    println!("       {missing} lost, {doubled} doubled of {MESSAGES}");
+    ensure!(missing == 0 && doubled == 0 && counts.len() as u64 == MESSAGES, "{missing} lost, {doubled} doubled");
     heir.stop().await.map_err(Report::msg)
 }
 

@@ -104,9 +104,9 @@ impl Bus for KillAt {
         reader: &Reader,
         channels: &[ChannelName],
         want: Want,
-        wait: Duration,
+        patience: Duration,
     ) -> Result<Vec<Claimed>, BusError> {
-        let given = self.inner.read(reader, channels, want, wait).await;
+        let given = self.inner.read(reader, channels, want, patience).await;
         self.claimed("after read", given.as_ref().is_ok_and(|given| !given.is_empty()));
         given
     }
