@@ -119,7 +119,9 @@ fn every_command_line_is_taken() {
 #[test]
 fn every_script_is_there() {
     for line in command_lines(README) {
-        let Some(script) = line.split(' ').next().filter(|word| word.contains('/')) else { continue };
+        let Some(script) = line.split(' ').next().filter(|word| word.contains('/') && !word.contains('=')) else {
+            continue;
+        };
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
         assert!(path.is_file(), "{script} is not there");
     }
@@ -141,4 +143,34 @@ fn a_planted_mistake_is_refused() {
     assert_eq!(refused("HOME=/x fullsend publish metrics '{\"a\": \"b c\"}' --once k > file"), None);
     assert_eq!(command_lines("```text\n$ no\n```\n```console\n$ yes\nno\n```\n$ no"), ["yes"]);
     assert_eq!(commands("a 'b c'|d > e"), [vec!["a".to_owned(), "b c".to_owned()], vec!["d".to_owned()]]);
+}
+
+/// All Rust files below a folder of the crate.
+fn sources(folder: &std::path::Path, text: &mut String) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sources(&path, text)?;
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            text.push_str(&std::fs::read_to_string(path)?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_test_that_the_map_names_is_there() {
+    let mut text = String::new();
+    for folder in ["src", "tests"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        sources(&path, &mut text).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+    }
+    let map = include_str!("../src/lib.rs").lines().filter(|line| line.starts_with("//! | "));
+    let rows: Vec<_> = map.filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | ")).collect();
+    let named =
+        rows.iter().flat_map(|(_, held_by)| held_by.split('`').skip(1).step_by(2)).filter(|it| it.contains("::"));
+    let names: Vec<_> = named.filter_map(|path| path.rsplit("::").next()).filter(|name| name.contains('_')).collect();
+    assert!(names.len() > 30, "the map names few tests: {names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !text.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "the map in src/lib.rs names tests that are not there: {missing:?}");
 }
