@@ -428,5 +428,12 @@ impl Bus for EmbeddedBus {
         });
         let _ = joined.await;
         self.shared.let_go().await;
+        // Whoever closes last puts the log into the file, and a reader cannot: so a connection that writes is the last.
+        let path = self.shared.path().to_owned();
+        let last = move || rusqlite::Connection::open(path)?.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+        if let Ok(Err(err)) = tokio::task::spawn_blocking(last).await {
+            tracing::debug!(%err, "the log stays beside the file; the next start reads it");
+        }
+        self.shared.leave();
     }
 }

@@ -223,14 +223,18 @@ impl Shared {
         self.abandoned.load(Ordering::SeqCst)
     }
 
-    /// Waits for reads that are under way and lets go of the file. The threads have ended.
+    /// Waits for reads that are under way, and closes the readers.
     pub(super) async fn let_go(&self) {
         let all = u32::try_from(READERS).unwrap_or(1);
         if let Ok(permits) = self.reading.acquire_many(all).await {
             lock(&self.idle).clear();
-            lock(&self.presence).take();
             drop(permits);
         }
+    }
+
+    /// Says that this process no longer has the file open.
+    pub(super) fn leave(&self) {
+        lock(&self.presence).take();
     }
 
     /// Refuses further calls and has all threads end; what is in the queue is still done.

@@ -85,9 +85,9 @@ pub(super) fn of_dial(error: &RedisError, location: &str) -> BusError {
     }
 }
 
-/// Whether the group is gone, or the key that a reader waited on.
-pub(super) fn is_group_gone(error: &RedisError) -> bool {
-    matches!(error.code(), Some("NOGROUP" | "UNBLOCKED"))
+/// Whether a reader cannot wait on its streams: a group or a key is gone, or something else stands there. A look at each says which.
+pub(super) fn cannot_wait(error: &RedisError) -> bool {
+    matches!(error.code(), Some("NOGROUP" | "UNBLOCKED" | "WRONGTYPE"))
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ impl RedisBus {
         }
         let answer = match self.link.wait_on(&cmd, wait).await? {
             Ok(answer) => answer,
-            Err(error) if fault::is_group_gone(&error) => return Ok(None),
+            Err(error) if fault::cannot_wait(&error) => return Ok(None),
             Err(error) => return Err(fault::of_call(&error)),
         };
         let mut taken = Vec::new();
