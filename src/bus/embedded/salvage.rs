@@ -29,14 +29,22 @@ pub struct Salvage {
     pub lost: Vec<String>,
 }
 
+/// Losses that are told one by one.
+const SHOWN: usize = 3;
+
 impl fmt::Display for Salvage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lost = if self.lost.is_empty() { "nothing that could be counted".to_owned() } else { self.lost.join("; ") };
+        let lost = match self.lost.as_slice() {
+            [] => "nothing that could be counted".to_owned(),
+            few if few.len() <= SHOWN => few.join("; "),
+            // The rest is in the log; it tends to be the same fault again and again.
+            many => format!("{}; and {} more", many[..SHOWN].join("; "), many.len() - SHOWN),
+        };
         write!(
             f,
             "the store was damaged ({}): {} rows were saved into a new one, lost: {lost}. The damaged file is kept at {}; \
              restore a backup if you have one",
-            self.fault,
+            self.fault.lines().next().unwrap_or_default().chars().take(200).collect::<String>(),
             self.rows,
             self.moved_to.display()
         )
