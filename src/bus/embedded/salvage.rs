@@ -76,6 +76,7 @@ pub(super) fn salvage(path: &Path, now: DateTime<Utc>, fault: &str) -> Result<Sa
             }
         }
     });
+    tracing::error!(fault = salvage.fault, rows = salvage.rows, lost = ?salvage.lost, "a damaged store was salvaged");
     saved.map(|()| salvage)
 }
 
