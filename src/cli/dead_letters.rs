@@ -89,6 +89,14 @@ impl Args {
     }
 }
 
+/// How many dead letters nobody has replayed or dropped.
+///
+/// # Errors
+/// Where the bus cannot be reached.
+pub(super) async fn open_letters(bus: &SharedBus) -> Result<usize, crate::bus::BusError> {
+    Marks::read(bus).await?.open(bus).await
+}
+
 /// Does it.
 ///
 /// # Errors

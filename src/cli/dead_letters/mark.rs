@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::bus::{BusError, Document, EntryId, Expect, Key, Op, SharedBus, State, Ttl};
+use crate::bus::{BusError, Document, EntryId, Expect, Key, Op, Range, SharedBus, State, Ttl};
 use crate::contracts::envelope::rfc3339;
-use crate::contracts::{Untrusted, keys};
+use crate::contracts::{ChannelName, Untrusted, keys};
 
 /// Keys read at a time.
 const PAGE: usize = 1_000;
@@ -106,6 +106,20 @@ impl Marks {
             match next {
                 Some(_) => cursor = next,
                 None => return Ok(Self(marked)),
+            }
+        }
+    }
+
+    /// How many of the letters that are still there have no mark: those about which nothing was done.
+    pub(super) async fn open(&self, bus: &SharedBus) -> Result<usize, BusError> {
+        let mut open = 0;
+        let mut last = EntryId::ZERO;
+        loop {
+            let page = bus.range(ChannelName::DeadLetter, Range::after(last, PAGE)).await?;
+            open += page.iter().filter(|entry| !self.0.contains(&key(entry.id))).count();
+            match page.last() {
+                Some(entry) if page.len() == PAGE => last = entry.id,
+                _ => return Ok(open),
             }
         }
     }

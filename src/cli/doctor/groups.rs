@@ -61,7 +61,7 @@ pub(super) async fn look(bus: &SharedBus, cx: &Context, report: &mut Report) {
         };
         report.messages += info.length;
         if channel == ChannelName::DeadLetter {
-            dead_letters(&info, report);
+            dead_letters(bus, report).await;
         }
         never_run(&info, report);
         for group in &info.groups {
@@ -79,13 +79,17 @@ pub(super) async fn look(bus: &SharedBus, cx: &Context, report: &mut Report) {
     }
 }
 
-fn dead_letters(info: &ChannelInfo, report: &mut Report) {
-    report.dead_letters = info.length;
-    if info.length > 0 {
+async fn dead_letters(bus: &SharedBus, report: &mut Report) {
+    let open = match crate::cli::dead_letters::open_letters(bus).await {
+        Ok(open) => open,
+        Err(err) => return report.failed(Area::Work, ChannelName::DeadLetter.as_str(), &err),
+    };
+    report.dead_letters = open as u64;
+    if open > 0 {
         report.add(
             Area::Work,
             Level::Warning,
-            format!("{} messages could not be handled and are kept as dead letters", info.length),
+            format!("{open} messages could not be handled and are kept as dead letters"),
             "See why: `fullsend dead-letters list`; then `replay` or `drop` them",
         );
     }

@@ -207,6 +207,15 @@ async fn dead_letters_are_counted() {
     let (level, what) = only(&report);
     assert_eq!((level, report.dead_letters), (Level::Warning, 1));
     assert!(what.starts_with("1 messages could not be handled"), "{what}");
+    let letter = EntryId { ms: u64::try_from(start().timestamp_millis()).unwrap(), seq: 0 };
+    let add = Op::Add {
+        key: crate::bus::Key::new(crate::contracts::keys::dead_letter(&letter.to_string()).unwrap()),
+        field: "dropped".to_owned(),
+        n: 1,
+        ceiling: None,
+    };
+    bus.commit(vec![Commit::of(vec![add])]).await.unwrap();
+    assert_eq!(looked(&place, &bus).await.dead_letters, 0, "what somebody has decided on is done with");
 }
 
 /// Puts an entry of this time on a channel.
