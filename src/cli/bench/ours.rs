@@ -55,7 +55,8 @@ pub async fn send_one_by_one(bus: &SharedBus, clock: &Arc<dyn Clock>, count: usi
     Ok(quantiles(times))
 }
 
-/// Sends with idempotency keys, `in_flight` at the same time; messages a second.
+/// Sends with idempotency keys, `in_flight` at the same time; messages a second. They are composed before the clock starts, as the
+/// floor's are.
 ///
 /// # Errors
 /// Where the bus fails.
@@ -66,13 +67,9 @@ pub async fn send_many(
     in_flight: usize,
 ) -> color_eyre::Result<f64> {
     let origin = origin(clock);
+    let units: Vec<Commit> = (0..count).map(|number| said(&origin, number)).collect::<color_eyre::Result<_>>()?;
     let began = Instant::now();
-    let mut sends = futures::stream::iter(0..count)
-        .map(|number| {
-            let unit = said(&origin, number);
-            async move { Ok::<_, color_eyre::Report>(bus.commit(vec![unit?]).await?) }
-        })
-        .buffer_unordered(in_flight);
+    let mut sends = futures::stream::iter(units).map(|unit| bus.commit(vec![unit])).buffer_unordered(in_flight);
     while let Some(sent) = sends.next().await {
         sent?;
     }

@@ -40,11 +40,11 @@ struct Place<'a> {
 /// All figures whose names hold `only`.
 pub(crate) fn figures(stored: usize, only: &str) -> Vec<Row> {
     let mut rows = Vec::new();
-    let home = tempfile::tempdir().unwrap();
+    let home = private_folder();
     of_serve(&Place { engine: "embedded", home: home.path(), url: None }, stored, only, &mut rows);
     drop(home);
 
-    let (server, home) = (durable_server(), tempfile::tempdir().unwrap());
+    let (server, home) = (durable_server(), private_folder());
     of_serve(&Place { engine: "redis", home: home.path(), url: Some(server.url()) }, stored, only, &mut rows);
     drop(server);
 
@@ -83,6 +83,12 @@ fn of_serve(place: &Place<'_>, stored: usize, only: &str, rows: &mut Vec<Row>) {
 
 fn ms(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+/// A home as the program wants it: its owner's alone.
+fn private_folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap()
 }
 
 fn fullsend(place: &Place<'_>) -> Command {
@@ -165,7 +171,7 @@ async fn fill(place: &Place<'_>, messages: usize) {
 
 /// How long `fullsend publish` takes, its own start included, while this process floods the same file; sorted.
 async fn during_a_flood() -> Vec<Duration> {
-    let home = tempfile::tempdir().unwrap();
+    let home = private_folder();
     let place = Place { engine: "embedded", home: home.path(), url: None };
     let bus = open(&place).await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
