@@ -226,7 +226,8 @@ impl<'a, H: Handler> Loop<'a, H> {
 
     /// The next moment at which something is due by itself.
     fn next_wake(&self) -> Option<Instant> {
-        let retry = self.delayed.iter().map(|(due, ..)| *due).min();
+        // What is due already waits for a slot, and a handler that ends wakes the loop anyway.
+        let retry = self.delayed.iter().map(|(due, ..)| *due).filter(|due| *due > self.now).min();
         let ahead = self.full_since.map(|since| since + READ_AHEAD_AFTER).filter(|due| *due > self.now);
         [retry, ahead, self.quiet_until].into_iter().flatten().min()
     }
@@ -326,10 +327,10 @@ impl<'a, H: Handler> Loop<'a, H> {
     fn start_due(&mut self) {
         let mut later = Vec::with_capacity(self.delayed.len());
         for (due, held, reruns) in std::mem::take(&mut self.delayed) {
-            if due > self.now {
+            if due > self.now || reruns > 0 && self.free_slots() == 0 {
                 later.push((due, held, reruns));
             } else if reruns > 0 {
-                // A rerun is no attempt: it needs no mark, only a slot; a conflict never waits for long.
+                // A rerun is no attempt: it needs no mark, only a slot, and it gets the next one.
                 self.begin(held, reruns);
             } else {
                 self.window.put(held);

@@ -408,6 +408,23 @@ async fn stopping_finishes_what_runs_and_hands_back_what_has_not_started() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stopping_with_a_full_window_comes_to_an_end() {
+    let world = World::new();
+    for n in 0..100 {
+        world.say(&format!("m{n}")).await;
+    }
+    let first = start(world.consumer(4, |_, _| Act::Work(Duration::from_secs(8))));
+    world.until(async |world| world.pending().await == 36).await;
+    let began = tokio::time::Instant::now();
+    stopped(first).await;
+    assert!(began.elapsed() <= Duration::from_secs(10), "it took {:?}", began.elapsed());
+    let second = start(world.consumer(32, |_, _| Act::Handle));
+    world.until_handled(100).await;
+    stopped(second).await;
+    assert!(world.handled().await.values().all(|times| *times == 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handler_that_does_not_finish_in_the_drain_is_stopped_and_its_message_stays() {
     let mut world = World::new();
     world.options.drain = Duration::from_secs(1);

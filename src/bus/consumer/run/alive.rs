@@ -7,10 +7,13 @@ use tokio::time::Instant;
 
 use super::{Loop, next_answer, take_slot};
 use crate::bus::consumer::Handler;
-use crate::bus::consumer::window::{Held, HeldKey};
+use crate::bus::consumer::window::HeldKey;
 use crate::bus::{BusError, Commit, Reader, letters};
 use crate::contracts::messages::Severity;
 use crate::contracts::{ChannelName, Trust};
+
+/// More than a consumer can hold: its window, its slots, its retries, and what a takeover brought.
+const MOST_HANDED_BACK: usize = 10_000;
 
 impl<H: Handler> Loop<'_, H> {
     pub(super) async fn beat(&mut self) -> Result<(), BusError> {
@@ -118,24 +121,19 @@ impl<H: Handler> Loop<'_, H> {
     async fn hand_back(&mut self) {
         let bus = &self.consumer.bus;
         let reader: &Reader = &self.slot.reader;
-        loop {
-            let claims = match bus.own_pending(reader, &self.channels, self.consumer.options.window).await {
-                Ok(claims) => claims,
-                Err(err) => {
+        self.window.drain();
+        self.delayed.clear();
+        // All in one go: what is released stays under our name until somebody takes it.
+        match bus.own_pending(reader, &self.channels, MOST_HANDED_BACK).await {
+            Ok(claims) => {
+                let held: Vec<HeldKey> =
+                    claims.claimed.iter().map(|claimed| (claimed.entry.channel, claimed.entry.id)).collect();
+                tracing::debug!(count = held.len(), "handing back");
+                if let Err(err) = bus.release(reader, &held).await {
                     tracing::warn!(%err, "could not hand back; others take over when the messages are stale");
-                    return;
                 }
-            };
-            let unstarted: Vec<HeldKey> = self.window.drain().iter().map(Held::key).collect();
-            tracing::debug!(held = claims.claimed.len(), unstarted = unstarted.len(), "handing back");
-            let held: Vec<HeldKey> =
-                claims.claimed.iter().map(|claimed| (claimed.entry.channel, claimed.entry.id)).collect();
-            if held.is_empty() || bus.release(reader, &held).await.is_err() {
-                break;
             }
-            if held.len() < self.consumer.options.window {
-                break;
-            }
+            Err(err) => tracing::warn!(%err, "could not hand back; others take over when the messages are stale"),
         }
         if let Err(err) = self.slot.give_up(bus).await {
             tracing::debug!(%err, "the slot was not given up; it lapses");
