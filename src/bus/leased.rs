@@ -85,14 +85,7 @@ pub async fn hold<S: Singleton>(
 }
 
 /// Renews until the lease is lost or the work is over; then cancels the work.
-async fn keep(
-    name: &str,
-    owner: &str,
-    fence: &LeaseFence,
-    bus: &SharedBus,
-    asked: Instant,
-    lost: &CancellationToken,
-) {
+async fn keep(name: &str, owner: &str, fence: &LeaseFence, bus: &SharedBus, asked: Instant, lost: &CancellationToken) {
     // Counted from before the lease was asked for, on a clock that does not jump.
     let mut safe_until = asked + TTL.saturating_sub(MARGIN);
     loop {
