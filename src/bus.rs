@@ -29,6 +29,8 @@ pub mod redis;
 pub mod retention;
 pub mod sender;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod timers;
 
 use std::sync::Arc;

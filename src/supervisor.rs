@@ -4,6 +4,8 @@
 //! and the shutdown with its deadline. Must never know what a service does.
 
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use service::{ConsumerService, LeasedService, Phase, Service};
 
@@ -78,12 +80,16 @@ impl Supervisor {
     /// it, then what serves both. Returns when all have ended, at the latest when the deadline of a phase has passed.
     pub async fn run(&self, stop: CancellationToken) -> Ended {
         let beats = stop.child_token();
-        let mut phases: Vec<(Phase, CancellationToken, JoinSet<()>)> =
+        let mut phases: Vec<(Phase, CancellationToken, JoinSet<&'static str>)> =
             Phase::IN_ORDER.iter().map(|phase| (*phase, CancellationToken::new(), JoinSet::new())).collect();
         for service in &self.services {
             if let Some((_, token, tasks)) = phases.iter_mut().find(|(phase, ..)| *phase == service.phase()) {
                 let watch = Watch { supervisor: self.parts(), service: Arc::clone(service), restarts: 0 };
-                tasks.spawn(watch.keep_running(token.clone()));
+                let (name, token) = (service.name(), token.clone());
+                tasks.spawn(async move {
+                    watch.keep_running(token).await;
+                    name
+                });
             }
         }
         let heart = tokio::spawn(heartbeats(self.parts(), self.services.clone(), beats.clone()));
@@ -92,14 +98,19 @@ impl Supervisor {
         for (phase, token, mut tasks) in phases {
             token.cancel();
             let deadline = Instant::now() + self.drain + STOP_MARGIN;
-            let all_ended =
-                tokio::time::timeout_at(deadline, async { while tasks.join_next().await.is_some() {} }).await;
+            let mut finished = Vec::new();
+            let all_ended = tokio::time::timeout_at(deadline, async {
+                while let Some(ended) = tasks.join_next().await {
+                    finished.extend(ended.ok());
+                }
+            })
+            .await;
             if all_ended.is_err() {
                 tracing::error!(?phase, "services did not finish in time; stopping them");
                 stopped.extend(
                     self.services
                         .iter()
-                        .filter(|service| service.phase() == phase)
+                        .filter(|service| service.phase() == phase && !finished.contains(&service.name()))
                         .map(|service| service.name().to_owned()),
                 );
                 tasks.shutdown().await;

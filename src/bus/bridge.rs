@@ -4,6 +4,9 @@
 //! ourselves is heard too, and passed over: it is ours only if its id *and* its body are known from the stream. A gap in its
 //! listening is said aloud, because nothing can bring back what was published meanwhile. Must never drop a body in silence.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -3,6 +3,9 @@
 //! Owns taking, renewing and losing the lease. What is written under it carries the fencing number, so a holder that stood still
 //! writes nothing once another has taken over. Must never let the work go on past the lease.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +47,7 @@ pub async fn hold<S: Singleton>(
     let owner = ids.next(clock.now()).to_string();
     let mut backoff = Backoff::quick();
     while !stop.is_cancelled() {
+        let asked = Instant::now();
         match bus.lease(singleton.lease(), &owner, TTL).await {
             Ok(Some(fence)) => {
                 backoff.reset();
@@ -56,7 +60,7 @@ pub async fn hold<S: Singleton>(
                         lost.cancel();
                         worked
                     },
-                    keep(singleton.lease(), &owner, &fence, bus, &lost),
+                    keep(singleton.lease(), &owner, &fence, bus, asked, &lost),
                 );
                 drop(guard);
                 bus.unlease(singleton.lease(), &owner).await.ok();
@@ -81,13 +85,14 @@ pub async fn hold<S: Singleton>(
 }
 
 /// Renews until the lease is lost or the work is over; then cancels the work.
-async fn keep(name: &str, owner: &str, fence: &LeaseFence, bus: &SharedBus, lost: &CancellationToken) {
+async fn keep(name: &str, owner: &str, fence: &LeaseFence, bus: &SharedBus, asked: Instant, lost: &CancellationToken) {
     // Counted from before the lease was asked for, on a clock that does not jump.
-    let mut safe_until = Instant::now() + TTL.saturating_sub(MARGIN);
+    let mut safe_until = asked + TTL.saturating_sub(MARGIN);
     loop {
         tokio::select! {
             () = lost.cancelled() => return,
-            () = tokio::time::sleep(RENEW) => {}
+            // The last try comes while the lease is still ours, however long the pause would be.
+            () = tokio::time::sleep_until(safe_until.min(Instant::now() + RENEW)) => {}
         }
         let asked = Instant::now();
         match tokio::time::timeout_at(safe_until, bus.lease(name, owner, TTL)).await {

@@ -2,6 +2,9 @@
 //!
 //! Must never remove what a group still needs: a group that nobody reads any more holds trimming back until the operator drops it.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

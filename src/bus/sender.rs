@@ -3,6 +3,9 @@
 //! Owns the retry of sends: every send has an idempotency key, so that an unanswered one is tried again without being said twice.
 //! Used by verbs, the screen and the bridge. Must never be given to a handler, whose effects are committed for it.
 
+#[cfg(test)]
+mod tests;
+
 use std::marker::PhantomData;
 use std::time::Duration;
 

@@ -2,6 +2,9 @@
 //!
 //! Must never say anything before its time, or twice.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,6 +3,9 @@
 //! `doctor` and tests use it to see that what is said is handled once. It stands in for the orchestrator's group on
 //! `fullsend:to_orchestrator` until there is one. Must never do anything but count and answer.
 
+#[cfg(test)]
+mod tests;
+
 use crate::bus::{Context, Effects, Failure, Handler, Key, Received};
 use crate::contracts::ChannelName;
 use crate::contracts::channel::grants;

@@ -1,0 +1,106 @@
+//! On paused time: every wait takes no time and happens in order.
+
+use std::sync::Mutex;
+
+use pretty_assertions::assert_eq;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::bus::memory::MemoryBus;
+use crate::bus::testing::World;
+
+/// Writes down from when to when it worked, and under which number.
+type Log = Arc<Mutex<Vec<(&'static str, u64, Instant)>>>;
+
+struct Worker {
+    name: &'static str,
+    log: Log,
+}
+
+impl Singleton for Worker {
+    fn lease(&self) -> &'static str {
+        "test"
+    }
+
+    async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
+        self.log.lock().unwrap().push((self.name, fence.number, Instant::now()));
+        stop.cancelled().await;
+        self.log.lock().unwrap().push(("end", fence.number, Instant::now()));
+        Ok(())
+    }
+}
+
+struct Holder {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), BusError>>,
+    handle: Arc<MemoryBus>,
+}
+
+fn holder(world: &World, name: &'static str, log: &Log) -> Holder {
+    let stop = CancellationToken::new();
+    let handle = Arc::new(world.store.another());
+    let bus: SharedBus = Arc::<MemoryBus>::clone(&handle);
+    let worker = Worker { name, log: Arc::clone(log) };
+    let (clock, ids, token) = (Arc::clone(&world.clock), Arc::clone(&world.ids), stop.clone());
+    Holder { task: tokio::spawn(async move { hold(&worker, &bus, &clock, &ids, token).await }), stop, handle }
+}
+
+fn names(log: &Log) -> Vec<(&'static str, u64)> {
+    log.lock().unwrap().iter().map(|(name, number, _)| (*name, *number)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_works_at_a_time_and_another_takes_over_when_the_first_ends() {
+    let world = World::new();
+    let log = Log::default();
+    let first = holder(&world, "a", &log);
+    world.until(async |_| !log.lock().unwrap().is_empty()).await;
+    let _second = holder(&world, "b", &log);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(names(&log), [("a", 1)], "the lease is renewed for as long as the holder lives");
+    first.stop.cancel();
+    first.task.await.unwrap().unwrap();
+    world.until(async |_| log.lock().unwrap().len() >= 3).await;
+    assert_eq!(names(&log), [("a", 1), ("end", 1), ("b", 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_takes_over_from_one_that_stands_still() {
+    let world = World::new();
+    let log = Log::default();
+    let first = holder(&world, "a", &log);
+    world.until(async |_| !log.lock().unwrap().is_empty()).await;
+    let _second = holder(&world, "b", &log);
+    first.task.abort();
+    world.until(async |_| log.lock().unwrap().len() >= 2).await;
+    assert_eq!(names(&log), [("a", 1), ("b", 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_work_of_one_that_is_cut_off_stops_before_another_can_hold_the_lease() {
+    let world = World::new();
+    let log = Log::default();
+    let first = holder(&world, "a", &log);
+    world.until(async |_| !log.lock().unwrap().is_empty()).await;
+    let began = log.lock().unwrap()[0].2;
+    first.handle.fail_next(1_000, BusError::Unreachable("a test".to_owned()));
+    world.until(async |_| log.lock().unwrap().len() >= 2).await;
+    let (what, _, at) = log.lock().unwrap()[1];
+    assert_eq!(what, "end");
+    assert!(at - began < TTL, "worked for {:?} under a lease of {TTL:?}", at - began);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_work_stops_when_the_lease_is_somebody_elses() {
+    let world = World::new();
+    let log = Log::default();
+    let _first = holder(&world, "a", &log);
+    world.until(async |_| !log.lock().unwrap().is_empty()).await;
+    world.store.flush_all();
+    let taken = world.bus().lease("test", "a thief", Duration::from_hours(1)).await.unwrap();
+    assert!(taken.is_some());
+    world.until(async |_| log.lock().unwrap().len() >= 2).await;
+    assert_eq!(names(&log)[1].0, "end");
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(log.lock().unwrap().len(), 2, "it waits while another holds the lease");
+}

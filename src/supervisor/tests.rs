@@ -1,0 +1,202 @@
+//! On paused time: every wait takes no time and happens in order.
+
+use std::sync::Mutex;
+
+use color_eyre::eyre::eyre;
+use futures::future::BoxFuture;
+use pretty_assertions::assert_eq;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::bus::Listener;
+use crate::bus::testing::World;
+use crate::contracts::ChannelName;
+
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a service does when it is run.
+#[derive(Clone, Copy)]
+enum Act {
+    FailAfter(Duration),
+    Panic,
+    Work,
+    /// Needs this long to stop.
+    StopIn(Duration),
+}
+
+struct Planned {
+    name: &'static str,
+    phase: Phase,
+    /// The last one is for all further runs.
+    acts: Mutex<Vec<Act>>,
+    log: Arc<Mutex<Vec<(&'static str, Instant)>>>,
+}
+
+impl Service for Planned {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn counts(&self) -> Option<Arc<Counts>> {
+        let counts = Counts::default();
+        counts.handled.store(7, Ordering::Relaxed);
+        Some(Arc::new(counts))
+    }
+
+    fn run(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), color_eyre::Report>> {
+        self.log.lock().unwrap().push((self.name, Instant::now()));
+        let act = {
+            let mut acts = self.acts.lock().unwrap();
+            if acts.len() > 1 { acts.remove(0) } else { acts[0] }
+        };
+        async move {
+            match act {
+                Act::FailAfter(time) => {
+                    tokio::time::sleep(time).await;
+                    return Err(eyre!("no luck"));
+                }
+                Act::Panic => panic!("at the disco"),
+                Act::Work => stop.cancelled().await,
+                Act::StopIn(time) => {
+                    stop.cancelled().await;
+                    tokio::time::sleep(time).await;
+                }
+            }
+            self.log.lock().unwrap().push(("end", Instant::now()));
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+struct Stage {
+    supervisor: Supervisor,
+    listener: Listener,
+    log: Arc<Mutex<Vec<(&'static str, Instant)>>>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let world = World::new();
+        let listener = world.bus().listen(&[ChannelName::Health]).await.unwrap();
+        let supervisor = Supervisor::new(world.bus(), world.clock, world.ids, "h/1".to_owned(), DRAIN);
+        Self { supervisor, listener, log: Arc::default() }
+    }
+
+    fn with(mut self, name: &'static str, phase: Phase, acts: &[Act]) -> Self {
+        self.supervisor.add(Planned { name, phase, acts: Mutex::new(acts.to_vec()), log: Arc::clone(&self.log) });
+        self
+    }
+
+    /// Runs it for a time, then stops it.
+    async fn run_for(mut self, time: Duration) -> Run {
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let supervisor = self.supervisor;
+        let task: JoinHandle<Ended> = tokio::spawn(async move { supervisor.run(token).await });
+        tokio::time::sleep(time).await;
+        let asked = Instant::now();
+        stop.cancel();
+        let ended = task.await.unwrap();
+        let mut said = Vec::new();
+        while let Ok(heard) = self.listener.heard.try_recv() {
+            said.push(Health::read(&heard.body).unwrap());
+        }
+        let log = self.log.lock().unwrap().clone();
+        Run { ended, took: asked.elapsed(), said, log }
+    }
+}
+
+struct Run {
+    ended: Ended,
+    took: Duration,
+    said: Vec<Health>,
+    log: Vec<(&'static str, Instant)>,
+}
+
+impl Run {
+    /// Seconds between the starts of a service.
+    fn pauses(&self, name: &str) -> Vec<u64> {
+        let starts: Vec<Instant> = self.log.iter().filter(|(of, _)| *of == name).map(|(_, at)| *at).collect();
+        starts.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect()
+    }
+
+    fn states(&self, name: &str) -> Vec<(RunState, u32, Option<&str>)> {
+        let states = self.said.iter().filter_map(|said| match said {
+            Health::State(state) if state.service == name => {
+                Some((state.state, state.restarts, state.reason.as_deref()))
+            }
+            _ => None,
+        });
+        states.collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_fails_is_started_again_after_doubling_pauses_and_from_the_beginning_after_health() {
+    let now = Act::FailAfter(Duration::ZERO);
+    let acts = [now, now, now, now, now, now, now, now, Act::FailAfter(HEALTHY_AFTER), now, Act::Work];
+    let run = Stage::new().await.with("a", Phase::Work, &acts).run_for(Duration::from_mins(20)).await;
+    // The ninth run is healthy for five minutes, then it fails: one second, and two.
+    assert_eq!(run.pauses("a"), [1, 2, 4, 8, 16, 32, 60, 60, 301, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_its_service_and_no_other_and_states_are_said() {
+    let stage = Stage::new().await.with("a", Phase::Work, &[Act::Panic, Act::Work]);
+    let run = stage.with("b", Phase::Work, &[Act::Work]).run_for(Duration::from_secs(30)).await;
+    let reason = Some("it panicked; the log has the report");
+    assert_eq!(
+        run.states("a"),
+        [
+            (RunState::Running, 0, None),
+            (RunState::Restarting, 1, reason),
+            (RunState::Running, 1, None),
+            (RunState::Stopped, 1, None)
+        ]
+    );
+    assert_eq!(run.states("b"), [(RunState::Running, 0, None), (RunState::Stopped, 0, None)]);
+    assert_eq!(run.ended, Ended { stopped: Vec::new() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_service_says_every_five_seconds_that_it_is_alive() {
+    let run = Stage::new().await.with("a", Phase::Work, &[Act::Work]).run_for(Duration::from_secs(61)).await;
+    let beats: Vec<&Heartbeat> =
+        run.said.iter().filter_map(|said| if let Health::Heartbeat(beat) = said { Some(beat) } else { None }).collect();
+    assert_eq!(beats.len(), 13, "at once, and twelve times in a minute");
+    assert!(beats.iter().all(|beat| beat.service == "a" && beat.instance == "h/1" && beat.handled == 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_goes_phase_by_phase() {
+    let slow = [Act::StopIn(Duration::from_secs(3))];
+    let stage = Stage::new().await.with("last", Phase::Housekeeping, &slow);
+    let stage = stage.with("first", Phase::Intake, &slow).with("second", Phase::Work, &slow);
+    let run = stage.run_for(Duration::from_mins(1)).await;
+    assert_eq!(run.ended, Ended { stopped: Vec::new() });
+    assert_eq!(run.took, Duration::from_secs(9), "each phase waits for the one before");
+    let order: Vec<&str> = run
+        .said
+        .iter()
+        .filter_map(|said| match said {
+            Health::State(state) if state.state == RunState::Stopped => Some(state.service.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order, ["first", "second", "last"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_finish_is_stopped_at_the_deadline_and_named() {
+    let stage = Stage::new().await.with("hangs", Phase::Work, &[Act::StopIn(Duration::from_hours(1))]);
+    let stage = stage.with("good", Phase::Work, &[Act::Work]).with("keeper", Phase::Housekeeping, &[Act::Work]);
+    let run = stage.run_for(Duration::from_mins(1)).await;
+    assert_eq!(run.ended, Ended { stopped: vec!["hangs".to_owned()] });
+    assert_eq!(run.took, DRAIN + STOP_MARGIN);
+    assert_eq!(run.log.iter().filter(|(what, _)| *what == "end").count(), 2, "the others ended by themselves");
+}
