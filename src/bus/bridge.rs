@@ -38,6 +38,8 @@ const LEARN: usize = 512;
 const BATCH: usize = 64;
 /// How often the bridge writes down that it is listening; a gap is known to this precision.
 const MARK: Duration = Duration::from_secs(1);
+/// How long a bus that is away is waited for with what was heard.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The document that says until when it listened.
 const MARK_KEY: &str = keys::BRIDGE;
 
@@ -115,41 +117,83 @@ impl Work<'_> {
     // ---- wrapping ------------------------------------------------------------------------------------------------------
 
     async fn wrap(&mut self, heard: Vec<Heard>) -> Result<(), BusError> {
-        let mut units = Vec::new();
+        let count = heard.len();
+        let wrapped = self.try_wrap(heard).await;
+        if let Err(err) = &wrapped {
+            tracing::error!(%err, count, "bodies were heard and could not all be kept; bare ones among them are lost");
+        }
+        wrapped
+    }
+
+    async fn try_wrap(&mut self, heard: Vec<Heard>) -> Result<(), BusError> {
+        let mut bare = Vec::new();
         for one in heard {
-            if !self.known.is_ours(&self.bridge.bus, &one).await? {
-                units.push(self.unit(&one));
+            if !self.is_ours(&one).await? {
+                bare.push(one);
             }
         }
-        for chunk in units.chunks(BATCH) {
-            self.commit(chunk.to_vec()).await?;
+        for chunk in bare.chunks(BATCH) {
+            let units = chunk.iter().map(|one| self.unit(one)).collect();
+            let outcomes = self.commit(units).await?;
+            for (one, outcome) in chunk.iter().zip(outcomes) {
+                if let Outcome::Refused(refusal) = outcome {
+                    self.not_taken(one, &refusal.to_string()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks again while the bus is away, for as long as a commit would be tried.
+    async fn is_ours(&mut self, heard: &Heard) -> Result<bool, BusError> {
+        let mut backoff = super::backoff::Backoff::quick();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.known.is_ours(&self.bridge.bus, heard).await {
+                Err(err) if err.is_passing() && Instant::now() < deadline => {
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+                // Nothing of ours can stand in a stream that is none.
+                Err(BusError::ForeignType { .. }) => return Ok(false),
+                answer => return answer,
+            }
+        }
+    }
+
+    /// A body whose channel takes nothing becomes a dead letter; where not even that is taken, the log has it.
+    async fn not_taken(&self, heard: &Heard, refusal: &str) -> Result<(), BusError> {
+        let reason = format!("published bare, and its channel took nothing: {refusal}");
+        let outcomes = self.commit(vec![self.dead(heard, reason)]).await?;
+        if !outcomes.iter().all(Outcome::is_done) {
+            let body = crate::contracts::untrusted::sanitize_line(&heard.body, BODY_LIMIT);
+            tracing::error!(channel = %heard.channel, refusal, body, "a bare body could be kept nowhere but here");
+            let message = format!("a bare body on {} could not be kept: {refusal}; the log has it", heard.channel);
+            self.alert("bridge-refused", Severity::Critical, message).await?;
         }
         Ok(())
     }
 
     /// A new message, or a dead letter that says why it is none.
     fn unit(&self, heard: &Heard) -> Commit {
-        let (ops, once) = match self.wrapped(heard) {
-            Ok(message) => {
-                let once = message.envelope.id.to_string();
-                (vec![Op::Append(message)], once)
-            }
-            Err(err) => {
-                let entry =
-                    Entry { channel: heard.channel, id: EntryId::ZERO, e: String::new(), b: heard.body.clone() };
-                let letter = Letter {
-                    entry: &entry,
-                    envelope: None,
-                    group: None,
-                    attempts: 0,
-                    code: DeadLetterCode::Malformed,
-                    reason: format!("published bare, and not to be understood: {err}"),
-                };
-                let once = self.bridge.ids.message(self.origin.now()).to_string();
-                (letters::dead(&self.origin, &letter), once)
-            }
-        };
-        Commit { once: Some(once), under: Some(self.fence.clone()), ..Commit::of(ops) }
+        match self.wrapped(heard) {
+            Ok(message) => Commit {
+                once: Some(message.envelope.id.to_string()),
+                under: Some(self.fence.clone()),
+                ..Commit::of(vec![Op::Append(message)])
+            },
+            Err(err) => self.dead(heard, format!("published bare, and not to be understood: {err}")),
+        }
+    }
+
+    fn dead(&self, heard: &Heard, reason: String) -> Commit {
+        let entry = Entry { channel: heard.channel, id: EntryId::ZERO, e: String::new(), b: heard.body.clone() };
+        let code = DeadLetterCode::Malformed;
+        let letter = Letter { entry: &entry, envelope: None, group: None, attempts: 0, code, reason };
+        Commit {
+            once: Some(self.bridge.ids.message(self.origin.now()).to_string()),
+            under: Some(self.fence.clone()),
+            ..Commit::of(letters::dead(&self.origin, &letter))
+        }
     }
 
     fn wrapped(&self, heard: &Heard) -> Result<Outgoing, ShapeError> {
@@ -165,15 +209,15 @@ impl Work<'_> {
     }
 
     /// Tries until the bus takes it, for as long as the lease can hold; each unit goes in once.
-    async fn commit(&self, units: Vec<Commit>) -> Result<(), BusError> {
+    async fn commit(&self, units: Vec<Commit>) -> Result<Vec<Outcome>, BusError> {
         let mut backoff = super::backoff::Backoff::quick();
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             match self.bridge.bus.commit(units.clone()).await {
                 Ok(outcomes) if outcomes.contains(&Outcome::Fenced) => {
                     return Err(BusError::NoAnswer("the bridge's lease has gone to another process".to_owned()));
                 }
-                Ok(_) => return Ok(()),
+                Ok(outcomes) => return Ok(outcomes),
                 Err(err) if err.is_passing() && Instant::now() < deadline => {
                     tracing::warn!(%err, units = units.len(), "the bridge holds what it heard until the bus is back");
                     tokio::time::sleep(backoff.next_delay()).await;
@@ -190,7 +234,7 @@ impl Work<'_> {
         let fields = vec![("heard_until".to_owned(), Some(rfc3339(self.origin.now())))];
         let change = Op::Change { key: Key::new(MARK_KEY), expect: Expect::Any, fields, ttl: Ttl::Keep };
         let unit = Commit { under: Some(self.fence.clone()), ..Commit::of(vec![change]) };
-        self.commit(vec![unit]).await
+        self.commit(vec![unit]).await.map(drop)
     }
 
     /// Says from when to when nobody listened.
@@ -222,9 +266,9 @@ impl Work<'_> {
 
     async fn alert(&self, id: &str, severity: Severity, message: String) -> Result<(), BusError> {
         tracing::warn!(%message, id);
-        let fix = "publish with `fullsend publish`, or XADD to the stream: what is only published is lost while nobody listens";
+        let fix = "publish with `fullsend publish`: what is only published is lost while nobody listens";
         let ops = letters::alert(&self.origin, id.to_owned(), severity, &message, fix);
-        self.commit(vec![Commit { under: Some(self.fence.clone()), ..Commit::of(ops) }]).await
+        self.commit(vec![Commit { under: Some(self.fence.clone()), ..Commit::of(ops) }]).await.map(drop)
     }
 }
 
@@ -265,7 +309,12 @@ impl Known {
     async fn from_now(bus: &SharedBus, channels: &[ChannelName]) -> Result<Self, BusError> {
         let mut known = Self { channels: HashMap::new() };
         for &channel in channels {
-            let mut newest = bus.range(channel, Range::newest(LEARN)).await?;
+            let mut newest = match bus.range(channel, Range::newest(LEARN)).await {
+                Ok(newest) => newest,
+                // What is heard there will be refused, and said aloud, one by one.
+                Err(BusError::ForeignType { .. }) => Vec::new(),
+                Err(err) => return Err(err),
+            };
             newest.reverse();
             known.channels.entry(channel).or_default().learn(&newest);
         }

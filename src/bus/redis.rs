@@ -120,7 +120,7 @@ impl RedisBus {
             None => None,
         };
         let target = Target::parse(options.url.expose_secret(), authority)?;
-        let link = Arc::new(Link::new(target, Names::new(&options.prefix), options.response_timeout));
+        let link = Link::new(target, Names::new(&options.prefix), options.response_timeout);
         link.open().await?;
         Ok(Self {
             queue: Queue::new(link.clone()),

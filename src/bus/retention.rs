@@ -65,7 +65,12 @@ impl Trimmer {
         let older_than = self.clock.now().checked_sub_signed(age).unwrap_or_default();
         let mut gone = 0;
         for channel in work_channels() {
-            gone += self.bus.trim(channel, older_than, self.policy.length).await?;
+            match self.bus.trim(channel, older_than, self.policy.length).await {
+                Ok(trimmed) => gone += trimmed,
+                // One bad key does not keep the other channels from being trimmed; `doctor` names it.
+                Err(err @ BusError::ForeignType { .. }) => tracing::error!(%channel, %err, "not trimmed"),
+                Err(err) => return Err(err),
+            }
         }
         Ok(gone)
     }
@@ -76,7 +81,12 @@ impl Trimmer {
     /// Where the bus cannot be reached.
     pub async fn look_for_idle_groups(&self, fence: Option<&LeaseFence>) -> Result<(), BusError> {
         for channel in work_channels() {
-            for group in self.bus.inspect(channel).await?.groups {
+            let groups = match self.bus.inspect(channel).await {
+                Ok(info) => info.groups,
+                Err(BusError::ForeignType { .. }) => continue,
+                Err(err) => return Err(err),
+            };
+            for group in groups {
                 if group.idle.is_some_and(|idle| idle >= IDLE_ALERT) {
                     self.alert_idle(channel, &group, fence).await?;
                 }

@@ -198,7 +198,11 @@ impl<'a, H: Handler> Loop<'a, H> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                _ = heartbeat.tick() => self.beat().await?,
+                _ = heartbeat.tick() => {
+                    self.beat().await?;
+                    // A beat that took long must not be followed by the next at once: the others have their turn first.
+                    heartbeat.reset();
+                }
                 Some(done) = self.running.join_next() => {
                     self.settle(done);
                     while let Some(done) = self.running.try_join_next() {
@@ -217,11 +221,28 @@ impl<'a, H: Handler> Loop<'a, H> {
         self.window.len() + self.delayed.len() + self.running.len() + self.units.len() + committing
     }
 
+    /// Everything that is held: waiting, running, to be retried, and on its way to the bus.
+    fn held_keys(&self) -> HashSet<HeldKey> {
+        let committing = self.committing.iter().flat_map(|committing| &committing.units);
+        let units = self.units.iter().chain(committing).flat_map(|unit| {
+            let starting = if let Settles::Start { held } = &unit.settles { Some(held.key()) } else { None };
+            let settled = unit.commit.acknowledge.iter().map(|pending| (pending.channel, pending.entry));
+            settled.chain(starting)
+        });
+        let delayed = self.delayed.iter().map(|(_, held, _)| held.key());
+        self.window.keys().chain(delayed).chain(self.running_keys.iter().copied()).chain(units).collect()
+    }
+
     /// Slots that neither run nor are about to.
     fn free_slots(&self) -> usize {
         let committing = self.committing.iter().flat_map(|committing| &committing.units);
-        let starting = self.units.iter().chain(committing).filter(|unit| matches!(unit.settles, Settles::Start { .. }));
-        self.slots.saturating_sub(self.running.len() + starting.count())
+        // With one slot messages are handled in order, so that one is not done before its effects are there.
+        let taken = self.units.iter().chain(committing).filter(|unit| match unit.settles {
+            Settles::Start { .. } => true,
+            Settles::Handled { .. } => self.slots == 1,
+            Settles::Dead | Settles::Unstart => false,
+        });
+        self.slots.saturating_sub(self.running.len() + taken.count())
     }
 
     /// The next moment at which something is due by itself.
@@ -236,7 +257,7 @@ impl<'a, H: Handler> Loop<'a, H> {
 
     fn start_reading(&mut self) {
         self.full_since = if self.free_slots() == 0 { self.full_since.or(Some(self.now)) } else { None };
-        if self.reading.is_some() || self.quiet_until.is_some() {
+        if self.reading.is_some() || self.quiet_until.is_some() || self.units.len() >= 2 * MOST_UNITS {
             return;
         }
         let capacity = self.consumer.options.window;
@@ -305,9 +326,7 @@ impl<'a, H: Handler> Loop<'a, H> {
         let now = self.consumer.clock.monotonic();
         for claimed in claims.claimed {
             let key = (claimed.entry.channel, claimed.entry.id);
-            let known = self.running_keys.contains(&key)
-                || self.window.keys().any(|held| held == key)
-                || self.delayed.iter().any(|(_, held, _)| held.key() == key);
+            let known = self.held_keys().contains(&key);
             if !known {
                 self.window.put(Held::new(claimed, false, now));
             }

@@ -4,7 +4,7 @@
 //! Must never repeat a call that may have reached the server, with one exception: a script that the server did not know.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -31,6 +31,7 @@ const PIPELINE: usize = 512;
 
 /// The link to one server.
 pub(super) struct Link {
+    me: Weak<Self>,
     pub(super) target: Target,
     pub(super) names: Names,
     pub(super) scripts: Scripts,
@@ -65,8 +66,9 @@ fn lose(live: &RwLock<Option<Live>>, number: u64) {
 }
 
 impl Link {
-    pub(super) fn new(target: Target, names: Names, patience: Duration) -> Self {
-        Self {
+    pub(super) fn new(target: Target, names: Names, patience: Duration) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             target,
             names,
             scripts: Scripts::new(),
@@ -82,7 +84,7 @@ impl Link {
             }),
             dials: AtomicU64::new(0),
             spare: Mutex::default(),
-        }
+        })
     }
 
     /// Sends one command and awaits its answer, at most [`Link::patience`].
@@ -166,7 +168,13 @@ impl Link {
         if let Some(current) = self.current() {
             return Ok(current);
         }
-        tokio::time::timeout(self.patience, self.reconnect()).await.unwrap_or_else(|_| Err(self.silent()))
+        // A task of its own: whoever holds the lock on redialling must go on, also where the caller's future is not polled.
+        let link = self.me.upgrade().ok_or(BusError::Closed)?;
+        let redial = tokio::spawn(async move { link.reconnect().await });
+        match tokio::time::timeout(self.patience, redial).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(self.silent()),
+        }
     }
 
     fn silent(&self) -> BusError {

@@ -91,7 +91,7 @@ impl RedisBus {
     ) -> Result<Option<LeaseFence>, BusError> {
         let script = &self.link.scripts.lease;
         let mut cmd = script.call(&[self.link.names.lease(name), self.link.names.fence(name)]);
-        cmd.arg(owner).arg(value::millis(ttl));
+        cmd.arg(owner).arg(value::millis(ttl)).arg(self.clock.now().timestamp().max(0));
         match self.link.run(script, &cmd).await? {
             Value::Nil => Ok(None),
             number => Ok(Some(LeaseFence { name: name.to_owned(), number: value::count(&number)? })),

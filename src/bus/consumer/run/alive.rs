@@ -35,12 +35,7 @@ impl<H: Handler> Loop<'_, H> {
             }
             Err(err) => return self.bus_failed(&err, "heartbeat").await,
         }
-        let held: Vec<HeldKey> = self
-            .window
-            .keys()
-            .chain(self.delayed.iter().map(|(_, held, _)| held.key()))
-            .chain(self.running_keys.iter().copied())
-            .collect();
+        let held: Vec<HeldKey> = self.held_keys().into_iter().collect();
         if !held.is_empty() {
             match bus.extend(&self.slot.reader, &held).await {
                 Ok(lost) => {

@@ -174,6 +174,8 @@ impl<H: Handler> Loop<'_, H> {
                     color_eyre::eyre::eyre!("`{key}` changed under the handler {reruns} times (now version {found:?})");
                 self.failed(held, &reason.into());
             }
+            // In order, where that is promised; otherwise whoever raced it gets out of the way first.
+            Outcome::Conflict { .. } if self.slots == 1 => self.begin(held, reruns + 1),
             Outcome::Conflict { .. } => {
                 let jitter = Duration::from_millis(1).mul_f64(self.rng.f64() * f64::from(reruns + 1));
                 self.delayed.push((Instant::now() + jitter, held, reruns + 1));
