@@ -580,6 +580,49 @@ async fn listeners_hear_bodies_and_notices_until_the_connection_ends() {
 }
 
 #[tokio::test]
+async fn a_consumer_goes_on_after_its_server_was_killed_and_started_again() {
+    let mut server = RedisServer::durable();
+    let bus: fullsend::bus::SharedBus = connect(&server).await;
+    let clock: std::sync::Arc<dyn fullsend::contracts::Clock> = std::sync::Arc::new(fullsend::contracts::SystemClock);
+    let ids = std::sync::Arc::new(fullsend::contracts::Ids::seeded(5));
+    let echo = fullsend::services::echo::Echo::default();
+    let options = fullsend::bus::ConsumerOptions::default();
+    let consumer = fullsend::bus::Consumer::new(bus.clone(), echo, options, clock.clone(), ids.clone());
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { consumer.run(stop).await }
+    });
+    let origin = fullsend::bus::Origin::new(clock, ids, fullsend::contracts::Trust::Operator);
+    let sender =
+        fullsend::bus::Sender::<fullsend::contracts::channel::grants::ControlRoom>::new(bus.clone(), origin, PATIENCE);
+    let counter = fullsend::services::echo::Echo::counter(ChannelName::Echo);
+    for round in 1..=3 {
+        let text = format!("round {round}");
+        let request = fullsend::contracts::messages::EchoRequest { text };
+        sender
+            .send(fullsend::contracts::wiring::ECHO, fullsend::contracts::messages::Echoes::from(request))
+            .await
+            .unwrap();
+        let handled = async {
+            loop {
+                let state = bus.get(&counter).await.ok().flatten();
+                let count = state.and_then(|state| state.document()?.get("handled")?.parse::<u32>().ok());
+                if count == Some(round) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, handled).await.unwrap();
+        server.kill();
+        server.restart();
+    }
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_channel_is_heard_under_its_former_name_too() {
     let server = RedisServer::fleeting();
     let bus = connect(&server).await;

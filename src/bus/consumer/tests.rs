@@ -304,6 +304,19 @@ async fn a_version_conflict_runs_the_handler_again_and_is_no_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_one_slot_the_order_holds_through_conflicts() {
+    let world = World::new();
+    for n in 0..4 {
+        world.say(&format!("m{n}")).await;
+    }
+    let running = start(world.consumer(1, |text, _| if text == "m1" { Act::Race(2) } else { Act::Handle }));
+    world.until_handled(4).await;
+    stopped(running).await;
+    let order: Vec<String> = world.log.lock().unwrap().iter().map(|(text, _)| text.clone()).collect();
+    assert_eq!(order, ["m0", "m1", "m1", "m1", "m2", "m3"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn long_work_is_kept_alive_and_nobody_takes_it_over() {
     let world = World::new();
     world.say("long").await;
