@@ -37,7 +37,7 @@ const FEW: usize = 10;
 /// Example: fullsend tail control alerts --since 10m --filter "priority:>=high -budget"
 #[derive(clap::Args)]
 pub struct Args {
-    /// The channels; none for all
+    /// The channels; none for all (without heartbeats)
     #[arg(value_name = "CHANNEL")]
     pub channels: Vec<ChannelName>,
 
@@ -97,6 +97,9 @@ struct Plan {
     width: Option<usize>,
 }
 
+/// What is shown of all channels, unless something else is asked for.
+const ALL_BUT_HEARTBEATS: &str = "-type:heartbeat";
+
 /// Where the past begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Since {
@@ -146,7 +149,12 @@ impl Plan {
             since,
             lines,
             follow: !args.no_follow,
-            filter: args.filter.clone().unwrap_or_default(),
+            filter: match &args.filter {
+                Some(filter) => filter.clone(),
+                // Over all channels the heartbeats would drown the rest; whoever names the channel wants them.
+                None if args.channels.is_empty() => Filter::parse(ALL_BUT_HEARTBEATS).unwrap_or_default(),
+                None => Filter::default(),
+            },
             zone,
             width: None,
         })

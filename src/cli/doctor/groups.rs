@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Area, Report, long};
 use crate::bus::retention::IDLE_ALERT;
-use crate::bus::{BusError, ChannelInfo, GroupInfo, Level, SharedBus};
+use crate::bus::{BusError, ChannelInfo, EntryId, GroupInfo, Level, SharedBus};
 use crate::cli::Context;
 use crate::cli::output::Output;
 use crate::contracts::{ChannelKind, ChannelName, ServiceName};
@@ -100,7 +100,8 @@ fn never_run(info: &ChannelInfo, report: &mut Report) {
     let built = info.channel.route().groups.iter().filter(|service| service.is_built());
     for service in built.filter(|_| info.length > 0) {
         let there = info.groups.iter().find(|group| group.group == service.as_str());
-        if there.is_none_or(|group| group.consumers.is_empty()) {
+        // A group that was given something has been served, if not since it was moved here.
+        if there.is_none_or(|group| group.consumers.is_empty() && group.last_delivered == EntryId::ZERO) {
             let what =
                 format!("{} messages on {} wait for `{service}`, which has never run here", info.length, info.channel);
             report.add(Area::Work, Level::Warning, what, start(service.as_str()));

@@ -324,3 +324,15 @@ fn times_are_read(#[case] text: &str, #[case] expected: &str) {
 fn what_is_no_time_is_refused() {
     assert!(since("yesterday", noon(), Zone::Utc).unwrap_err().to_string().contains("`yesterday` is neither an age"));
 }
+
+#[test]
+fn heartbeats_are_left_out_where_nothing_was_chosen() {
+    use crate::bus::filter::EntryView;
+    let filter = super::Filter::parse(super::ALL_BUT_HEARTBEATS).unwrap();
+    let stage = Stage::new();
+    let shown = |kind: &'static str| {
+        let envelope = stage.origin().envelope(kind, "supervisor");
+        filter.matches(&EntryView { channel: ChannelName::Health, envelope: Some(&envelope), body: "{}" })
+    };
+    assert_eq!((shown("heartbeat"), shown("service_state")), (false, true));
+}
