@@ -164,7 +164,7 @@ impl Base<'_> {
             }
             _ => self.folder.join(text),
         };
-        // Joined paths keep `.` in the middle (`/work/./context`), which reads badly.
+        // Joined paths keep `.` in the middle (`/srv/./context`), which reads badly.
         path.components().collect()
     }
 }
