@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use color_eyre::eyre::{OptionExt as _, ensure};
 use fullsend::bus::bridge::Bridge;
-use fullsend::bus::{Commit, Draft, Key, Op, Origin, Outgoing, leased};
+use fullsend::bus::{Commit, Draft, Key, Op, Origin, Outgoing, leased, letters};
 use fullsend::contracts::channel::grants;
 use fullsend::contracts::messages::{EchoRequest, Echoes};
 use fullsend::contracts::wiring::ECHO;
@@ -157,7 +157,7 @@ pub(crate) async fn garbage_in_the_stream(_run: Run) -> color_eyre::Result<()> {
     let mut dead = 0;
     let entries: Vec<(Fields<'_>, &str)> = vec![
         (vec![("foo", b"bar")], "no field `e`"),
-        (vec![("b", br#"{"type":"echo_request","text":"x"}"#)], "no field `e`"),
+        (vec![("b", br#"{"type":"echo_request"}"#)], "text"),
         (vec![("e", b""), ("b", b"")], "no field `e`"),
         (vec![("e", b"{")], "JSON"),
         (vec![("e", b"[]"), ("b", b"{}")], "envelope"),
@@ -170,6 +170,21 @@ pub(crate) async fn garbage_in_the_stream(_run: Run) -> color_eyre::Result<()> {
         xadd(&server, fields);
         dead += 1;
         buried(&rig, dead, word).await?;
+    }
+    // A body without an envelope is one that the bridge would wrap.
+    xadd(&server, &[("b", br#"{"type":"echo_request","text":"bare"}"#), ("more", b"1")]);
+    eventually("the bare body is handled", async || Ok(rig.others("bare").await? == 1)).await?;
+    // What is no message is kept with all that came with it.
+    for (fields, kept) in [
+        (vec![("foo", &b"bar"[..]), ("n", b"1"), ("n", b"2")], r#"{"foo":"bar","n":["1","2"]}"#),
+        (vec![("b", b"[1]"), ("why", b"\xff\0")], r#"{"b":"[1]","why":{"hex":"ff00"}}"#),
+    ] {
+        xadd(&server, &fields);
+        dead += 1;
+        buried(&rig, dead, "").await?;
+        let entries = work::entries(&*bus, ChannelName::DeadLetter).await?;
+        let letter = letters::read(entries.last().ok_or_eyre("no letter")?)?;
+        ensure!(letter.original_body == kept, "{} was kept", letter.original_body);
     }
     for (body, word) in bad_bodies() {
         xadd(&server, &[("e", good.as_bytes()), ("b", &body)]);
@@ -188,6 +203,33 @@ pub(crate) async fn garbage_in_the_stream(_run: Run) -> color_eyre::Result<()> {
     eventually("the copies are handled", async || Ok(rig.others("copied").await? == 2)).await?;
     work::settle(&*bus, Duration::from_secs(10)).await.map_err(color_eyre::Report::msg)?;
     ensure!(reasons(&rig).await?.len() == dead, "{:?}", reasons(&rig).await?);
+    ensure!(rig.errors().is_empty(), "{:?}", rig.errors());
+    rig.stop().await
+}
+
+/// Somebody puts a text where the dead letters go: what cannot be handled waits, the rest goes on, and nothing is lost.
+pub(crate) async fn dead_letters_refused(_run: Run) -> color_eyre::Result<()> {
+    let server = RedisServer::durable();
+    let bus = Store::Redis { url: server.url(), prefix: String::new() }.open(clock(), None).await?;
+    let rig = Rig::start(&bus, 2, clock());
+    server.run(&["SET", "fullsend:dead_letter:stream", "mine"]);
+    for n in 0..5 {
+        xadd(&server, &[("foo", n.to_string().as_bytes())]);
+        xadd(&server, &[("b", format!(r#"{{"type":"echo_request","text":"good{n}"}}"#).as_bytes())]);
+    }
+    for n in 0..5 {
+        eventually("the others are handled", async || Ok(rig.others(&format!("good{n}")).await? == 1)).await?;
+    }
+    eventually("what is no message waits", async || {
+        Ok(work::group(&*bus).await?.is_some_and(|(group, _)| group.pending == 5))
+    })
+    .await?;
+    eventually("it is said", async || Ok(!work::entries(&*bus, ChannelName::Alerts).await?.is_empty())).await?;
+    let alerts = work::entries(&*bus, ChannelName::Alerts).await?;
+    ensure!(alerts.len() == 1 && alerts[0].b.contains("dead-letter-refused:"), "{alerts:?}");
+    server.run(&["DEL", "fullsend:dead_letter:stream"]);
+    eventually("all are kept", async || Ok(reasons(&rig).await?.len() == 5)).await?;
+    work::settle(&*bus, Duration::from_secs(10)).await.map_err(color_eyre::Report::msg)?;
     ensure!(rig.errors().is_empty(), "{:?}", rig.errors());
     rig.stop().await
 }
