@@ -13,6 +13,7 @@ use crate::contracts::ChannelName;
 use crate::contracts::body::{Example, bodies};
 use crate::contracts::envelope::{Priority, Trust, millis_option, read_time};
 use crate::contracts::lifecycle::LifecycleEvent;
+use crate::contracts::notes::{NoteChange, NoteName};
 
 bodies! {
     /// What needs a yes.
@@ -96,7 +97,14 @@ pub enum Intent {
         /// The fields and their new texts.
         fields: std::collections::BTreeMap<String, String>,
     },
-    /// An experiment takes a step of its lifecycle.
+    /// A note of the team changes.
+    Note {
+        /// Which.
+        name: NoteName,
+        /// How.
+        change: NoteChange,
+    },
+    /// An experiment takes a step of its lifecycle. `archive` also cancels its schedule and its run, and resolves its alerts.
     Step {
         /// Which experiment.
         experiment_id: String,
