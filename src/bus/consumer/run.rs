@@ -214,6 +214,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             self.push_out();
             self.start_reading();
             self.consumer.counts.holding.store(self.held_count() as u64, Ordering::Relaxed);
+            self.tell_trouble();
             let wake = self.next_wake();
             let stop = self.stop.clone();
             tokio::select! {

@@ -674,6 +674,8 @@ async fn a_dead_letter_that_is_refused_waits_with_one_alert_and_the_others_go_on
     tokio::time::sleep(Duration::from_mins(20)).await;
     assert_eq!(world.pending().await, 20, "those that cannot be given up stay pending");
     assert_eq!(counts.holding.load(Ordering::Relaxed), 20);
+    let trouble = counts.trouble.borrow().clone();
+    assert!(trouble.is_some_and(|text| text.starts_with("dead letters are refused: `fullsend:dead_letter:stream`")));
     assert!((0..20).all(|n| world.starts(&format!("never{n}")) == [1]), "waiting is no attempt");
     let alerted = world.alerted().await;
     assert_eq!(alerted.len(), 1, "{alerted:?}");
@@ -684,6 +686,7 @@ async fn a_dead_letter_that_is_refused_waits_with_one_alert_and_the_others_go_on
     world.until(async |world| world.letters().await.len() == 20).await;
     assert!(mended.elapsed() <= Duration::from_secs(61), "it took {:?}", mended.elapsed());
     assert_eq!(world.pending().await, 0);
+    assert_eq!(*counts.trouble.borrow(), None);
     stopped(running).await;
 }
 
@@ -756,7 +759,9 @@ async fn a_channel_whose_stream_is_none_is_left_out_until_it_is_one_again() {
             world.spoil(ChannelName::Metrics);
         }
         world.say("before").await;
-        let running = start(world.consumer(1, |_, _| Act::Handle));
+        let consumer = world.consumer(1, |_, _| Act::Handle);
+        let counts = consumer.counts();
+        let running = start(consumer);
         world.until_handled(1).await;
         world.spoil(ChannelName::Metrics);
         for n in 0..20 {
@@ -767,6 +772,7 @@ async fn a_channel_whose_stream_is_none_is_left_out_until_it_is_one_again() {
         let alerted = world.alerted().await;
         assert_eq!(alerted.len(), 1, "{alerted:?}");
         assert_eq!(alerted[0].0, "channel-left-out:echo:metrics");
+        assert_eq!(counts.trouble.borrow().as_deref(), Some("fullsend:metrics is not read"));
         world.mend(ChannelName::Metrics).await;
         tokio::time::sleep(Duration::from_secs(61)).await;
         let groups = world.bus().inspect(ChannelName::Metrics).await.unwrap().groups;

@@ -135,6 +135,7 @@ impl<H: Handler> Loop<'_, H> {
             tracing::debug!(%err, "the slot was not given up; it lapses");
         }
         self.consumer.counts.holding.store(0, Ordering::Relaxed);
+        self.consumer.counts.trouble.send_replace(None);
         drained
     }
 

@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A channel that is left out.
 pub(super) struct Aside {
-    channel: ChannelName,
+    pub(super) channel: ChannelName,
     /// The key that holds something else.
     key: String,
     due: Instant,

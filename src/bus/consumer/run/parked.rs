@@ -63,6 +63,21 @@ impl<H: Handler> Loop<'_, H> {
     }
 }
 
+impl<H: Handler> Loop<'_, H> {
+    /// Tells whoever watches the consumer what it cannot do.
+    pub(super) fn tell_trouble(&self) {
+        let aside = self.aside.iter().map(|aside| format!("{} is not read", aside.channel));
+        let parked = self.park_reason.iter().map(|(reason, _)| format!("dead letters are refused: {reason}"));
+        let trouble = aside.chain(parked).collect::<Vec<_>>().join("; ");
+        let trouble = (!trouble.is_empty()).then_some(trouble);
+        self.consumer.counts.trouble.send_if_modified(|told| {
+            let changes = *told != trouble;
+            *told = trouble;
+            changes
+        });
+    }
+}
+
 /// The message that a letter is about.
 pub(super) fn key(unit: &Unit) -> Option<HeldKey> {
     unit.commit.acknowledge.first().map(|pending| (pending.channel, pending.entry))
