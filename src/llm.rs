@@ -4,9 +4,11 @@
 //! thumb; a provider answers tasks; [`Mind::ask`] goes down the chain of providers until one answers, journals the raw answer, and
 //! says what it cost. Must never act on an answer: that is the service's that asked.
 
+pub mod live;
 pub mod mind;
+pub mod provider;
 pub mod task;
 pub mod tasks;
 
-pub use mind::{Answered, Asking, Mind, NoAnswer};
+pub use mind::{Answered, Asking, Mind, MindParts, NoAnswer};
 pub use task::{Ruled, Task, TaskName};
