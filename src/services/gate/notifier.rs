@@ -33,8 +33,17 @@ const KEPT: Duration = Duration::from_hours(7 * 24);
 const TEXT_LIMIT: usize = 300;
 /// What a command may need of the environment to reach a screen or a person; nothing of it is a secret of ours.
 const PASSED_ON: &[&str] = &[
-    "PATH", "HOME", "USER", "LANG", "LC_ALL", "TERM", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR",
-    "DBUS_SESSION_BUS_ADDRESS", "TMUX",
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TERM",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "TMUX",
 ];
 
 /// The holder of the lease `notifier`.
