@@ -129,6 +129,11 @@ impl<G: Grant> Context<G> {
         Effects::new(self.origin.clone())
     }
 
+    /// What is said because of the message: for somebody who composes envelopes himself.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Says a notice now: for viewers, lost if nobody looks.
     ///
     /// # Errors
