@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::Origin;
-use super::leased::Singleton;
+use super::leased::{Singleton, turned};
 use super::{BusError, Commit, GroupInfo, LeaseFence, SharedBus, letters};
 use crate::contracts::messages::Severity;
 use crate::contracts::{ChannelKind, ChannelName, Clock, Ids, Trust};
@@ -65,6 +65,7 @@ impl Trimmer {
         let older_than = self.clock.now().checked_sub_signed(age).unwrap_or_default();
         let mut gone = 0;
         for channel in work_channels() {
+            turned();
             match self.bus.trim(channel, older_than, self.policy.length).await {
                 Ok(trimmed) => gone += trimmed,
                 // One bad key does not keep the other channels from being trimmed; `doctor` names it.
@@ -129,6 +130,7 @@ impl Singleton for Trimmer {
 
     async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
         while !stop.is_cancelled() {
+            turned();
             let gone = self.trim().await?;
             if gone > 0 {
                 tracing::info!(gone, "trimmed");

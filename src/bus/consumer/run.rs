@@ -127,6 +127,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                 Err(err) => return Err(err),
             };
             tracing::warn!(group = consumer.group, %err, "the consumer cannot start yet");
+            consumer.counts.turned();
             tokio::select! {
                 () = stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(backoff.next_delay()) => {}
@@ -193,6 +194,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             self.push_out();
             self.start_reading();
             self.consumer.counts.holding.store(self.held_count() as u64, Ordering::Relaxed);
+            self.consumer.counts.turned();
             let wake = self.next_wake();
             let stop = self.stop.clone();
             tokio::select! {
