@@ -95,7 +95,7 @@ async fn list(channels: &[ChannelName], cx: &Context, bus: &SharedBus) -> color_
             Ok(info) => found.push(info),
             Err(err @ BusError::ForeignType { .. }) => {
                 well = false;
-                cx.out.remark(&format!("error: {channel}: {err}"));
+                cx.out.error(&format!("{channel}: {err}"));
             }
             Err(err) => return Err(err.into()),
         }

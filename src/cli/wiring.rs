@@ -42,7 +42,7 @@ fn show(args: &Args, rows: &[Row], out: &Output) -> color_eyre::Result<ExitCode>
         out.text(&topology::as_text(rows))?;
     }
     for orphan in &orphans {
-        out.remark(&format!("error: {orphan}"));
+        out.error(&orphan.to_string());
     }
     Ok(if orphans.is_empty() { OK } else { FAILED })
 }
