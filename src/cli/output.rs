@@ -111,7 +111,7 @@ impl Output {
     }
 
     /// Prints rows in aligned columns; where they are wider than the terminal, the `narrow` ones instead, which leave out what can
-    /// be missed.
+    /// be missed. Returns whether these were printed.
     ///
     /// # Errors
     /// [`Closed`], or why it cannot be written.
@@ -119,13 +119,13 @@ impl Output {
         &self,
         (headings, rows): ([&str; N], &[[String; N]]),
         narrow: impl FnOnce() -> ([&'static str; M], Vec<[String; M]>),
-    ) -> color_eyre::Result<()> {
+    ) -> color_eyre::Result<bool> {
         let text = aligned(headings, rows);
         if self.width.is_none_or(|width| text.lines().all(|line| line.width() <= width)) {
-            return self.result(&text);
+            return self.result(&text).map(|()| false);
         }
         let (headings, rows) = narrow();
-        self.result(&aligned(headings, &rows))
+        self.result(&aligned(headings, &rows)).map(|()| true)
     }
 
     fn result(&self, text: &str) -> color_eyre::Result<()> {
