@@ -33,7 +33,7 @@ const RESTART_CAP: Duration = Duration::from_mins(1);
 /// After this long without failing, delays start from the beginning.
 const HEALTHY_AFTER: Duration = Duration::from_mins(5);
 /// How often each service is looked at, and says that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
 /// A service that did not move from one look to the next for this many times is stopped and started again (a minute). Looks are
 /// counted, not time, so that a machine that slept does not make it seem to have stood still.
 const STALLED_AFTER: u32 = 12;

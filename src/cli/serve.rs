@@ -79,16 +79,19 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
         cx.config.logs().display()
     ));
     health.findings.iter().for_each(|finding| cx.out.finding(finding));
-    match others::others(&bus).await {
-        Ok(others) if others.is_empty() => {}
-        Ok(others) => cx.out.remark(&format!(
-            "another `fullsend serve` is running on this bus ({}): they share the work",
-            others.join(", ")
-        )),
-        // The services themselves wait for a bus that went away again.
-        Err(err) => tracing::warn!(%err, "it is not known whether another one serves this bus"),
-    }
-    let ended = supervisor.run(stop).await;
+    let instance = instance();
+    let look = stop.run_until_cancelled(others::others(&bus, &instance));
+    let (ended, ()) = tokio::join!(supervisor.run(stop.clone()), async {
+        match look.await {
+            Some(Ok(others)) if !others.is_empty() => cx.out.remark(&format!(
+                "another `fullsend serve` is running on this bus ({}): they share the work",
+                others.join(", ")
+            )),
+            // The services themselves wait for a bus that went away again.
+            Some(Err(err)) => tracing::warn!(%err, "it is not known whether another one serves this bus"),
+            _ => {}
+        }
+    });
     bus.close().await;
     Ok(told(&ended, &cx.out))
 }
@@ -132,12 +135,16 @@ fn told(ended: &Ended, out: &Output) -> ExitCode {
     FAILED
 }
 
+/// The name of this process on the bus: host and process.
+fn instance() -> String {
+    format!("{}/{}", open::host(), std::process::id())
+}
+
 /// The services of this version that the settings let run here.
 fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
-    let instance = format!("{}/{}", open::host(), std::process::id());
     let options = open::consumer_options(cx);
     let mut supervisor =
-        Supervisor::new(Arc::clone(bus), Arc::clone(&cx.clock), Arc::clone(&cx.ids), instance, options.drain);
+        Supervisor::new(Arc::clone(bus), Arc::clone(&cx.clock), Arc::clone(&cx.ids), instance(), options.drain);
     let runs = |service| cx.config.services.runs(service);
     let (clock, ids) = (|| Arc::clone(&cx.clock), || Arc::clone(&cx.ids));
     let at = || (Arc::clone(bus), clock(), ids());

@@ -2,37 +2,31 @@
 
 use std::time::Duration;
 
-use pretty_assertions::assert_eq;
-use tokio::time::Instant;
-
 use super::*;
-use crate::bus::ConsumerOptions;
 use crate::bus::testing::World;
 use crate::cli::testing::{Page, Place};
-
-fn echo(world: &World) -> Consumer<Echo> {
-    let options = ConsumerOptions { host: "there".to_owned(), ..ConsumerOptions::default() };
-    Consumer::new(world.bus(), Echo::default(), options, Arc::clone(&world.clock), Arc::clone(&world.ids))
-}
+use pretty_assertions::assert_eq;
 
 #[tokio::test(start_paused = true)]
-async fn another_that_serves_the_bus_is_named_while_it_lives() {
+async fn others_that_serve_the_bus_are_named_while_they_live() {
     let world = World::new();
-    assert_eq!(others::others(&world.bus()).await.unwrap(), Vec::<String>::new());
-    let (consumer, stop) = (echo(&world), CancellationToken::new());
-    let token = stop.clone();
-    let task = tokio::spawn(async move { consumer.run(token).await });
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(others::others(&world.bus()).await.unwrap(), ["echo@there#0"]);
-
-    // One that has just ended gives no sign any more, and one that is long gone is not waited for.
-    stop.cancel();
-    task.await.unwrap().unwrap();
-    assert_eq!(others::others(&world.bus()).await.unwrap(), Vec::<String>::new());
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let began = Instant::now();
-    assert_eq!(others::others(&world.bus()).await.unwrap(), Vec::<String>::new());
-    assert_eq!(began.elapsed(), Duration::ZERO);
+    let look = async || others::others(&world.bus(), "here/1").await.unwrap();
+    let mut running = Vec::new();
+    for name in ["here/1", "there/2", "there/3"] {
+        let (clock, ids) = (Arc::clone(&world.clock), Arc::clone(&world.ids));
+        let mut supervisor = Supervisor::new(world.bus(), clock.clone(), ids.clone(), name.to_owned(), Duration::ZERO);
+        let timers = Timers { bus: world.bus(), clock: clock.clone() };
+        supervisor.add(LeasedService::new(timers, Phase::Housekeeping, (world.bus(), clock, ids)));
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        running.push((stop, tokio::spawn(async move { supervisor.run(token).await })));
+    }
+    assert_eq!(look().await, ["there/2", "there/3"]);
+    for (stop, task) in running.drain(1..) {
+        stop.cancel();
+        task.await.unwrap();
+    }
+    assert_eq!(look().await, Vec::<String>::new(), "what has ended says nothing, and we are not another");
 }
 
 #[test]
