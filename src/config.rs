@@ -9,6 +9,7 @@ pub mod duration;
 mod error;
 mod home;
 mod layers;
+pub mod llm;
 mod setting;
 mod template;
 
@@ -21,6 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub use error::{ConfigError, Problem, Source};
 pub use home::{private_file, private_folder};
 pub use layers::{Environment, Flag};
+pub use llm::{Link, LlmConfig, PlainHttp, ProviderConfig, ProviderName};
 pub use setting::Shown;
 pub use template::template;
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub services: Services,
     /// How messages are handled.
     pub consumer: Consumer,
+    /// The models.
+    pub llm: LlmConfig,
     /// The log.
     pub log: Log,
     /// The settings file that was read.
@@ -180,6 +184,7 @@ impl Config {
                 max_attempts: 5,
                 handler_timeout: seconds(60),
             },
+            llm: LlmConfig::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
@@ -190,7 +195,7 @@ impl Config {
     /// The table of settings: their names, their places in the struct, what they take and mean.
     fn rows(&mut self) -> Vec<Row<'_>> {
         let ms = Duration::from_millis;
-        vec![
+        let mut rows = vec![
             Row::new("mode", Slot::Choice(&mut self.mode), "What the team may do without asking.").flag("--mode"),
             Row::new(
                 "home",
@@ -204,14 +209,14 @@ impl Config {
                 "The folder of the working files that the person and the team share. Default: ./context if it exists, else in the home.",
             )
             .flag("--context")
-            .founding_env("CONTEXT_PATH"),
+            .founding_env(&["CONTEXT_PATH"]),
             Row::new(
                 "bus.url",
                 Slot::BusUrl(&mut self.bus.url),
                 "Where the bus is: a Redis or Valkey server, or the embedded engine (a file in the home).",
             )
             .flag("--bus")
-            .founding_env("REDIS_URL"),
+            .founding_env(&["REDIS_URL"]),
             Row::new(
                 "bus.prefix",
                 Slot::Prefix(&mut self.bus.prefix),
@@ -277,7 +282,9 @@ impl Config {
             )
             .flag("--log"),
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
-        ]
+        ];
+        rows.extend(self.llm.rows());
+        rows
     }
 
     /// Builds the settings from all layers. Reads the settings file; writes nothing.
@@ -376,7 +383,8 @@ impl Config {
     /// What must not reach a log or a screen.
     pub fn secrets(&self) -> Vec<SecretString> {
         let password = |url: &SecretString| redact::password(url.expose_secret());
-        self.bus.url.iter().filter_map(password).map(SecretString::from).collect()
+        let passwords = self.bus.url.iter().filter_map(password).map(SecretString::from);
+        passwords.chain(self.llm.secrets().cloned()).collect()
     }
 
     /// The embedded engine's file.

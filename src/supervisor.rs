@@ -10,11 +10,13 @@ mod tests;
 
 pub use service::{ConsumerService, LeasedAt, LeasedService, Phase, Service};
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use color_eyre::Report;
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -173,33 +175,8 @@ impl Watch {
         loop {
             self.state(RunState::Running, None).await;
             let began = Instant::now();
-            // A task of its own, so that a panic ends the service and nothing else.
-            let service = Arc::clone(&self.service);
-            let token = stop.clone();
-            let mut task = JoinSet::new();
-            task.spawn(async move { service.run(token).await });
-            let reason = tokio::select! {
-                biased;
-                ended = task.join_next() => why(ended),
-                () = self.beat_until_stalled(&stop) => {
-                    let seconds = (HEARTBEAT * STALLED_AFTER).as_secs();
-                    let reason = format!("it has stood still for {seconds} s and was stopped");
-                    tracing::error!(service = self.service.name(), seconds, "a service stands still; it is stopped");
-                    // Nothing is started beside it: what blocks its thread ends when it lets go of it.
-                    task.abort_all();
-                    if tokio::time::timeout(STOP_MARGIN, task.join_next()).await.is_err() {
-                        let blocked = format!("{reason}, which has to wait: it blocks its thread");
-                        self.state(RunState::Restarting, Some(blocked)).await;
-                        tokio::select! {
-                            _ = task.join_next() => {}
-                            () = stop.cancelled() => {}
-                        }
-                    }
-                    reason
-                }
-            };
+            let reason = self.run_once(&stop).await;
             if stop.is_cancelled() {
-                task.join_next().await;
                 self.state(RunState::Stopped, None).await;
                 return;
             }
@@ -220,6 +197,49 @@ impl Watch {
                 return;
             }
         }
+    }
+
+    /// Runs the service until it ends, or stands still and is stopped; returns why.
+    async fn run_once(&self, stop: &CancellationToken) -> String {
+        let mut trouble = self.service.counts().trouble.subscribe();
+        // A task of its own, so that a panic ends the service and nothing else.
+        let service = Arc::clone(&self.service);
+        let token = stop.clone();
+        let mut task = JoinSet::new();
+        task.spawn(async move { service.run(token).await });
+        tokio::select! {
+            biased;
+            ended = task.join_next() => return why(ended),
+            () = self.beat_until_stalled(stop) => {}
+            never = self.tell_trouble(&mut trouble, stop) => match never {},
+        }
+        let seconds = (HEARTBEAT * STALLED_AFTER).as_secs();
+        let reason = format!("it has stood still for {seconds} s and was stopped");
+        tracing::error!(service = self.service.name(), seconds, "a service stands still; it is stopped");
+        task.abort_all();
+        if tokio::time::timeout(STOP_MARGIN, task.join_next()).await.is_err() {
+            let blocked = format!("{reason}, and has to wait: it blocks its thread");
+            self.state(RunState::Restarting, Some(blocked)).await;
+            // Nothing is started beside it. The supervisor's own end has a deadline.
+            task.join_next().await;
+        }
+        reason
+    }
+
+    /// Says what the service cannot do while it runs, whenever that changes.
+    async fn tell_trouble(
+        &self,
+        trouble: &mut watch::Receiver<Option<String>>,
+        stop: &CancellationToken,
+    ) -> Infallible {
+        while trouble.changed().await.is_ok() {
+            let reason = trouble.borrow_and_update().clone();
+            if !stop.is_cancelled() {
+                self.state(RunState::Running, reason).await;
+            }
+        }
+        // Whoever could have told is gone.
+        std::future::pending().await
     }
 
     /// Says every few seconds that the service is alive, for as long as it moves and is not asked to stop.

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::{Draft, Effects, Origin};
@@ -207,6 +208,8 @@ pub struct Counts {
     pub holding: AtomicU64,
     /// Turns of its loop, idle ones too: whoever watches sees by them that it moves.
     pub turns: AtomicU64,
+    /// What it cannot do at the moment, while it does the rest; none where all is well.
+    pub trouble: watch::Sender<Option<String>>,
 }
 
 impl Counts {

@@ -26,6 +26,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 enum Act {
     FailAfter(Duration),
     Panic,
+    /// Cannot do everything for this long.
+    Trouble(Duration),
     Work,
     /// Does not move from then on, and does not listen.
     StallAfter(Duration),
@@ -38,8 +40,8 @@ struct Planned {
     phase: Phase,
     /// The last one is for all further runs.
     acts: Mutex<Vec<Act>>,
-    log: Arc<Mutex<Vec<(&'static str, Instant)>>>,
     counts: Arc<Counts>,
+    log: Arc<Mutex<Vec<(&'static str, Instant)>>>,
 }
 
 impl Planned {
@@ -88,6 +90,12 @@ impl Service for Planned {
                 Act::StallAfter(time) => {
                     self.turn_for(time).await;
                     std::future::pending::<()>().await;
+                }
+                Act::Trouble(time) => {
+                    self.counts.trouble.send_replace(Some("half of it".to_owned()));
+                    tokio::time::sleep(time).await;
+                    self.counts.trouble.send_replace(None);
+                    stop.cancelled().await;
                 }
                 Act::StopIn(time) => {
                     stop.run_until_cancelled(self.turn_for(Duration::from_hours(9_999))).await;
@@ -327,4 +335,13 @@ async fn what_waits_and_what_works_is_not_taken_for_standing_still() {
 
 fn unreachable() -> BusError {
     BusError::Unreachable("a test".to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_running_service_cannot_do_is_part_of_its_state() {
+    let stage = Stage::new().await.with("a", Phase::Work, &[Act::Trouble(Duration::from_secs(5))]);
+    let run = stage.run_for(Duration::from_secs(10)).await;
+    let states = run.states("a");
+    let running: Vec<_> = states.iter().filter(|(state, ..)| *state == RunState::Running).collect();
+    assert_eq!(running.iter().map(|(.., reason)| *reason).collect::<Vec<_>>(), [None, Some("half of it"), None]);
 }
