@@ -145,6 +145,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                 Err(err) => return Err(err),
             };
             tracing::warn!(group = consumer.group, %err, "the consumer cannot start yet");
+            consumer.counts.turned();
             tokio::select! {
                 () = stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(backoff.next_delay()) => {}
@@ -214,6 +215,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             self.push_out();
             self.start_reading();
             self.consumer.counts.holding.store(self.held_count() as u64, Ordering::Relaxed);
+            self.consumer.counts.turned();
             self.tell_trouble();
             let wake = self.next_wake();
             let stop = self.stop.clone();
