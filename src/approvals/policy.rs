@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use crate::bus::{BusError, Document, Expect, Key, Op, SharedBus, State, Ttl};
 use crate::config::Mode;
+use crate::contracts::Trust;
 use crate::contracts::canonical::digest;
 use crate::contracts::envelope::{read_time, rfc3339};
 use crate::contracts::keys;
 use crate::contracts::messages::{Proposal, RiskClass};
-use crate::contracts::Trust;
 
 /// Keys read at a time.
 const PAGE: usize = 1_000;

@@ -162,11 +162,9 @@ impl Record {
         match bus.get(&key).await? {
             None => Ok(None),
             Some(State::Hash(document)) => Ok(Self::read(&document)),
-            Some(other) => Err(BusError::ForeignType {
-                key: key.to_string(),
-                found: other.type_name().to_owned(),
-                wanted: "hash",
-            }),
+            Some(other) => {
+                Err(BusError::ForeignType { key: key.to_string(), found: other.type_name().to_owned(), wanted: "hash" })
+            }
         }
     }
 

@@ -191,10 +191,7 @@ async fn a_rule_covers_its_kind_its_class_and_its_trust_until_it_ends() {
     let rule = Rule::allowing(kind.clone(), RiskClass::Reversible, Trust::Member, Some(1), Some(until), "mara", now);
     world.commit(vec![rule.set()]).await;
     assert_eq!(policy::rules(&world.bus()).await.unwrap(), [rule.clone()], "it reads back as it was");
-    assert_eq!(
-        goes(&world, Mode::Guarded, &proposal, Trust::Member).await,
-        Ok(format!("rule {} of mara", rule.id))
-    );
+    assert_eq!(goes(&world, Mode::Guarded, &proposal, Trust::Member).await, Ok(format!("rule {} of mara", rule.id)));
     assert!(goes(&world, Mode::Manual, &proposal, Trust::Member).await.is_err(), "manual asks");
     assert!(goes(&world, Mode::Guarded, &proposal, Trust::External).await.is_err(), "less trust");
     let other = Proposal { proposer: "fullsend".to_owned(), ..proposal.clone() };
