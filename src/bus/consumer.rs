@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::{Draft, Effects, Origin};
@@ -210,6 +211,8 @@ pub struct Counts {
     pub lost_races: AtomicU64,
     /// Messages held now.
     pub holding: AtomicU64,
+    /// What it cannot do at the moment, while it does the rest; none where all is well.
+    pub trouble: watch::Sender<Option<String>>,
 }
 
 impl Counts {
