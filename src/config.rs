@@ -10,6 +10,7 @@ pub mod duration;
 mod error;
 mod home;
 mod layers;
+pub mod llm;
 mod setting;
 mod template;
 
@@ -23,6 +24,7 @@ pub use budget::{Budgets, Limits, OnExceeded, amount};
 pub use error::{ConfigError, Problem, Source};
 pub use home::{private_file, private_folder};
 pub use layers::{Environment, Flag};
+pub use llm::{Link, LlmConfig, PlainHttp, ProviderConfig, ProviderName};
 pub use setting::Shown;
 pub use template::template;
 
@@ -73,6 +75,8 @@ pub struct Config {
     pub consumer: Consumer,
     /// What may be spent on models.
     pub budget: Budgets,
+    /// The models.
+    pub llm: LlmConfig,
     /// The log.
     pub log: Log,
     /// The settings file that was read.
@@ -185,6 +189,7 @@ impl Config {
                 handler_timeout: seconds(60),
             },
             budget: Budgets::default(),
+            llm: LlmConfig::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
@@ -195,7 +200,7 @@ impl Config {
     /// The table of settings: their names, their places in the struct, what they take and mean.
     fn rows(&mut self) -> Vec<Row<'_>> {
         let ms = Duration::from_millis;
-        vec![
+        let mut rows = vec![
             Row::new("mode", Slot::Choice(&mut self.mode), "What the team may do without asking.").flag("--mode"),
             Row::new(
                 "home",
@@ -209,14 +214,14 @@ impl Config {
                 "The folder of the working files that the person and the team share. Default: ./context if it exists, else in the home.",
             )
             .flag("--context")
-            .founding_env("CONTEXT_PATH"),
+            .founding_env(&["CONTEXT_PATH"]),
             Row::new(
                 "bus.url",
                 Slot::BusUrl(&mut self.bus.url),
                 "Where the bus is: a Redis or Valkey server, or the embedded engine (a file in the home).",
             )
             .flag("--bus")
-            .founding_env("REDIS_URL"),
+            .founding_env(&["REDIS_URL"]),
             Row::new(
                 "bus.prefix",
                 Slot::Prefix(&mut self.bus.prefix),
@@ -276,48 +281,16 @@ impl Config {
                 "How long one attempt may take.",
             ),
             Row::new(
-                "budget.call",
-                Slot::Limits(&mut self.budget.call),
-                "The most that one model call may cost, by its estimate.",
-            ),
-            Row::new(
-                "budget.trace",
-                Slot::Limits(&mut self.budget.trace),
-                "The most that one chain of messages may spend on models.",
-            ),
-            Row::new(
-                "budget.task",
-                Slot::Limits(&mut self.budget.task),
-                "The most that each task (classify, decide, …) may spend on models a day.",
-            ),
-            Row::new(
-                "budget.service",
-                Slot::Limits(&mut self.budget.service),
-                "The most that each service may spend on models a day.",
-            ),
-            Row::new(
-                "budget.day",
-                Slot::Limits(&mut self.budget.day),
-                "The most that may be spent on models a day (UTC). `fullsend budget set` changes it for a while.",
-            ),
-            Row::new(
-                "budget.month",
-                Slot::Limits(&mut self.budget.month),
-                "The most that may be spent on models a month (UTC).",
-            ),
-            Row::new(
-                "budget.on_exceeded",
-                Slot::Choice(&mut self.budget.on_exceeded),
-                "What happens to a model call that no budget allows: the rules of thumb answer, or a person is asked.",
-            ),
-            Row::new(
                 "log.level",
                 Slot::LogFilter(&mut self.log.level),
                 "What is written to the log files in the home.",
             )
             .flag("--log"),
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
-        ]
+        ];
+        rows.extend(self.llm.rows());
+        rows.extend(self.budget.rows());
+        rows
     }
 
     /// Builds the settings from all layers. Reads the settings file; writes nothing.
@@ -422,7 +395,8 @@ impl Config {
     /// What must not reach a log or a screen.
     pub fn secrets(&self) -> Vec<SecretString> {
         let password = |url: &SecretString| redact::password(url.expose_secret());
-        self.bus.url.iter().filter_map(password).map(SecretString::from).collect()
+        let passwords = self.bus.url.iter().filter_map(password).map(SecretString::from);
+        passwords.chain(self.llm.secrets().cloned()).collect()
     }
 
     /// The embedded engine's file.

@@ -5,9 +5,11 @@
 //! says what it cost. Must never act on an answer: that is the service's that asked.
 
 pub mod ledger;
+pub mod live;
 pub mod mind;
+pub mod provider;
 pub mod task;
 pub mod tasks;
 
-pub use mind::{Answered, Asking, Mind, NoAnswer};
+pub use mind::{Answered, Asking, Mind, MindParts, NoAnswer};
 pub use task::{Ruled, Task, TaskName};

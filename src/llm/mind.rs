@@ -3,14 +3,18 @@
 //! Owns the way from a question to an answer that can be acted on: prompt, providers in order, retries, one repair, the journal, what it
 //! cost, and what viewers see of it. Must never act on the answer.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use super::task::Task;
+use super::task::{Ruled, Task};
+use crate::bus::SharedBus;
+use crate::config::LlmConfig;
 use crate::contracts::messages::Tokens;
-use crate::contracts::{MessageId, ServiceName, TraceId, Trust};
+use crate::contracts::{Clock, Ids, MessageId, ServiceName, TraceId, Trust};
 
 /// Who asks, and because of what. The journal, the ledger and what viewers see hang on it.
 #[derive(Debug, Clone)]
@@ -69,22 +73,51 @@ pub enum NoAnswer {
     },
 }
 
-/// Asks questions.
+/// What a mind is made of.
+#[derive(Clone)]
+pub struct MindParts {
+    /// Who is asked, in which order.
+    pub config: LlmConfig,
+    /// The folder whose `prompts/` override ours.
+    pub context: PathBuf,
+    /// Where answers are journalled and told; without one, for verbs and tests, they are neither.
+    pub bus: Option<SharedBus>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<Ids>,
+}
+
+/// Asks questions. Cheap to clone: clones share breakers and connections. The default asks the rules only.
 #[derive(Debug, Clone, Default)]
 pub struct Mind {}
 
 impl Mind {
+    /// A mind that asks as the settings say.
+    ///
+    /// # Errors
+    /// Where a prompt of the context folder cannot be used, or there can be no HTTP client.
+    pub fn new(_parts: MindParts) -> color_eyre::Result<Self> {
+        Ok(Self {})
+    }
+
     /// Asks, and waits for an answer.
     ///
     /// # Errors
-    /// Where nobody answers; with `rules` in the chain only because of [`NoAnswer::Stopped`].
+    /// Where nobody answers; with `rules` in the chain only because of [`NoAnswer::Stopped`] and [`NoAnswer::TimedOut`].
     #[expect(clippy::unused_async, reason = "providers that wait come next")]
     pub async fn ask<T: Task>(&self, asking: &Asking, input: &T::Input) -> Result<Answered<T::Output>, NoAnswer> {
         if asking.stop.is_cancelled() {
             return Err(NoAnswer::Stopped);
         }
-        let ruled = T::rule(input);
-        Ok(Answered {
+        Ok(Answered::by_rules(T::rule(input)))
+    }
+}
+
+impl<O> Answered<O> {
+    /// What the rules answer.
+    pub fn by_rules(ruled: Ruled<O>) -> Self {
+        Self {
             output: ruled.output,
             reasoning: ruled.reasons.join("\n"),
             provider: "rules",
@@ -94,6 +127,6 @@ impl Mind {
             took: Duration::ZERO,
             fell_back: Vec::new(),
             flagged: false,
-        })
+        }
     }
 }

@@ -46,7 +46,7 @@ impl Price {
         ]
         .into_iter()
         .map(|(tokens, price)| u128::from(tokens) * u128::from(price))
-        .sum();
+        .fold(0, u128::saturating_add);
         u64::try_from(millionths.div_ceil(MILLION)).unwrap_or(u64::MAX)
     }
 }
