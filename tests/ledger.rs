@@ -6,10 +6,13 @@
 )]
 
 #[path = "support/embedded_store.rs"]
+#[expect(dead_code, reason = "what other suites use")]
 mod embedded_store;
 #[path = "support/redis_store.rs"]
+#[expect(dead_code, reason = "what other suites use")]
 mod redis_store;
 #[path = "support/stores.rs"]
+#[expect(dead_code, reason = "what other suites use")]
 mod stores;
 
 use std::sync::Arc;
@@ -82,7 +85,7 @@ impl Team {
         };
         let ledgers = [&store.a, &store.b, &store.c].into_iter().zip(1..).map(|(bus, seed)| {
             let clock = Arc::clone(&clock) as Arc<dyn Clock>;
-            Ledger::new(Arc::clone(bus), Prices::built_in(), budgets, clock, Arc::new(Ids::seeded(seed)))
+            Ledger::new(Arc::clone(bus), Prices::built_in(), budgets.clone(), clock, Arc::new(Ids::seeded(seed)))
         });
         Self { ledgers: ledgers.collect(), store, clock }
     }

@@ -66,8 +66,10 @@ pub async fn at(cx: &Context, url: Option<&SecretString>) -> color_eyre::Result<
 pub fn ledger(cx: &Context, bus: &SharedBus) -> Ledger {
     let files = cx.config.price_files();
     let (prices, findings) = Prices::load(files.iter().map(PathBuf::as_path));
-    findings.iter().for_each(|finding| cx.out.finding(finding));
-    Ledger::new(Arc::clone(bus), prices, cx.config.budget, Arc::clone(&cx.clock), Arc::clone(&cx.ids))
+    for finding in &findings {
+        cx.out.finding(finding);
+    }
+    Ledger::new(Arc::clone(bus), prices, cx.config.budget.clone(), Arc::clone(&cx.clock), Arc::clone(&cx.ids))
 }
 
 /// How consumers work, by the settings.

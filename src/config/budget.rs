@@ -94,7 +94,7 @@ impl fmt::Display for Limits {
 }
 
 /// How much may be spent on models, unless the operator orders otherwise while it runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Budgets {
     /// One call.
     pub call: Limits,

@@ -153,7 +153,9 @@ impl Spending {
 
 fn summed(name: &str, documents: &[&Document]) -> Sums {
     let mut sums = Sums { name: name.to_owned(), ..Sums::default() };
-    documents.iter().for_each(|document| sums.add(document));
+    for document in documents {
+        sums.add(document);
+    }
     sums
 }
 

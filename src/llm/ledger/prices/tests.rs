@@ -65,7 +65,7 @@ fn the_built_in_table_is_whole() {
     let written: Written = toml::from_str(BUILT_IN).unwrap();
     assert!(written.price.len() > 20);
     for row in &written.price {
-        assert!(row._source.len() > 10, "{} says where its price is from", row.model);
+        assert!(row.source.len() > 10, "{} says where its price is from", row.model);
         let price = row.classes.read().unwrap();
         assert!(price.cache_read <= price.input && price.input <= price.output, "{}: {price:?}", row.model);
         assert!(price.input > 0 && price.input <= price.cache_write_5m, "{}: {price:?}", row.model);

@@ -34,13 +34,13 @@ async fn a_limit_for_a_while_gives_way_to_the_former_one() {
     };
     desk.order("day", 20.0, Some("2026-11-21T13:00:00Z")).await;
     assert_eq!(limit().await, 20);
-    desk.clock.advance(Duration::from_secs(3_600));
+    desk.clock.advance(Duration::from_hours(1));
     assert_eq!(limit().await, 5, "that of the settings");
     desk.order("day", 7.0, None).await;
     desk.order("day", 30.0, Some("2026-11-21T14:00:00Z")).await;
     desk.order("day", 40.0, Some("2026-11-21T15:00:00Z")).await;
     assert_eq!(limit().await, 40);
-    desk.clock.advance(Duration::from_secs(7_200));
+    desk.clock.advance(Duration::from_hours(2));
     assert_eq!(limit().await, 7, "the last that had no end");
 }
 

@@ -27,7 +27,7 @@ async fn a_cost_is_said_in_its_chain() {
 #[tokio::test]
 async fn eighty_per_cent_is_warned_of_once_in_all_processes() {
     let budgets = Budgets { day: Limits { nano: Some(5 * MOST), ..Limits::NONE }, ..unlimited() };
-    let desk = Desk::new(budgets);
+    let desk = Desk::new(budgets.clone());
     let other = desk.another(budgets);
     let mut costs = desk.bus().listen(&[ChannelName::Costs]).await.unwrap();
     let mut held = Vec::new();
