@@ -73,10 +73,10 @@ pub struct Config {
     pub services: Services,
     /// How messages are handled.
     pub consumer: Consumer,
-    /// What may be spent on models.
-    pub budget: Budgets,
     /// The models.
     pub llm: LlmConfig,
+    /// What may be spent on models.
+    pub budget: Budgets,
     /// The log.
     pub log: Log,
     /// The settings file that was read.
@@ -188,8 +188,8 @@ impl Config {
                 max_attempts: 5,
                 handler_timeout: seconds(60),
             },
-            budget: Budgets::default(),
             llm: LlmConfig::default(),
+            budget: Budgets::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
