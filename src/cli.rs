@@ -7,6 +7,7 @@
 
 pub mod backup;
 pub mod bench;
+pub mod budget;
 pub mod completions;
 pub mod config;
 pub mod dead_letters;
@@ -118,6 +119,7 @@ enum Command {
     Tail(tail::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
+    Budget(budget::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -145,6 +147,7 @@ impl Command {
             Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
+            Self::Budget(args) => args.changes(),
             _ => false,
         }
     }
@@ -222,6 +225,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Tail(args) => tail::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
+        Command::Budget(args) => budget::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

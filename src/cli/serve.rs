@@ -19,6 +19,7 @@ use crate::bus::retention::{RetentionPolicy, Trimmer};
 use crate::bus::timers::Timers;
 use crate::bus::{BusError, Consumer, SharedBus};
 use crate::contracts::ServiceName;
+use crate::llm::ledger::Sweeper;
 use crate::services::echo::Echo;
 use crate::supervisor::{ConsumerService, Ended, LeasedService, Phase, Supervisor};
 
@@ -156,6 +157,11 @@ fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
     if runs(ServiceName::Echo) {
         let consumer = Consumer::new(Arc::clone(bus), Echo::default(), options, clock(), ids());
         supervisor.add(ConsumerService::new(consumer));
+    }
+    if runs(ServiceName::Ledger) {
+        let singleton = Sweeper { ledger: open::ledger(cx, bus) };
+        let phase = Phase::Housekeeping;
+        supervisor.add(LeasedService { singleton, phase, bus: Arc::clone(bus), clock: clock(), ids: ids() });
     }
     if runs(ServiceName::Timers) {
         let timers = Timers { bus: Arc::clone(bus), clock: clock() };
