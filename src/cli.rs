@@ -12,18 +12,20 @@ pub mod completions;
 pub mod config;
 pub mod dead_letters;
 pub mod doctor;
-mod gist;
 pub mod groups;
+pub mod keys;
 pub mod open;
 pub mod output;
 pub mod publish;
 pub mod relocate;
 pub mod restore;
+pub mod room;
 pub mod schema;
 pub mod serve;
 pub mod tail;
 #[cfg(test)]
 mod testing;
+pub mod themes;
 pub mod wiring;
 
 use std::path::PathBuf;
@@ -41,8 +43,10 @@ use crate::telemetry;
 use output::Output;
 
 /// A terminal control room that runs a whole go-to-market team of agents, and lets one person steer it.
+///
+/// Without a verb it opens the control room, with the services inside.
 #[derive(Parser)]
-#[command(name = "fullsend", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "fullsend", version)]
 pub struct Cli {
     /// Print results as JSON
     #[arg(long, global = true)]
@@ -52,7 +56,7 @@ pub struct Cli {
     settings: SettingFlags,
 
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 /// Flags that override settings.
@@ -114,6 +118,7 @@ fn given(flags: &[(&'static str, &'static str, &Option<SecretString>)]) -> Vec<F
 /// The verbs.
 #[derive(Subcommand)]
 enum Command {
+    Attach(room::Args),
     Serve(serve::Args),
     Publish(publish::Args),
     Tail(tail::Args),
@@ -123,6 +128,8 @@ enum Command {
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
+    Keys(keys::Args),
+    Themes(themes::Args),
     Config(config::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -144,7 +151,7 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Attach(_) | Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
             Self::Budget(args) => args.changes(),
@@ -180,10 +187,12 @@ pub fn main() -> ExitCode {
     environment.secrets().iter().for_each(telemetry::register);
     match &cli.command {
         // These need no settings, so that they help where settings are broken.
-        Command::Completions(args) => out.finish(completions::run(args, &out)),
-        Command::Config(args) if args.template => out.finish(config::print_template(&out)),
-        Command::Wiring(args) => out.finish(wiring::run(args, &out)),
-        Command::Schema(args) => out.finish(schema::run(args, &out)),
+        Some(Command::Completions(args)) => out.finish(completions::run(args, &out)),
+        Some(Command::Config(args)) if args.template => out.finish(config::print_template(&out)),
+        Some(Command::Wiring(args)) => out.finish(wiring::run(args, &out)),
+        Some(Command::Schema(args)) => out.finish(schema::run(args, &out)),
+        Some(Command::Keys(_)) => out.finish(keys::run(&out)),
+        Some(Command::Themes(_)) => out.finish(themes::run(&out)),
         _ => with_settings(&cli, &environment, out),
     }
 }
@@ -191,29 +200,42 @@ pub fn main() -> ExitCode {
 /// Builds the settings and what else a verb needs, and runs it.
 fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode {
     let mut flags = cli.settings.flags();
-    flags.extend(cli.command.flags());
+    flags.extend(cli.command.iter().flat_map(Command::flags));
     let config = match Config::load(environment, cli.settings.file.as_deref(), &flags) {
         Ok(config) => config,
         Err(err) => return out.finish(Err(err.into())),
     };
     config.secrets().iter().for_each(telemetry::register);
     // `doctor` lists them with what else it finds.
-    if !matches!(cli.command, Command::Doctor(_)) {
+    if !matches!(cli.command, Some(Command::Doctor(_))) {
         config.findings().iter().for_each(|finding| out.finding(finding));
     }
-    let log = if cli.command.needs_log() { telemetry::install(&config).map(Some) } else { Ok(None) };
+    let log = if cli.command.as_ref().is_none_or(Command::needs_log) { telemetry::install(&config).map(Some) } else { Ok(None) };
     // Until the end: what waits for the log's file is written when it is dropped.
     let _log = match log {
         Ok(log) => log,
         Err(report) => return out.finish(Err(report)),
     };
     let cx = Context { config, clock: Arc::new(SystemClock), ids: Arc::new(Ids::random()), out };
-    let ended = dispatch(&cli.command, &cx);
+    let ended = match &cli.command {
+        None => enter(&cx, room::Team::Inside),
+        Some(command) => dispatch(command, &cx),
+    };
     cx.out.finish(ended)
+}
+
+/// Opens the control room.
+fn enter(cx: &Context, team: room::Team) -> color_eyre::Result<ExitCode> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(room::run(cx, team));
+    // What still reads the terminal, or was cut off, is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
+        Command::Attach(_) => enter(cx, room::Team::Elsewhere),
         Command::Serve(_) => {
             let runtime = runtime()?;
             let ended = runtime.block_on(serve::run(cx));
@@ -234,6 +256,8 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Config(_) => config::run(cx),
+        Command::Keys(_) => keys::run(&cx.out),
+        Command::Themes(_) => themes::run(&cx.out),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
 }

@@ -76,3 +76,4 @@ pub mod memory;
 pub mod services;
 pub mod supervisor;
 pub mod telemetry;
+pub mod tui;

@@ -101,7 +101,7 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
 ///
 /// # Errors
 /// What waiting does not help against.
-async fn opened(cx: &Context, stop: &CancellationToken) -> color_eyre::Result<Option<SharedBus>> {
+pub(super) async fn opened(cx: &Context, stop: &CancellationToken) -> color_eyre::Result<Option<SharedBus>> {
     let mut backoff = Backoff::quick();
     let mut told = false;
     while !stop.is_cancelled() {
@@ -124,7 +124,7 @@ async fn opened(cx: &Context, stop: &CancellationToken) -> color_eyre::Result<Op
 }
 
 /// Says how the services ended. Not well, where one had to be cut off.
-fn told(ended: &Ended, out: &Output) -> ExitCode {
+pub(super) fn told(ended: &Ended, out: &Output) -> ExitCode {
     if ended.stopped.is_empty() {
         out.remark("stopped; everything that was being handled has finished");
         return OK;
@@ -142,7 +142,7 @@ fn instance() -> String {
 }
 
 /// The services of this version that the settings let run here.
-fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
+pub(super) fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
     let options = open::consumer_options(cx);
     let mut supervisor =
         Supervisor::new(Arc::clone(bus), Arc::clone(&cx.clock), Arc::clone(&cx.ids), instance(), options.drain);
@@ -160,8 +160,7 @@ fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
     }
     if runs(ServiceName::Ledger) {
         let singleton = Sweeper { ledger: open::ledger(cx, bus) };
-        let phase = Phase::Housekeeping;
-        supervisor.add(LeasedService { singleton, phase, bus: Arc::clone(bus), clock: clock(), ids: ids() });
+        supervisor.add(LeasedService::new(singleton, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Timers) {
         let timers = Timers { bus: Arc::clone(bus), clock: clock() };
