@@ -169,7 +169,8 @@ pub struct Context {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(said) => return Output::standard(false).clap(&said),
+        // It could not be read whether JSON is wanted; a look for the word says it.
+        Err(said) => return Output::standard(std::env::args_os().any(|word| word == "--json")).clap(&said),
     };
     let out = Output::standard(cli.json);
     let environment = match Environment::of_process().wrap_err("the working folder is gone") {
@@ -213,7 +214,13 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
-        Command::Serve(_) => runtime()?.block_on(serve::run(cx)),
+        Command::Serve(_) => {
+            let runtime = runtime()?;
+            let ended = runtime.block_on(serve::run(cx));
+            // What was cut off is not waited for.
+            runtime.shutdown_background();
+            ended
+        }
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
