@@ -159,9 +159,8 @@ fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
         supervisor.add(ConsumerService::new(consumer));
     }
     if runs(ServiceName::Ledger) {
-        let singleton = Sweeper { ledger: open::ledger(cx, bus) };
-        let phase = Phase::Housekeeping;
-        supervisor.add(LeasedService { singleton, phase, bus: Arc::clone(bus), clock: clock(), ids: ids() });
+        let sweeper = Sweeper { ledger: open::ledger(cx, bus) };
+        supervisor.add(LeasedService::new(sweeper, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Timers) {
         let timers = Timers { bus: Arc::clone(bus), clock: clock() };
