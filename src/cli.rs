@@ -8,9 +8,12 @@
 pub mod backup;
 pub mod bench;
 pub mod budget;
+pub mod classify;
 pub mod completions;
 pub mod config;
 pub mod dead_letters;
+pub mod decide;
+pub mod decisions;
 pub mod doctor;
 mod gist;
 mod given;
@@ -122,6 +125,9 @@ enum Command {
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
     Budget(budget::Args),
+    Decide(decide::Args),
+    Classify(classify::Args),
+    Decisions(decisions::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -228,6 +234,9 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
         Command::Budget(args) => budget::run(args, cx),
+        Command::Decide(args) => decide::run(args, cx),
+        Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),
+        Command::Decisions(args) => decisions::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

@@ -5,3 +5,6 @@
 
 pub mod echo;
 pub mod gate;
+pub mod orchestrator;
+pub mod watcher;
+pub mod wording;
