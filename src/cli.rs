@@ -13,6 +13,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod doctor;
 mod gist;
+mod given;
 pub mod groups;
 pub mod open;
 pub mod output;
@@ -22,6 +23,7 @@ pub mod restore;
 pub mod schema;
 pub mod serve;
 pub mod tail;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod wiring;
