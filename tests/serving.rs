@@ -93,7 +93,11 @@ fn a_server_that_is_not_there_is_waited_for_and_who_else_serves_is_named() {
     assert!(waiting.contains("cannot be reached") && waiting.ends_with("waiting for it. Ctrl-C ends"), "{waiting}");
     assert!(waiting.contains(&server.port().to_string()), "{waiting}");
     server.restart();
-    assert!(first.line().starts_with("serving bridge, echo, "), "said once, then it goes on");
+    let serving = first.line();
+    assert!(
+        serving.starts_with("serving ") && serving.contains(" on redis ("),
+        "said once, then it goes on: {serving}"
+    );
 
     let mut second = Serve::at(&server.url());
     let other = second.says("another");
