@@ -9,10 +9,12 @@ pub mod backup;
 pub mod bench;
 pub mod completions;
 pub mod config;
+pub mod context;
 pub mod dead_letters;
 pub mod doctor;
 mod gist;
 pub mod groups;
+pub mod notes;
 pub mod open;
 pub mod output;
 pub mod publish;
@@ -118,6 +120,8 @@ enum Command {
     Tail(tail::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
+    Context(context::Args),
+    Notes(notes::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -145,6 +149,7 @@ impl Command {
             Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
+            Self::Notes(args) => args.changes(),
             _ => false,
         }
     }
@@ -215,6 +220,8 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Tail(args) => tail::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
+        Command::Context(args) => context::run(args, cx),
+        Command::Notes(args) => notes::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

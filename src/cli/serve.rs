@@ -15,6 +15,7 @@ use crate::bus::timers::Timers;
 use crate::bus::{Consumer, SharedBus};
 use crate::contracts::ServiceName;
 use crate::services::echo::Echo;
+use crate::services::mirror::Mirror;
 use crate::supervisor::{ConsumerService, LeasedService, Phase, Supervisor};
 
 /// The exit code after a second signal, as shells give it for SIGINT.
@@ -92,6 +93,12 @@ fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
     if runs(ServiceName::Echo) {
         let consumer = Consumer::new(Arc::clone(bus), Echo::default(), options, clock(), ids());
         supervisor.add(ConsumerService::new(consumer));
+    }
+    if runs(ServiceName::Memory) {
+        let (folder, record) = (cx.config.context.clone(), cx.config.home.join("mirror.json"));
+        let singleton = Mirror { bus: Arc::clone(bus), folder, record, clock: clock(), ids: ids() };
+        let phase = Phase::Housekeeping;
+        supervisor.add(LeasedService { singleton, phase, bus: Arc::clone(bus), clock: clock(), ids: ids() });
     }
     if runs(ServiceName::Timers) {
         let singleton = Timers { bus: Arc::clone(bus), clock: clock() };
