@@ -32,6 +32,7 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod timers;
+pub mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,12 +7,14 @@
 
 pub mod backup;
 pub mod bench;
+pub mod budget;
 pub mod completions;
 pub mod config;
 pub mod context;
 pub mod dead_letters;
 pub mod doctor;
 mod gist;
+mod given;
 pub mod groups;
 pub mod notes;
 pub mod open;
@@ -23,6 +25,7 @@ pub mod restore;
 pub mod schema;
 pub mod serve;
 pub mod tail;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod wiring;
@@ -122,6 +125,7 @@ enum Command {
     Groups(groups::Args),
     Context(context::Args),
     Notes(notes::Args),
+    Budget(budget::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -150,6 +154,7 @@ impl Command {
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
             Self::Notes(args) => args.changes(),
+            Self::Budget(args) => args.changes(),
             _ => false,
         }
     }
@@ -171,7 +176,8 @@ pub struct Context {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(said) => return Output::standard(false).clap(&said),
+        // It could not be read whether JSON is wanted; a look for the word says it.
+        Err(said) => return Output::standard(std::env::args_os().any(|word| word == "--json")).clap(&said),
     };
     let out = Output::standard(cli.json);
     let environment = match Environment::of_process().wrap_err("the working folder is gone") {
@@ -215,13 +221,20 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
-        Command::Serve(_) => runtime()?.block_on(serve::run(cx)),
+        Command::Serve(_) => {
+            let runtime = runtime()?;
+            let ended = runtime.block_on(serve::run(cx));
+            // What was cut off is not waited for.
+            runtime.shutdown_background();
+            ended
+        }
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
         Command::Context(args) => context::run(args, cx),
         Command::Notes(args) => notes::run(args, cx),
+        Command::Budget(args) => budget::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

@@ -4,6 +4,7 @@
 //! reading, `fullsend config` and the template come. Must never show a secret, and never guess: an unknown name or a wrong
 //! value is refused, with its place.
 
+mod budget;
 mod check;
 pub mod duration;
 mod error;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use budget::{Budgets, Limits, OnExceeded, amount};
 pub use error::{ConfigError, Problem, Source};
 pub use home::{private_file, private_folder};
 pub use layers::{Environment, Flag};
@@ -73,6 +75,8 @@ pub struct Config {
     pub consumer: Consumer,
     /// The models.
     pub llm: LlmConfig,
+    /// What may be spent on models.
+    pub budget: Budgets,
     /// The log.
     pub log: Log,
     /// The settings file that was read.
@@ -185,6 +189,7 @@ impl Config {
                 handler_timeout: seconds(60),
             },
             llm: LlmConfig::default(),
+            budget: Budgets::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
@@ -284,6 +289,7 @@ impl Config {
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
         ];
         rows.extend(self.llm.rows());
+        rows.extend(self.budget.rows());
         rows
     }
 
@@ -378,6 +384,12 @@ impl Config {
     /// What is usable and yet not as it should be.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// Where prices of models may be overridden, the later wins: beside the settings file, and in the home.
+    pub fn price_files(&self) -> Vec<PathBuf> {
+        let beside = self.file.as_ref().and_then(|file| file.parent());
+        beside.into_iter().chain([self.home.as_path()]).map(|folder| folder.join("prices.toml")).collect()
     }
 
     /// What must not reach a log or a screen.

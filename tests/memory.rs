@@ -17,7 +17,7 @@ use fullsend::bus::{
 };
 use fullsend::contracts::messages::{AlertTriggered, Alerts, Intent, Proposal, Proposals, RiskClass};
 use fullsend::contracts::notes::{NoteChange, NoteName, Section};
-use fullsend::contracts::{Body as _, ChannelName, Ids, SystemClock, Trust};
+use fullsend::contracts::{ChannelName, Ids, SystemClock, Trust};
 use fullsend::memory::{self, Author, NoteState, history};
 use fullsend::services::mirror::Mirror;
 use pretty_assertions::assert_eq;
@@ -64,7 +64,7 @@ impl Office {
     }
 
     async fn redis(server: &RedisServer) -> Self {
-        let options = RedisOptions::new(&server.url(), Arc::new(SystemClock));
+        let options = RedisOptions::new(server.url(), Arc::new(SystemClock));
         Self::new(Arc::new(RedisBus::connect(options).await.unwrap())).await
     }
 

@@ -55,7 +55,9 @@ async fn show(args: &Args, cx: &Context, bus: &SharedBus) -> color_eyre::Result<
             text.push_str(&contents(&team));
         }
         cx.out.text(&text)?;
-        findings.iter().for_each(|finding| cx.out.finding(finding));
+        for finding in &findings {
+            cx.out.finding(finding);
+        }
     }
     let wrong = findings.iter().any(|finding| finding.level == Level::Error);
     Ok(if args.check && wrong { FAILED } else { OK })
@@ -130,7 +132,10 @@ fn contents(team: &TeamContext) -> String {
     }
     for experiment in &team.experiments {
         let tool = experiment.tool.as_ref().map(|tool| format!("  tool={tool}")).unwrap_or_default();
-        let numbers: String = experiment.metrics.iter().map(|(name, value)| format!("  {name}={value}")).collect();
+        let mut numbers = String::new();
+        for (name, value) in &experiment.metrics {
+            let _ = write!(numbers, "  {name}={value}");
+        }
         let (id, state) = (sanitize(&experiment.id, 120), &experiment.state);
         let _ = writeln!(text, "{id}  {state}{tool}{numbers}  {}", experiment.hypothesis);
     }

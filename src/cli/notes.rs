@@ -20,9 +20,9 @@ use crate::contracts::notes::NoteName;
 use crate::contracts::untrusted::{sanitize, sanitize_line};
 use crate::memory::{NoteState, history};
 
-/// Shows and changes the team's notes: product_context, worklist, learnings
+/// Shows and changes the team's notes: what is sold, the worklist, the learnings
 ///
-/// Every version is kept, whoever wrote it: the team, a person here, or a person in the file of the context folder.
+/// They are named `product_context`, `worklist` and `learnings`. Every version is kept, whoever wrote it: the team, a person here, or a person in the file of the context folder.
 ///
 /// Example: fullsend notes show worklist
 #[derive(clap::Args)]

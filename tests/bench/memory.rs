@@ -43,7 +43,7 @@ fn main() {
     runtime().unwrap().block_on(async {
         let options = EmbeddedOptions::new(folder.path().join("fullsend.db"), Arc::new(SystemClock));
         let embedded: SharedBus = Arc::new(EmbeddedBus::open(options).unwrap());
-        let options = RedisOptions::new(&server.url(), Arc::new(SystemClock));
+        let options = RedisOptions::new(server.url(), Arc::new(SystemClock));
         let redis: SharedBus = Arc::new(RedisBus::connect(options).await.unwrap());
         for bus in [embedded, redis] {
             figures(&bus, &mut rows).await;
