@@ -11,6 +11,7 @@ pub mod budget;
 pub mod classify;
 pub mod completions;
 pub mod config;
+pub mod context;
 pub mod dead_letters;
 pub mod decide;
 pub mod decisions;
@@ -18,6 +19,7 @@ pub mod doctor;
 mod gist;
 mod given;
 pub mod groups;
+pub mod notes;
 pub mod open;
 pub mod output;
 pub mod publish;
@@ -124,6 +126,8 @@ enum Command {
     Tail(tail::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
+    Context(context::Args),
+    Notes(notes::Args),
     Budget(budget::Args),
     Decide(decide::Args),
     Classify(classify::Args),
@@ -155,6 +159,7 @@ impl Command {
             Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
+            Self::Notes(args) => args.changes(),
             Self::Budget(args) => args.changes(),
             _ => false,
         }
@@ -233,6 +238,8 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Tail(args) => tail::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
+        Command::Context(args) => context::run(args, cx),
+        Command::Notes(args) => notes::run(args, cx),
         Command::Budget(args) => budget::run(args, cx),
         Command::Decide(args) => decide::run(args, cx),
         Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),

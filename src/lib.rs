@@ -44,6 +44,7 @@
 //! | Time and chance come from outside | `clippy.toml`, `faults::clocks::embedded_clock_jumps`, `faults::clocks::redis_clock_jumps` |
 //! | Untrusted text is a type; only a harmless form is printed or logged | `untrusted::nothing_harmful_comes_out`, `tail::a_message_is_one_harmless_line`, `telemetry::control_characters_do_not_reach_the_log` |
 //! | No secret is shown or logged | `cli::a_password_is_never_shown`, `telemetry::no_secret_reaches_the_log` |
+//! | No version of a note is lost, and no line of anybody's by a clean merge | `memory::tests::a_clean_merge_loses_no_line_of_anybody`, `memory::tests::every_version_can_be_had_again`, `memory::a_mirror_that_is_killed_loses_no_line_on_embedded` |
 //! | A store moves to another engine and back with nothing lost | `stores::a_bus_moves_to_redis_and_back`, `conformance::moving::a_moved_store_goes_on` |
 //! | The README shows what there is | `readme::every_verb_is_shown`, `readme::every_command_line_is_taken` |
 //!

@@ -8,3 +8,4 @@ pub mod gate;
 pub mod orchestrator;
 pub mod watcher;
 pub mod wording;
+pub mod mirror;

@@ -15,6 +15,7 @@ use crate::memory::Memory;
 use crate::services::echo::Echo;
 use crate::services::orchestrator::Orchestrator;
 use crate::services::watcher::Watcher;
+use crate::services::mirror::Mirror;
 use crate::supervisor::{ConsumerService, LeasedService, Phase, Supervisor};
 
 /// The name of this process on the bus: host and process.
@@ -69,6 +70,11 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
     if runs(ServiceName::Ledger) {
         let sweeper = Sweeper { ledger: open::ledger(cx, bus) };
         supervisor.add(LeasedService::new(sweeper, Phase::Housekeeping, at()));
+    }
+    if runs(ServiceName::Memory) {
+        let (folder, record) = (cx.config.context.clone(), cx.config.home.join("mirror.json"));
+        let mirror = Mirror { bus: Arc::clone(bus), folder, record, clock: clock(), ids: ids() };
+        supervisor.add(LeasedService::new(mirror, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Timers) {
         let timers = Timers { bus: Arc::clone(bus), clock: clock() };
