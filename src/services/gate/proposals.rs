@@ -27,7 +27,7 @@ pub(super) async fn handle<'a>(
     cx: &'a Context<grants::Gate>,
 ) -> Result<Unit<'a>, Failure> {
     let Proposals::Proposal(proposal) = message.read()?;
-    let mut unit = Unit::new(cx.bus(), cx.origin());
+    let mut unit = Unit::new(cx.bus(), cx.origin(), message.envelope.id);
     let source = &message.envelope.source;
     if *source == ServiceName::Gate.as_str() {
         // Its own timers: look at the deadlines.

@@ -18,7 +18,7 @@ use crate::contracts::messages::{
     AlertResolved, AlertTriggered, Alerts, Audit, AuditRecord, FromOrchestrator, Severity, StatusUpdate, Words,
 };
 use crate::contracts::wiring::{ALERTS, AUDIT, FROM_ORCHESTRATOR};
-use crate::contracts::{Body, Channel, Envelope, Says, ShapeError, keys};
+use crate::contracts::{Body, Channel, Envelope, MessageId, Says, ShapeError, keys};
 use crate::telemetry::audit::{Head, link};
 
 /// A document as it was read, with what is to change of it.
@@ -35,19 +35,25 @@ struct Planned {
 pub(super) struct Unit<'a> {
     bus: &'a SharedBus,
     origin: Origin,
+    id: MessageId,
     documents: BTreeMap<String, Planned>,
     ops: Vec<Op>,
 }
 
 impl<'a> Unit<'a> {
-    /// Nothing yet; what is said belongs to the chain of `origin`.
-    pub(super) fn new(bus: &'a SharedBus, origin: &Origin) -> Self {
-        Self { bus, origin: origin.clone(), documents: BTreeMap::new(), ops: Vec::new() }
+    /// Nothing yet, because of the message `id`; what is said belongs to the chain of `origin`.
+    pub(super) fn new(bus: &'a SharedBus, origin: &Origin, id: MessageId) -> Self {
+        Self { bus, origin: origin.clone(), id, documents: BTreeMap::new(), ops: Vec::new() }
     }
 
     /// The same chain as this message's from now on.
     pub(super) fn caused_by(&mut self, cause: &Envelope) {
         self.origin = self.origin.caused_by(cause);
+    }
+
+    /// The message that is being handled.
+    pub(super) fn id(&self) -> MessageId {
+        self.id
     }
 
     pub(super) fn bus(&self) -> &'a SharedBus {

@@ -25,7 +25,7 @@ pub(super) async fn handle<'a>(
     cx: &'a Context<grants::Gate>,
 ) -> Result<Unit<'a>, Failure> {
     let ApprovalVerdicts::Verdict(verdict) = message.read()?;
-    let mut unit = Unit::new(cx.bus(), cx.origin());
+    let mut unit = Unit::new(cx.bus(), cx.origin(), message.envelope.id);
     let trust = message.envelope.trust;
     let surface = verdict.surface.as_deref().unwrap_or(&message.envelope.source);
     let mut who = Who::said(verdict.by.as_deref(), surface, verdict.reason.as_deref());
