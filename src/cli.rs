@@ -5,6 +5,8 @@
 //! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
 //! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
+pub mod approvals;
+pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod budget;
@@ -14,6 +16,8 @@ pub mod dead_letters;
 pub mod doctor;
 mod gist;
 pub mod groups;
+mod handled;
+pub mod hold;
 pub mod open;
 pub mod output;
 pub mod publish;
@@ -117,6 +121,10 @@ enum Command {
     Serve(serve::Args),
     Publish(publish::Args),
     Tail(tail::Args),
+    Approvals(approvals::Args),
+    Hold(hold::Args),
+    Go(hold::GoArgs),
+    Audit(audit::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
     Budget(budget::Args),
@@ -145,6 +153,8 @@ impl Command {
     fn needs_log(&self) -> bool {
         match self {
             Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Approvals(args) => args.changes(),
+            Self::Hold(_) | Self::Go(_) => true,
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
             Self::Budget(args) => args.changes(),
@@ -223,6 +233,10 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         }
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
+        Command::Approvals(args) => approvals::run(args, cx),
+        Command::Hold(args) => hold::run(args, cx),
+        Command::Go(args) => hold::run_go(args, cx),
+        Command::Audit(args) => audit::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
         Command::Budget(args) => budget::run(args, cx),

@@ -224,6 +224,12 @@ impl Config {
             .flag("--context")
             .founding_env(&["CONTEXT_PATH"]),
             Row::new(
+                "notify_command",
+                Slot::Words(&mut self.notify_command),
+                "A program to run when something needs a person: the first approval that waits, a critical alert. The text is on its \
+                 standard input and in FULLSEND_NOTIFY_TEXT.",
+            ),
+            Row::new(
                 "bus.url",
                 Slot::BusUrl(&mut self.bus.url),
                 "Where the bus is: a Redis or Valkey server, or the embedded engine (a file in the home).",
@@ -287,12 +293,6 @@ impl Config {
                 "consumer.handler_timeout",
                 Slot::Duration(&mut self.consumer.handler_timeout, ms(10)..=DAY),
                 "How long one attempt may take.",
-            ),
-            Row::new(
-                "notify_command",
-                Slot::Words(&mut self.notify_command),
-                "A program to run when something needs a person: the first approval that waits, a critical alert. The text is on its \
-                 standard input and in FULLSEND_NOTIFY_TEXT.",
             ),
             Row::new(
                 "log.level",
@@ -417,6 +417,11 @@ impl Config {
     /// The embedded engine's file.
     pub fn store(&self) -> PathBuf {
         self.home.join("fullsend.db")
+    }
+
+    /// The copy of the audit chain.
+    pub fn audit_file(&self) -> PathBuf {
+        self.home.join("audit.jsonl")
     }
 
     /// The folder of the log files.

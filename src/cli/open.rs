@@ -11,11 +11,13 @@ use color_eyre::eyre::WrapErr;
 use secrecy::SecretString;
 
 use super::Context;
+use crate::approvals::policy::Limits;
 use crate::bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use crate::bus::redis::{RedisBus, RedisOptions};
 use crate::bus::{BusError, ConsumerOptions, SharedBus};
 use crate::config::Durability;
 use crate::llm::ledger::{Ledger, Prices};
+use crate::services::gate::GateOptions;
 
 /// The bus of the settings.
 ///
@@ -83,6 +85,17 @@ pub fn consumer_options(cx: &Context) -> ConsumerOptions {
         host: host(),
         drain: Duration::from_secs(10),
         ..ConsumerOptions::default()
+    }
+}
+
+/// How the gate asks, by the settings.
+pub fn gate_options(cx: &Context) -> GateOptions {
+    let approvals = &cx.config.approvals;
+    GateOptions {
+        mode: cx.config.mode,
+        limits: Limits { per_day: approvals.autopilot_per_day, cents: approvals.autopilot_cents },
+        deadline: approvals.deadline,
+        outward_deadline: approvals.outward_deadline,
     }
 }
 

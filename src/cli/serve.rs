@@ -21,6 +21,7 @@ use crate::bus::{BusError, Consumer, SharedBus};
 use crate::contracts::ServiceName;
 use crate::llm::ledger::Sweeper;
 use crate::services::echo::Echo;
+use crate::services::gate::{self, AuditCopy, Gate, Notifier};
 use crate::supervisor::{ConsumerService, Ended, LeasedService, Phase, Supervisor};
 
 /// The exit code after a second signal, as shells give it for SIGINT.
@@ -155,13 +156,22 @@ fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
         supervisor.add(LeasedService::new(bridge, Phase::Intake, at()));
     }
     if runs(ServiceName::Echo) {
-        let consumer = Consumer::new(Arc::clone(bus), Echo::default(), options, clock(), ids());
+        let consumer = Consumer::new(Arc::clone(bus), Echo::default(), options.clone(), clock(), ids());
         supervisor.add(ConsumerService::new(consumer));
     }
     if runs(ServiceName::Ledger) {
-        let singleton = Sweeper { ledger: open::ledger(cx, bus) };
-        let phase = Phase::Housekeeping;
-        supervisor.add(LeasedService { singleton, phase, bus: Arc::clone(bus), clock: clock(), ids: ids() });
+        let sweeper = Sweeper { ledger: open::ledger(cx, bus) };
+        supervisor.add(LeasedService::new(sweeper, Phase::Housekeeping, at()));
+    }
+    if runs(ServiceName::Gate) {
+        let consumer =
+            Consumer::new(Arc::clone(bus), Gate::new(open::gate_options(cx)), options.clone(), clock(), ids());
+        supervisor.add(ConsumerService::new(consumer));
+        let copy = AuditCopy { bus: Arc::clone(bus), path: cx.config.audit_file() };
+        supervisor.add(LeasedService::new(copy, Phase::Housekeeping, at()));
+        let command = cx.config.notify_command.clone();
+        let notifier = Notifier { bus: Arc::clone(bus), clock: clock(), command, terminal: gate::terminal() };
+        supervisor.add(LeasedService::new(notifier, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Timers) {
         let timers = Timers { bus: Arc::clone(bus), clock: clock() };

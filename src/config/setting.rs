@@ -271,7 +271,9 @@ impl Slot<'_> {
             Self::LogFilter(_) => {
                 "off, error, warn, info, debug or trace, also per module: `info,fullsend::bus=debug`.".to_owned()
             }
-            Self::Words(_) => "A list of texts, like [\"notify-send\", \"Fullsend\"]; no shell reads it. Empty: none.".to_owned(),
+            Self::Words(_) => {
+                "A list of texts, like [\"notify-send\", \"Fullsend\"]; no shell reads it. Empty: none.".to_owned()
+            }
             Self::Services(_) => "A list of services, like [\"echo\", \"bridge\"].".to_owned(),
             Self::Link(_) => "PROVIDER:MODEL, or the model's name where it shows the provider. Empty: none.".to_owned(),
             Self::Chain(_) => {

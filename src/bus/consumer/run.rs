@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::aside::Aside;
-use self::parked::MOST_PARKED;
 use self::hold::OnHold;
+use self::parked::MOST_PARKED;
 use super::slot::Slot;
 use super::window::{Held, HeldKey, Window};
 use super::{BusRef, Consumer, Context, Failure, Handler, Received};

@@ -45,9 +45,14 @@ pub(super) async fn handle<'a>(
     }
     let (by, reason) = said(&order);
     let who = Who::said(by, &message.envelope.source, reason);
-    match carry_out(&mut unit, &order, &who).await {
+    let done = match carry_out(&mut unit, &order, &who).await {
+        Ok(()) => unit.write_notes(&who.by).await.map_err(Undone::from),
+        undone => undone,
+    };
+    match done {
         Ok(()) => Ok(unit),
         Err(Undone::Failed(failure)) => Err(failure),
+        Err(Undone::Conflict(conflict)) => Err(Failure::Terminal(color_eyre::Report::new(*conflict))),
         Err(Undone::Impossible(why)) => {
             // What was composed before it turned out to be impossible must not happen.
             let mut unit = Unit::new(cx.bus(), cx.origin(), message.envelope.id);

@@ -16,9 +16,11 @@ use crate::contracts::channel::grants;
 use crate::contracts::messages::{
     ApprovalCompleted, ApprovalCreated, ApprovalOutcome, Approvals, Fact, Intent, Proposal, Proposals, Severity,
 };
+use crate::contracts::notes::NoteChange;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::APPROVALS;
 use crate::contracts::{Envelope, ServiceName, Trust};
+use crate::memory::MergeConflict;
 
 /// Handles a proposal.
 pub(super) async fn handle<'a>(
@@ -114,7 +116,7 @@ pub(super) async fn consider(
     let (trust, now) = (record.trust, unit.now());
     match policy::answer(unit.bus(), options.mode, options.limits, &record.proposal, trust, now).await? {
         Answer::Goes { policy, counts } => {
-            let committed = approve(unit, record, trust, &Who::policy(policy)).await?;
+            let committed = approve(options, unit, record, trust, &Who::policy(policy)).await?;
             if let Some((key, most)) = counts.filter(|_| committed) {
                 let ceiling = i64::try_from(most).ok();
                 unit.push([Op::Add { key, field: policy::counter(now), n: 1, ceiling }]);
@@ -183,7 +185,13 @@ fn length(of: Duration) -> TimeDelta {
 
 /// Commits a proposal: its intents, its document, its outcome and its record. Where it can no longer be done, it is denied.
 /// Says whether it was committed.
-pub(super) async fn approve(unit: &mut Unit<'_>, record: Record, trust: Trust, who: &Who) -> Result<bool, Failure> {
+pub(super) async fn approve(
+    options: GateOptions,
+    unit: &mut Unit<'_>,
+    record: Record,
+    trust: Trust,
+    who: &Who,
+) -> Result<bool, Failure> {
     let before = unit.clone();
     match intents::perform(unit, &record.proposal, trust, who).await {
         Ok(()) => {
@@ -191,6 +199,14 @@ pub(super) async fn approve(unit: &mut Unit<'_>, record: Record, trust: Trust, w
             Ok(true)
         }
         Err(Undone::Failed(failure)) => Err(failure),
+        Err(Undone::Conflict(conflict)) => {
+            *unit = before;
+            let intents = settled(&record.proposal.intents, &conflict);
+            let facts = record.proposal.facts.clone();
+            let why = format!("{conflict}. A yes writes the proposed words in those places, an edit other ones");
+            supersede(options, unit, record, intents, facts, Vec::new(), &why).await?;
+            Ok(false)
+        }
         Err(Undone::Impossible(why)) => {
             // What was composed before it turned out to be impossible must not happen.
             *unit = before;
@@ -199,6 +215,18 @@ pub(super) async fn approve(unit: &mut Unit<'_>, record: Record, trust: Trust, w
             Ok(false)
         }
     }
+}
+
+/// The intents with a rewrite that holds what the note is now, but for the places that both changed.
+fn settled(intents: &[Intent], conflict: &MergeConflict) -> Vec<Intent> {
+    let settle = |intent: &Intent| match intent {
+        Intent::Note { name, change: NoteChange::Rewrite { .. } } if *name == conflict.name => Intent::Note {
+            name: *name,
+            change: NoteChange::Rewrite { text: conflict.with_theirs(), base: conflict.version },
+        },
+        other => other.clone(),
+    };
+    intents.iter().map(settle).collect()
 }
 
 /// Gives a proposal its outcome.

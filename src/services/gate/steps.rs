@@ -8,6 +8,7 @@ use super::{Undone, Who};
 use crate::bus::{BusError, Document, Expect, Key, Op, SharedBus, State, StateChange, Ttl};
 use crate::contracts::keys;
 use crate::contracts::lifecycle::{ExperimentState, LifecycleEvent, transition};
+use crate::contracts::notes::Section;
 use crate::contracts::untrusted::sanitize_line;
 
 /// Keys read at a time.
@@ -62,6 +63,8 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
             cancel_schedule(unit, id, &key).await?;
             cancel_runs(unit, id, who).await?;
             resolve_alerts(unit, id, who).await?;
+            let why = who.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            unit.move_item(id, Section::Completed, format!("{shown} was killed by {}{why}", who.by));
         }
         LifecycleEvent::Restore => restore_schedule(unit, id, &key).await?,
         _ => {}

@@ -23,7 +23,8 @@ use crate::contracts::messages::{
     ApprovalCompleted, ApprovalCreated, ApprovalVerdict, ApprovalVerdicts, Approvals, Audit, AuditRecord, Control,
     FromOrchestrator, Intent, Proposal, Proposals, Verdict,
 };
-use crate::contracts::{Body, Priority, ServiceName, Trust};
+use crate::contracts::notes::{NoteChange, NoteName, Section};
+use crate::contracts::{Body, Envelope, Priority, ServiceName, Trust};
 use crate::telemetry::audit::Checker;
 
 /// A world with a gate in it, and timers that fire.
@@ -219,8 +220,6 @@ impl Drop for Story {
         self.stop.cancel();
     }
 }
-
-use crate::contracts::Envelope;
 
 fn plain(id: &str, verdict: Verdict) -> ApprovalVerdict {
     ApprovalVerdict {

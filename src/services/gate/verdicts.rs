@@ -117,7 +117,7 @@ async fn yes(
     }
     // What a person confirmed is as good as said by him.
     let confirmed = record.trust.max(trust.min(Trust::Operator));
-    let committed = approve(unit, record.clone(), confirmed, who).await?;
+    let committed = approve(options, unit, record.clone(), confirmed, who).await?;
     if committed && verdict.always {
         allow_always(unit, &record, verdict.until, verdict.per_day, trust, who).await?;
     }
