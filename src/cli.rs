@@ -15,6 +15,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod doctor;
 mod gist;
+mod given;
 pub mod groups;
 mod handled;
 pub mod hold;
@@ -26,6 +27,7 @@ pub mod restore;
 pub mod schema;
 pub mod serve;
 pub mod tail;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod wiring;
@@ -152,9 +154,8 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Serve(_) | Self::Hold(_) | Self::Go(_) | Self::Restore(_) | Self::Move(_) => true,
             Self::Approvals(args) => args.changes(),
-            Self::Hold(_) | Self::Go(_) => true,
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
             Self::Budget(args) => args.changes(),

@@ -8,7 +8,6 @@ mod show;
 mod tests;
 
 use std::io::{self, BufRead, IsTerminal};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -33,7 +32,7 @@ const NAME_LIMIT: usize = 60;
 /// What would do more than the mode allows without asking waits here. The first answer counts, on any surface; no answer in time means
 /// no. An approval is named by its id or the beginning of it.
 ///
-/// Example: fullsend approvals approve apr_5b1c9e
+/// Example: fullsend approvals list
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -74,9 +73,9 @@ enum Action {
     Edit {
         /// Which
         id: String,
-        /// The changed intents as JSON; otherwise $VISUAL or $EDITOR opens them
-        #[arg(long, value_name = "FILE")]
-        file: Option<PathBuf>,
+        /// The changed intents as JSON, `-` for standard input; otherwise $VISUAL or $EDITOR opens them
+        #[arg(long, value_name = "FILE|-")]
+        file: Option<String>,
         #[command(flatten)]
         with: With,
     },

@@ -1,6 +1,5 @@
 //! Answers, said on the bus: the gate acts on them.
 
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use chrono::{DateTime, Utc};
@@ -11,6 +10,7 @@ use serde_json::json;
 use super::{Ask, Context, With, find, show};
 use crate::approvals::{self, ApprovalState, Record};
 use crate::bus::{Draft, SharedBus};
+use crate::cli::given;
 use crate::cli::handled::{self, Handled};
 use crate::cli::output::{FAILED, OK, Usage};
 use crate::config::private_file;
@@ -78,12 +78,10 @@ impl Answerer<'_> {
         Ok(if failed { FAILED } else { OK })
     }
 
-    pub(super) async fn edit(&self, id: &str, file: Option<&Path>, with: &With) -> color_eyre::Result<ExitCode> {
+    pub(super) async fn edit(&self, id: &str, file: Option<&str>, with: &With) -> color_eyre::Result<ExitCode> {
         let record = find(self.bus, id).await?;
         let text = match file {
-            Some(path) => {
-                std::fs::read_to_string(path).wrap_err_with(|| format!("{} cannot be read", path.display()))?
-            }
+            Some(name) => given::text(Some(name))?,
             None => self.edited(&record)?,
         };
         let mut reader = serde_json::Deserializer::from_str(&text);

@@ -112,7 +112,7 @@ async fn everything_is_shown_and_nothing_of_it_reaches_the_terminal_raw() {
     assert!(shown.chars().all(|c| c == '\n' || !c.is_control()) && !shown.contains('\u{202e}'), "{shown:?}");
     let value = json(&desk, Action::Show { id: id.clone() }).await.remove(0);
     assert_eq!(value["approval"]["proposal"]["approval_id"], json!(id));
-    assert!(value["notes"][0]["diff"].as_str().unwrap().contains("+"), "{value}");
+    assert!(value["notes"][0]["diff"].as_str().unwrap().contains('+'), "{value}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,7 +111,7 @@ pub(super) async fn consider(
         record.proposal.facts = now_holding(&record.proposal.facts, &changed);
         record.proposal.digest = approvals::digest_of(&record.proposal.intents, &record.proposal.facts);
         record.changed = changed;
-        return ask(options, unit, record, "what it rests on changed before anybody saw it").await;
+        return ask(options, unit, record, "what it rests on changed before anybody saw it");
     }
     let (trust, now) = (record.trust, unit.now());
     match policy::answer(unit.bus(), options.mode, options.limits, &record.proposal, trust, now).await? {
@@ -123,7 +123,7 @@ pub(super) async fn consider(
             }
             Ok(())
         }
-        Answer::Asks(why) => ask(options, unit, record, &why).await,
+        Answer::Asks(why) => ask(options, unit, record, &why),
     }
 }
 
@@ -146,12 +146,7 @@ fn differing(before: &[Fact], now: &[Fact]) -> Vec<Difference> {
 }
 
 /// Puts a proposal before a person, with its deadlines.
-pub(super) async fn ask(
-    options: GateOptions,
-    unit: &mut Unit<'_>,
-    mut record: Record,
-    because: &str,
-) -> Result<(), Failure> {
+pub(super) fn ask(options: GateOptions, unit: &mut Unit<'_>, mut record: Record, because: &str) -> Result<(), Failure> {
     let now = unit.now();
     let allowed = now + length(options.deadline_of(record.proposal.class));
     let expires_at = record.proposal.expires_at.map_or(allowed, |wanted| wanted.min(allowed));
@@ -315,7 +310,7 @@ pub(super) async fn supersede(
     }
     old.superseded_by = Some(id);
     complete(unit, old, ApprovalOutcome::Superseded, &Who::gate(because)).await?;
-    ask(options, unit, new, because).await
+    ask(options, unit, new, because)
 }
 
 /// Whether a record's time is over.

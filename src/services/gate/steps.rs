@@ -52,7 +52,7 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
         ]),
         LifecycleEvent::Approve => fields.extend([("approved_at", Some(at)), ("approved_by", Some(who.by.clone()))]),
         LifecycleEvent::Pause => {
-            fields.extend([("paused_by", Some(who.by.clone())), ("paused_reason", who.reason.clone())])
+            fields.extend([("paused_by", Some(who.by.clone())), ("paused_reason", who.reason.clone())]);
         }
         LifecycleEvent::Resume => fields.extend([("paused_by", None), ("paused_reason", None)]),
         _ => {}
@@ -77,7 +77,6 @@ async fn cancel_schedule(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Res
     let Ok(key) = keys::schedule(id) else { return Ok(()) };
     unit.state(keys::SCHEDULES_DUE, StateChange::RemoveMember(id.to_owned()));
     match unit.bus().get(&Key::new(key.as_str())).await {
-        Ok(None) => {}
         Ok(Some(State::String(text))) => {
             unit.set(experiment, [("former_schedule", Some(text))]).await?;
             unit.push([Op::Delete { key: Key::new(key), expect: Expect::Any }]);
@@ -89,7 +88,7 @@ async fn cancel_schedule(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Res
             }
         }
         // Something foreign there schedules nothing; a kill must not wait for somebody to tidy up.
-        Ok(Some(_)) | Err(BusError::ForeignType { .. }) => {}
+        Ok(_) | Err(BusError::ForeignType { .. }) => {}
         Err(err) => return Err(err.into()),
     }
     Ok(())

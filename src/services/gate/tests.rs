@@ -189,7 +189,9 @@ impl Story {
     async fn audited(&self) -> Vec<AuditRecord> {
         let entries = self.world.entries(ChannelName::Audit).await;
         let mut checker = Checker::default();
-        entries.iter().for_each(|entry| checker.next(&entry.b, false).unwrap());
+        for entry in &entries {
+            checker.next(&entry.b, false).unwrap();
+        }
         let head = self.read("audit:head").await.map(|head| unit::head(&head)).unwrap_or_default();
         checker.ends_at(&head).unwrap();
         entries

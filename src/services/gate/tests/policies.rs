@@ -210,7 +210,7 @@ async fn words_that_meet_a_persons_in_the_same_place_are_asked_about() {
     story.verdict(&created[0].approval_id, Verdict::Approve).await;
     assert_eq!(text().await, "# Work\n\none\ntwo by a mind\n\nthree and four\n");
     let outcomes: Vec<_> = story.completed().await.into_iter().map(|it| it.outcome).collect();
-    use ApprovalOutcome::{Approved, Superseded};
-    assert_eq!(outcomes, [Approved, Approved, Superseded, Approved]);
+    let (approved, superseded) = (ApprovalOutcome::Approved, ApprovalOutcome::Superseded);
+    assert_eq!(outcomes, [approved, approved, superseded, approved]);
     story.nothing_went_wrong().await;
 }
