@@ -5,6 +5,8 @@
 //! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
 //! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
+pub mod approvals;
+pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod budget;
@@ -19,6 +21,8 @@ pub mod doctor;
 mod gist;
 mod given;
 pub mod groups;
+mod handled;
+pub mod hold;
 pub mod notes;
 pub mod open;
 pub mod output;
@@ -124,6 +128,10 @@ enum Command {
     Serve(serve::Args),
     Publish(publish::Args),
     Tail(tail::Args),
+    Approvals(approvals::Args),
+    Hold(hold::Args),
+    Go(hold::GoArgs),
+    Audit(audit::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
     Context(context::Args),
@@ -156,7 +164,8 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Serve(_) | Self::Hold(_) | Self::Go(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Approvals(args) => args.changes(),
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
             Self::Notes(args) => args.changes(),
@@ -236,6 +245,10 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         }
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
+        Command::Approvals(args) => approvals::run(args, cx),
+        Command::Hold(args) => hold::run(args, cx),
+        Command::Go(args) => hold::run_go(args, cx),
+        Command::Audit(args) => audit::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
         Command::Context(args) => context::run(args, cx),

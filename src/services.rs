@@ -5,7 +5,7 @@
 
 pub mod echo;
 pub mod gate;
+pub mod mirror;
 pub mod orchestrator;
 pub mod watcher;
 pub mod wording;
-pub mod mirror;

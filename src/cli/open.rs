@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use crate::approvals::policy::Limits;
 use crate::bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use crate::bus::redis::{RedisBus, RedisOptions};
 use crate::bus::{BusError, ConsumerOptions, SharedBus};
@@ -19,6 +20,7 @@ use crate::config::Durability;
 use crate::contracts::{ServiceName, Trust};
 use crate::llm::ledger::{Ledger, Prices};
 use crate::llm::{Asking, Mind, MindParts};
+use crate::services::gate::GateOptions;
 
 /// The bus of the settings.
 ///
@@ -86,6 +88,17 @@ pub fn consumer_options(cx: &Context) -> ConsumerOptions {
         host: host(),
         drain: Duration::from_secs(10),
         ..ConsumerOptions::default()
+    }
+}
+
+/// How the gate asks, by the settings.
+pub fn gate_options(cx: &Context) -> GateOptions {
+    let approvals = &cx.config.approvals;
+    GateOptions {
+        mode: cx.config.mode,
+        limits: Limits { per_day: approvals.autopilot_per_day, cents: approvals.autopilot_cents },
+        deadline: approvals.deadline,
+        outward_deadline: approvals.outward_deadline,
     }
 }
 

@@ -13,9 +13,10 @@ use crate::contracts::ServiceName;
 use crate::llm::ledger::Sweeper;
 use crate::memory::Memory;
 use crate::services::echo::Echo;
+use crate::services::gate::{self, AuditCopy, Gate, Notifier};
+use crate::services::mirror::Mirror;
 use crate::services::orchestrator::Orchestrator;
 use crate::services::watcher::Watcher;
-use crate::services::mirror::Mirror;
 use crate::supervisor::{ConsumerService, LeasedService, Phase, Supervisor};
 
 /// The name of this process on the bus: host and process.
@@ -36,6 +37,9 @@ pub fn supervisor(cx: &Context, bus: &SharedBus) -> color_eyre::Result<Superviso
         supervisor.add(consumer(cx, bus, Echo::default()));
     }
     think(cx, bus, &mut supervisor)?;
+    if runs(ServiceName::Gate) {
+        supervisor.add(consumer(cx, bus, Gate::new(open::gate_options(cx))));
+    }
     keep(cx, bus, &mut supervisor);
     Ok(supervisor)
 }
@@ -75,6 +79,13 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
         let (folder, record) = (cx.config.context.clone(), cx.config.home.join("mirror.json"));
         let mirror = Mirror { bus: Arc::clone(bus), folder, record, clock: clock(), ids: ids() };
         supervisor.add(LeasedService::new(mirror, Phase::Housekeeping, at()));
+    }
+    if runs(ServiceName::Gate) {
+        let copy = AuditCopy { bus: Arc::clone(bus), path: cx.config.audit_file() };
+        supervisor.add(LeasedService::new(copy, Phase::Housekeeping, at()));
+        let command = cx.config.notify_command.clone();
+        let notifier = Notifier { bus: Arc::clone(bus), clock: clock(), command, terminal: gate::terminal() };
+        supervisor.add(LeasedService::new(notifier, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Timers) {
         let timers = Timers { bus: Arc::clone(bus), clock: clock() };

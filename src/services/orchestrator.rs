@@ -263,6 +263,10 @@ impl Handler for Orchestrator {
         Some(self.time_limit)
     }
 
+    fn heeds_hold(&self) -> bool {
+        true
+    }
+
     async fn handle(&self, message: Received, cx: Context<grants::Orchestrator>) -> Said {
         match message.entry.channel {
             ChannelName::Approvals => match message.read::<Approvals>()? {
