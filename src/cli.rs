@@ -5,15 +5,25 @@
 //! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
 //! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
+pub mod approvals;
+pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod budget;
+pub mod classify;
 pub mod completions;
 pub mod config;
+pub mod context;
 pub mod dead_letters;
+pub mod decide;
+pub mod decisions;
 pub mod doctor;
+mod given;
 pub mod groups;
+mod handled;
+pub mod hold;
 pub mod keys;
+pub mod notes;
 pub mod open;
 pub mod output;
 pub mod publish;
@@ -23,6 +33,7 @@ pub mod room;
 pub mod schema;
 pub mod serve;
 pub mod tail;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod themes;
@@ -122,9 +133,18 @@ enum Command {
     Serve(serve::Args),
     Publish(publish::Args),
     Tail(tail::Args),
+    Approvals(approvals::Args),
+    Hold(hold::Args),
+    Go(hold::GoArgs),
+    Audit(audit::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
+    Context(context::Args),
+    Notes(notes::Args),
     Budget(budget::Args),
+    Decide(decide::Args),
+    Classify(classify::Args),
+    Decisions(decisions::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -151,9 +171,16 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Attach(_) | Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Attach(_)
+            | Self::Serve(_)
+            | Self::Hold(_)
+            | Self::Go(_)
+            | Self::Restore(_)
+            | Self::Move(_) => true,
+            Self::Approvals(args) => args.changes(),
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
+            Self::Notes(args) => args.changes(),
             Self::Budget(args) => args.changes(),
             _ => false,
         }
@@ -218,16 +245,16 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
     };
     let cx = Context { config, clock: Arc::new(SystemClock), ids: Arc::new(Ids::random()), out };
     let ended = match &cli.command {
-        None => enter(&cx, room::Team::Inside),
+        None => enter(&cx, room::Where::Inside),
         Some(command) => dispatch(command, &cx),
     };
     cx.out.finish(ended)
 }
 
 /// Opens the control room.
-fn enter(cx: &Context, team: room::Team) -> color_eyre::Result<ExitCode> {
+fn enter(cx: &Context, at: room::Where) -> color_eyre::Result<ExitCode> {
     let runtime = runtime()?;
-    let ended = runtime.block_on(room::run(cx, team));
+    let ended = runtime.block_on(room::run(cx, at));
     // What still reads the terminal, or was cut off, is not waited for.
     runtime.shutdown_background();
     ended
@@ -235,7 +262,7 @@ fn enter(cx: &Context, team: room::Team) -> color_eyre::Result<ExitCode> {
 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
-        Command::Attach(_) => enter(cx, room::Team::Elsewhere),
+        Command::Attach(_) => enter(cx, room::Where::Elsewhere),
         Command::Serve(_) => {
             let runtime = runtime()?;
             let ended = runtime.block_on(serve::run(cx));
@@ -245,9 +272,18 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         }
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
+        Command::Approvals(args) => approvals::run(args, cx),
+        Command::Hold(args) => hold::run(args, cx),
+        Command::Go(args) => hold::run_go(args, cx),
+        Command::Audit(args) => audit::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
+        Command::Context(args) => context::run(args, cx),
+        Command::Notes(args) => notes::run(args, cx),
         Command::Budget(args) => budget::run(args, cx),
+        Command::Decide(args) => decide::run(args, cx),
+        Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),
+        Command::Decisions(args) => decisions::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

@@ -96,6 +96,11 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
+    /// Whether it starts nothing while everything is on hold (`fullsend:status`); what runs comes to its end.
+    fn heeds_hold(&self) -> bool {
+        false
+    }
+
     /// Handles one message: nothing but the returned effects may change anything that others see.
     fn handle(
         &self,
@@ -132,6 +137,11 @@ impl<G: Grant> Context<G> {
     /// What is said because of the message: for somebody who composes envelopes himself.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// The time.
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.origin.now()
     }
 
     /// Says a notice now: for viewers, lost if nobody looks.

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output::{OK, Usage};
-use super::{Context, operator, serve};
+use super::{Context, operator, serve, team};
 use crate::bus::SharedBus;
 use crate::config::{Environment, LlmConfig, private_file};
 use crate::tui::app::{About, End, Model};
@@ -36,7 +36,7 @@ pub struct Args {}
 
 /// Whether the services run inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Team {
+pub enum Where {
     /// They do, unless another process of this home runs them.
     Inside,
     /// They run elsewhere.
@@ -47,7 +47,7 @@ pub enum Team {
 ///
 /// # Errors
 /// Where there is no terminal, or the bus or the terminal cannot be used.
-pub async fn run(cx: &Context, team: Team) -> color_eyre::Result<ExitCode> {
+pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         return Err(Usage(
             "the control room needs a terminal; without one there are `fullsend serve` (the services) and `fullsend tail` (what they say)"
@@ -57,8 +57,8 @@ pub async fn run(cx: &Context, team: Team) -> color_eyre::Result<ExitCode> {
     }
     let (keymap, themes) = (keymap()?, themes());
     cx.config.make_home().suggestion("Choose another folder with `--home DIR`, or make this one writable")?;
-    let lock = if team == Team::Inside { take_place(cx)? } else { None };
-    let remark = (team == Team::Inside && lock.is_none())
+    let lock = if at == Where::Inside { take_place(cx)? } else { None };
+    let remark = (at == Where::Inside && lock.is_none())
         .then(|| "the team runs already: attached to it, without services inside".to_owned());
     let shutdown = shutdown()?;
     let Some(bus) = serve::opened(cx, &shutdown).await? else {
@@ -69,10 +69,12 @@ pub async fn run(cx: &Context, team: Team) -> color_eyre::Result<ExitCode> {
     let about = about(cx, &bus, is_inside, remark).await?;
     let model = Model::new(about, keymap, themes, run::remembered(&cx.config.home), Caps::DEFAULT);
     let stop = CancellationToken::new();
-    let services = is_inside.then(|| {
-        let (supervisor, stop) = (serve::supervisor(cx, &bus), stop.clone());
-        tokio::spawn(async move { supervisor.run(stop).await })
-    });
+    let services = if is_inside {
+        let (supervisor, stop) = (team::supervisor(cx, &bus)?, stop.clone());
+        Some(tokio::spawn(async move { supervisor.run(stop).await }))
+    } else {
+        None
+    };
     let room = Room {
         bus: Arc::clone(&bus),
         clock: Arc::clone(&cx.clock),
@@ -101,7 +103,7 @@ pub async fn run(cx: &Context, team: Team) -> color_eyre::Result<ExitCode> {
 }
 
 /// The place of whoever runs the services beside a screen in this home; none where it is taken.
-fn take_place(cx: &Context) -> color_eyre::Result<Option<Flock<std::fs::File>>> {
+pub(super) fn take_place(cx: &Context) -> color_eyre::Result<Option<Flock<std::fs::File>>> {
     let file = private_file(&cx.config.home.join("room.lock"))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),

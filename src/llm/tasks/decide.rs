@@ -5,16 +5,19 @@
 
 pub mod faults;
 mod read;
+mod rules;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::contracts::{Priority, Trust};
+use crate::llm::{Ruled, Task, TaskName};
 use crate::memory::TeamContext;
 
 /// The task.
@@ -31,7 +34,7 @@ pub struct DecideInput {
     /// Its body: data, whatever it says.
     pub message: Map<String, Value>,
     /// What the team knows.
-    pub team: TeamContext,
+    pub team: Arc<TeamContext>,
     /// Why the former decision on the same message was refused by a person.
     pub denied: Option<Denied>,
 }
@@ -126,7 +129,8 @@ pub struct Decision {
 }
 
 /// What an action needs. Fields of other actions stay empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Payload {
     /// `dispatch_to_fullsend`: the idea in a few words. `record_learning`: the learning in a line. `dispatch_to_builder`: the tool's name.
@@ -142,4 +146,18 @@ pub struct Payload {
     pub outputs: Vec<String>,
     /// `dispatch_to_builder`: what it must do, or must not.
     pub requirements: Vec<String>,
+}
+
+impl Task for Decide {
+    const NAME: TaskName = TaskName::Decide;
+    type Input = DecideInput;
+    type Output = Decision;
+
+    fn rule(input: &DecideInput) -> Ruled<Decision> {
+        rules::rule(input)
+    }
+
+    fn faults(input: &DecideInput, output: &Decision) -> Vec<String> {
+        faults::faults(input, output)
+    }
 }

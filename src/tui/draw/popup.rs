@@ -31,17 +31,22 @@ pub fn frame(frame: &mut Frame<'_>, area: Rect, model: &Model, title: &str, widt
 
 /// Draws lines in a frame that is as high as they are.
 pub fn lines(at: &mut Frame<'_>, area: Rect, model: &Model, title: &str, lines: &[Vec<Piece>], width: u16) {
-    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
-    let inner = frame(at, area, model, title, width, height);
+    let inner = frame(at, area, model, title, width, height(lines, width.min(area.width)));
     body(at, inner, model, lines, 0);
 }
 
 /// Draws lines in a frame, from the one at `top` on.
 pub fn scrolled(at: &mut Frame<'_>, area: Rect, model: &Model, title: &str, lines: &[Vec<Piece>], top: usize, width: u16) {
-    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let title = if top > 0 { format!("{title} · line {} of {}", top + 1, lines.len()) } else { title.to_owned() };
-    let inner = frame(at, area, model, &title, width, height);
+    let inner = frame(at, area, model, &title, width, height(lines, width.min(area.width)));
     body(at, inner, model, lines, top);
+}
+
+/// How high a frame is that holds these lines whole; no higher than any screen.
+fn height(lines: &[Vec<Piece>], width: u16) -> u16 {
+    let inside = width.saturating_sub(4);
+    let rows: usize = lines.iter().take(500).map(|line| broken(line, inside).len()).sum();
+    u16::try_from(rows + 2).unwrap_or(u16::MAX)
 }
 
 /// Draws lines from the one at `top` on. A line that is too long goes on in the next rows.
