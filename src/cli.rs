@@ -171,12 +171,7 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Attach(_)
-            | Self::Serve(_)
-            | Self::Hold(_)
-            | Self::Go(_)
-            | Self::Restore(_)
-            | Self::Move(_) => true,
+            Self::Attach(_) | Self::Serve(_) | Self::Hold(_) | Self::Go(_) | Self::Restore(_) | Self::Move(_) => true,
             Self::Approvals(args) => args.changes(),
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
@@ -237,7 +232,11 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
     if !matches!(cli.command, Some(Command::Doctor(_))) {
         config.findings().iter().for_each(|finding| out.finding(finding));
     }
-    let log = if cli.command.as_ref().is_none_or(Command::needs_log) { telemetry::install(&config).map(Some) } else { Ok(None) };
+    let log = if cli.command.as_ref().is_none_or(Command::needs_log) {
+        telemetry::install(&config).map(Some)
+    } else {
+        Ok(None)
+    };
     // Until the end: what waits for the log's file is written when it is dropped.
     let _log = match log {
         Ok(log) => log,

@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::Offset;
 use color_eyre::Section;
@@ -60,8 +61,8 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
     let lock = if at == Where::Inside { take_place(cx)? } else { None };
     let remark = (at == Where::Inside && lock.is_none())
         .then(|| "the team runs already: attached to it, without services inside".to_owned());
-    let shutdown = shutdown()?;
-    let Some(bus) = serve::opened(cx, &shutdown).await? else {
+    let signals = Signals::heard()?;
+    let Some(bus) = serve::opened(cx, &signals.end).await? else {
         cx.out.remark("stopped before the bus could be reached");
         return Ok(OK);
     };
@@ -81,7 +82,7 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         ids: Arc::clone(&cx.ids),
         model,
         home: cx.config.home.clone(),
-        shutdown: shutdown.clone(),
+        shutdown: signals.end.clone(),
     };
     let ended = run::run(room).await;
     stop.cancel();
@@ -94,10 +95,14 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
     };
     bus.close().await;
     drop(lock);
-    match ended? {
+    let goes_on = match ended? {
+        Ended::Asked(end) => end == End::Leave,
+        Ended::Shutdown => signals.is_hangup.load(Ordering::SeqCst),
         // A connection that was lost stops nobody's work.
-        Ended::Asked(End::Leave) | Ended::Closed if is_inside => leave(cx)?,
-        Ended::Asked(_) | Ended::Shutdown | Ended::Closed => {}
+        Ended::Closed => true,
+    };
+    if goes_on && is_inside {
+        leave(cx)?;
     }
     Ok(code)
 }
@@ -113,18 +118,29 @@ pub(super) fn take_place(cx: &Context) -> color_eyre::Result<Option<Flock<std::f
     }
 }
 
-/// Cancelled by SIGTERM, SIGINT and SIGHUP.
-fn shutdown() -> color_eyre::Result<CancellationToken> {
-    let token = CancellationToken::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
-        let mut heard = signal(kind).wrap_err("signals cannot be heard")?;
-        let token = token.clone();
-        tokio::spawn(async move {
-            heard.recv().await;
-            token.cancel();
-        });
+/// What SIGTERM, SIGINT and SIGHUP ask for.
+struct Signals {
+    /// Cancelled by each of them.
+    end: CancellationToken,
+    /// Whether it was SIGHUP: the terminal is gone, and the team is to go on.
+    is_hangup: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Listens from now on.
+    fn heard() -> color_eyre::Result<Self> {
+        let signals = Self { end: CancellationToken::new(), is_hangup: Arc::default() };
+        for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+            let mut heard = signal(kind).wrap_err("signals cannot be heard")?;
+            let (end, is_hangup) = (signals.end.clone(), Arc::clone(&signals.is_hangup));
+            tokio::spawn(async move {
+                heard.recv().await;
+                is_hangup.fetch_or(kind == SignalKind::hangup(), Ordering::SeqCst);
+                end.cancel();
+            });
+        }
+        Ok(signals)
     }
-    Ok(token)
 }
 
 /// Lets the services go on in a process of their own, which outlives this terminal.
@@ -162,7 +178,9 @@ async fn about(cx: &Context, bus: &SharedBus, is_inside: bool, remark: Option<St
         home: cx.config.home.display().to_string(),
         remark,
         zone_minutes: chrono::Local::now().offset().fix().local_minus_utc() / 60,
-        is_plain: set("FULLSEND_PLAIN") || set("ACCESSIBILITY_ENABLED") || std::env::var("TERM").is_ok_and(|it| it == "dumb"),
+        is_plain: set("FULLSEND_PLAIN")
+            || set("ACCESSIBILITY_ENABLED")
+            || std::env::var("TERM").is_ok_and(|it| it == "dumb"),
     })
 }
 

@@ -313,7 +313,8 @@ impl Model {
             let document = state.document()?;
             let is_archived = document.get("state") == Some("archived") && document.get("former_state").is_some();
             let at = document.get("archived_at")?;
-            is_archived.then(|| (at.to_owned(), key.as_str().strip_prefix("experiments:").unwrap_or_default().to_owned()))
+            is_archived
+                .then(|| (at.to_owned(), key.as_str().strip_prefix("experiments:").unwrap_or_default().to_owned()))
         });
         killed.max().map(|(_, id)| id)
     }

@@ -4,9 +4,9 @@
 
 pub mod frame;
 pub mod popup;
-pub mod text;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+pub mod text;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -75,10 +75,14 @@ pub fn pane(frame: &mut Frame<'_>, area: Rect, model: &Model, pane: Pane) {
     frame.render_widget(block.style(model.theme.background.patch(model.theme.style(Role::Text))), area);
     let list = model.lists.get(&pane).cloned().unwrap_or_default();
     let content = content(model, pane, inner.width);
-    let top = Rect { x: area.x.saturating_add(1), width: area.width.saturating_sub(2), height: area.height.min(1), ..area };
+    let top =
+        Rect { x: area.x.saturating_add(1), width: area.width.saturating_sub(2), height: area.height.min(1), ..area };
     text::draw(frame, top, model, &title(model, pane, &content, &list, is_focused), None);
     match content {
-        Content::Messages(ring) => messages(frame, inner, model, ring, &list, is_focused),
+        Content::Messages(ring) => {
+            let shown = Shown { ring, list: &list, is_focused, has_channel: pane == Pane::Traffic };
+            messages(frame, inner, model, &shown);
+        }
         Content::Entries { entries, at_end, empty } => {
             if entries.is_empty() {
                 let lines: Vec<_> = text::wrapped(empty, inner.width);
@@ -149,14 +153,23 @@ fn chips(model: &Model, ring: &Ring, list: &ListState) -> Vec<Piece> {
     chips
 }
 
-fn messages(frame: &mut Frame<'_>, area: Rect, model: &Model, ring: &Ring, list: &ListState, is_focused: bool) {
+/// Messages, and how they are shown.
+struct Shown<'a> {
+    ring: &'a Ring,
+    list: &'a ListState,
+    is_focused: bool,
+    has_channel: bool,
+}
+
+fn messages(frame: &mut Frame<'_>, area: Rect, model: &Model, shown: &Shown<'_>) {
+    let Shown { ring, list, is_focused, has_channel } = *shown;
     let (first, end) = list.window(ring, usize::from(area.height));
     let lines = ring.shown().range(first.min(end)..end);
     for (row, line) in rows(area).zip(lines) {
         let is_selected = list.line() == Some(line.number);
         let selection = if is_focused { Role::Selection } else { Role::SelectionBack };
         let pieces = match &line.what {
-            What::Said(said) => text::message(said, model, area.width),
+            What::Said(said) => text::message(said, model, area.width, has_channel),
             What::Gap(words) => vec![Piece::new(Role::Warn, format!("╌╌ {words} ╌╌"))],
         };
         text::draw(frame, row, model, &pieces, is_selected.then_some(selection));

@@ -73,7 +73,9 @@ impl Chord {
     pub fn is_text(self) -> bool {
         match self.code {
             KeyCode::Char(_) => self.held.is_empty(),
-            KeyCode::Backspace | KeyCode::Delete | KeyCode::Left | KeyCode::Right | KeyCode::Home | KeyCode::End => true,
+            KeyCode::Backspace | KeyCode::Delete | KeyCode::Left | KeyCode::Right | KeyCode::Home | KeyCode::End => {
+                true
+            }
             _ => false,
         }
     }
@@ -125,9 +127,10 @@ impl FromStr for Chord {
         let mut held = KeyModifiers::NONE;
         loop {
             let lower = rest.to_ascii_lowercase();
-            let found = [("ctrl-", KeyModifiers::CONTROL), ("alt-", KeyModifiers::ALT), ("shift-", KeyModifiers::SHIFT)]
-                .into_iter()
-                .find(|(name, _)| lower.starts_with(name) && lower.len() > name.len());
+            let found =
+                [("ctrl-", KeyModifiers::CONTROL), ("alt-", KeyModifiers::ALT), ("shift-", KeyModifiers::SHIFT)]
+                    .into_iter()
+                    .find(|(name, _)| lower.starts_with(name) && lower.len() > name.len());
             let Some((name, modifier)) = found else { break };
             if held.contains(modifier) {
                 return Err(bad());

@@ -112,7 +112,7 @@ impl Layer {
     fn act(&mut self, model: &mut Model, input: Input) -> Then {
         match self {
             Self::Inject(layer) => layer.act(model, input),
-            Self::Detail(layer) => layer.act(model, input),
+            Self::Detail(layer) => layer.act(model, &input),
             Self::Palette(layer) => layer.act(model, input),
             Self::Help(layer) => layer.act(model, &input),
             Self::Confirm(layer) => layer.act(model, &input),

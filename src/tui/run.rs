@@ -105,7 +105,11 @@ impl Loop {
     }
 
     /// Runs until somebody ends it. `events` are those of the terminal.
-    pub(crate) async fn run<B, S>(mut self, screen: &mut Terminal<B>, mut events: Option<S>) -> color_eyre::Result<Ended>
+    pub(crate) async fn run<B, S>(
+        mut self,
+        screen: &mut Terminal<B>,
+        mut events: Option<S>,
+    ) -> color_eyre::Result<Ended>
     where
         B: Backend,
         B::Error: Send + Sync + 'static,
@@ -115,7 +119,7 @@ impl Loop {
         let feed = Feed { bus: Arc::clone(&self.room.bus), clock: Arc::clone(&self.room.clock), queue };
         let stop = CancellationToken::new();
         let fed = tokio::spawn(feed.run(stop.clone()));
-        let _feeding = stop.drop_guard();
+        let feeding = stop.drop_guard();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let size = screen.size()?;
@@ -161,7 +165,7 @@ impl Loop {
                 Next::End(ended) => break ended,
             }
         };
-        drop(_feeding);
+        drop(feeding);
         fed.await.ok();
         Ok(ended)
     }

@@ -66,9 +66,7 @@ impl Store {
     /// An empty store; rings keep what the caps allow.
     pub fn new(caps: Caps) -> Self {
         let each = caps.of_channel();
-        let channel = |name: &ChannelName| {
-            (*name, Channel { ring: Ring::new(each), rate: Rate::default(), lag: None })
-        };
+        let channel = |name: &ChannelName| (*name, Channel { ring: Ring::new(each), rate: Rate::default(), lag: None });
         Self {
             all: Ring::new(caps),
             channels: ChannelName::ALL.iter().map(channel).collect(),

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::read::{self, object};
-use crate::contracts::{Envelope, Untrusted};
 use crate::contracts::body::{Example, bodies};
 use crate::contracts::envelope::{millis_option, read_time};
+use crate::contracts::{Envelope, Untrusted};
 
 bodies! {
     /// What people say: in a chat, by a command, with a reaction. A body without a type is a chat message.

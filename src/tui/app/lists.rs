@@ -130,7 +130,11 @@ impl Model {
         let old = self.lists.get(&pane).cloned().unwrap_or_default();
         if let Content::Messages(ring) = content(self, pane, area.width) {
             let len = ring.shown().len();
-            let state = if old.is_following() && len > 0 { held(ring, &old, len - 1, rows(area)) } else { ListState::default() };
+            let state = if old.is_following() && len > 0 {
+                held(ring, &old, len - 1, rows(area))
+            } else {
+                ListState::default()
+            };
             self.lists.insert(pane, state);
         }
     }
@@ -163,7 +167,8 @@ impl Model {
         let state = self.lists.get(&pane).cloned().unwrap_or_default();
         match content(self, pane, area.width.saturating_sub(2)) {
             Content::Messages(ring) => {
-                let at = state.line().map_or(ring.shown().len().checked_sub(1), |number| Some(ring.position(number)))?;
+                let at =
+                    state.line().map_or(ring.shown().len().checked_sub(1), |number| Some(ring.position(number)))?;
                 match &ring.shown().get(at)?.what {
                     What::Said(row) => Some(Target::Message(row.clone())),
                     What::Gap(_) => None,

@@ -73,9 +73,10 @@ pub fn header(frame: &mut Frame<'_>, area: Rect, model: &Model) {
             parts.retain(|(soon, _)| *soon != turn);
         }
     }
+    let between = if about.is_plain { " | " } else { " │ " };
     let mut pieces = vec![Piece::new(Role::Header, " FULLSEND ".to_owned())];
     for (at, (_, (role, words))) in parts.into_iter().enumerate() {
-        pieces.push(Piece::new(Role::Header, if at == 0 { " " } else { " │ " }));
+        pieces.push(Piece::new(Role::Header, if at == 0 { " " } else { between }));
         pieces.push(Piece::new(role, words));
     }
     frame.buffer_mut().set_style(area, model.theme.background.patch(model.theme.style(Role::Header)));

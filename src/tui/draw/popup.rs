@@ -13,17 +13,13 @@ use crate::tui::theme::Role;
 pub fn frame(frame: &mut Frame<'_>, area: Rect, model: &Model, title: &str, width: u16, height: u16) -> Rect {
     let area = area.intersection(frame.area());
     let (width, height) = (width.min(area.width), height.min(area.height));
-    let area = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 3,
-        width,
-        height,
-    };
+    let area = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 3, width, height };
     let block = block(model, true);
     let inner = block.inner(area);
     frame.render_widget(Clear, area);
     frame.render_widget(block.style(model.theme.background.patch(model.theme.style(Role::Text))), area);
-    let top = Rect { x: area.x.saturating_add(2), width: area.width.saturating_sub(4), height: area.height.min(1), ..area };
+    let top =
+        Rect { x: area.x.saturating_add(2), width: area.width.saturating_sub(4), height: area.height.min(1), ..area };
     text::draw(frame, top, model, &[Piece::new(Role::Accent, format!(" {title} "))], None);
     // A column of air on both sides.
     Rect { x: inner.x.saturating_add(1).min(inner.right()), width: inner.width.saturating_sub(2), ..inner }
@@ -36,7 +32,15 @@ pub fn lines(at: &mut Frame<'_>, area: Rect, model: &Model, title: &str, lines: 
 }
 
 /// Draws lines in a frame, from the one at `top` on.
-pub fn scrolled(at: &mut Frame<'_>, area: Rect, model: &Model, title: &str, lines: &[Vec<Piece>], top: usize, width: u16) {
+pub fn scrolled(
+    at: &mut Frame<'_>,
+    area: Rect,
+    model: &Model,
+    title: &str,
+    lines: &[Vec<Piece>],
+    top: usize,
+    width: u16,
+) {
     let title = if top > 0 { format!("{title} · line {} of {}", top + 1, lines.len()) } else { title.to_owned() };
     let inner = frame(at, area, model, &title, width, height(lines, width.min(area.width)));
     body(at, inner, model, lines, top);
@@ -64,7 +68,9 @@ pub fn body(frame: &mut Frame<'_>, area: Rect, model: &Model, lines: &[Vec<Piece
 fn broken(line: &[Piece], width: u16) -> Vec<Vec<Piece>> {
     use unicode_width::UnicodeWidthStr;
     let wide: usize = line.iter().map(|piece| piece.words.width()).sum();
-    let Some((last, head)) = line.split_last().filter(|_| wide > usize::from(width)) else { return vec![line.to_vec()] };
+    let Some((last, head)) = line.split_last().filter(|_| wide > usize::from(width)) else {
+        return vec![line.to_vec()];
+    };
     let indent: usize = head.iter().map(|piece| piece.words.width()).sum();
     let room = usize::from(width).saturating_sub(indent);
     if room < 10 {

@@ -10,7 +10,7 @@ use ratatui::style::Style;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-use crate::contracts::Priority;
+use crate::contracts::{ChannelName, Priority};
 use crate::tui::app::Model;
 use crate::tui::store::Row;
 use crate::tui::theme::Role;
@@ -120,26 +120,21 @@ pub fn wrapped(text: &str, columns: u16) -> Vec<String> {
     lines
 }
 
-/// A message as a line: time, channel, source, what it says. In a pane of one channel without the channel.
-pub fn message(row: &Row, model: &Model, width: u16) -> Vec<Piece> {
-    let is_wide = width >= 60;
+/// A message as a line: time, channel (unless all are of one), who, what. The narrower, the less stands before what is said.
+pub fn message(row: &Row, model: &Model, width: u16, has_channel: bool) -> Vec<Piece> {
+    let is_wide = width >= 76;
     let time = row.at().map(|at| time(at, model)).unwrap_or_default();
     let mut pieces = vec![Piece::new(Role::Muted, format!("{time} "))];
-    if is_wide {
-        pieces.push(Piece::new(Role::Channel, padded(row.channel.short(), 18)));
-        pieces.push(Piece::new(Role::Text, " "));
-        pieces.push(Piece::new(Role::Source, padded(&row.source(), 12)));
-        pieces.push(Piece::new(Role::Text, " "));
-    } else {
-        pieces.push(Piece::new(Role::Source, format!("{} ", clipped(&row.source(), 12))));
+    if has_channel && width >= 40 {
+        let columns = if is_wide { 18 } else { 13 };
+        pieces.push(Piece::new(Role::Channel, format!("{} ", padded(row.channel.short(), columns))));
     }
-    let said = match (row.channel, is_wide) {
-        // What was said matters more than that it was said.
-        (crate::contracts::ChannelName::DiscordRaw, _) => String::new(),
-        (_, true) => format!("{} · ", row.kind()),
-        (_, false) => format!("{} ", row.kind()),
-    };
-    pieces.push(Piece::new(Role::Muted, said));
+    let speaker = if is_wide { padded(row.speaker(), 12) } else { clipped(row.speaker(), 12) };
+    pieces.push(Piece::new(Role::Source, format!("{speaker} ")));
+    // Where there is little room, what was said matters more than of which type it is.
+    if row.channel != ChannelName::DiscordRaw && (is_wide || !has_channel) {
+        pieces.push(Piece::new(Role::Muted, format!("{} · ", row.kind())));
+    }
     match row.envelope.as_ref().map(|envelope| envelope.priority) {
         Some(Priority::Urgent) => pieces.push(Piece::new(Role::Danger, "urgent ")),
         Some(Priority::High) => pieces.push(Piece::new(Role::Warn, "high ")),

@@ -47,11 +47,21 @@ const PREFIXES: [&str; 10] = [
 /// What a message on this channel may have changed.
 fn prefixes(channel: ChannelName) -> &'static [&'static str] {
     match channel {
-        ChannelName::Proposals | ChannelName::Approvals | ChannelName::ApprovalVerdicts => &["approvals:", "decisions:"],
-        // Whatever the gate does has its record here, in the same commit.
-        ChannelName::Audit | ChannelName::Control => {
-            &["approvals:", "experiments:", "schedules:", "alerts:", "notes:", "budgets:day", "decisions:", "tools:", "fullsend:"]
+        ChannelName::Proposals | ChannelName::Approvals | ChannelName::ApprovalVerdicts => {
+            &["approvals:", "decisions:"]
         }
+        // Whatever the gate does has its record here, in the same commit.
+        ChannelName::Audit | ChannelName::Control => &[
+            "approvals:",
+            "experiments:",
+            "schedules:",
+            "alerts:",
+            "notes:",
+            "budgets:day",
+            "decisions:",
+            "tools:",
+            "fullsend:",
+        ],
         ChannelName::Alerts => &["alerts:"],
         ChannelName::Experiments | ChannelName::Schedules | ChannelName::ExecuteNow => &["experiments:", "schedules:"],
         ChannelName::ExperimentResults | ChannelName::Metrics => &["experiments:"],

@@ -25,9 +25,11 @@ impl Confirm {
     pub fn kill(model: &Model, id: &str) -> Self {
         let documents = &model.store.documents;
         let shown = sanitize_line(id, 60);
-        let state = documents.document(&format!("experiments:{id}")).and_then(|it| it.get("state")).unwrap_or("unknown");
+        let state =
+            documents.document(&format!("experiments:{id}")).and_then(|it| it.get("state")).unwrap_or("unknown");
         let mut lines = vec![format!("It is {} now.", sanitize_line(state, 20)), String::new()];
-        let runs = documents.of("experiment_runs:").filter(|(key, _)| key.as_str().split(':').nth(1) == Some(id)).count();
+        let runs =
+            documents.of("experiment_runs:").filter(|(key, _)| key.as_str().split(':').nth(1) == Some(id)).count();
         lines.push(match (state, runs) {
             ("running", _) => "Its run stops within two seconds.".to_owned(),
             _ => "It has no run under way.".to_owned(),

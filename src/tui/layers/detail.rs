@@ -37,7 +37,7 @@ impl Detail {
         Self { target, top: 0, is_raw: false, is_folded: false }
     }
 
-    pub(super) fn act(&mut self, model: &mut Model, input: Input) -> Then {
+    pub(super) fn act(&mut self, model: &mut Model, input: &Input) -> Then {
         let page = isize::try_from(model.area.height.saturating_sub(6)).unwrap_or(10);
         let mut by = 0;
         match input {
@@ -45,7 +45,7 @@ impl Detail {
             Input::Act(Action::DetailDown) => by = 1,
             Input::Act(Action::DetailPageUp) => by = -page,
             Input::Act(Action::DetailPageDown) => by = page,
-            Input::Wheel(lines) => by = lines,
+            Input::Wheel(lines) => by = *lines,
             Input::Act(Action::DetailRaw) => self.is_raw = !self.is_raw,
             Input::Act(Action::DetailFold) => self.is_folded = !self.is_folded,
             Input::Act(Action::DetailCopy) => {
@@ -168,4 +168,3 @@ fn document(state: &State, is_raw: bool, is_folded: bool) -> Vec<Vec<Piece>> {
     }
     lines
 }
-

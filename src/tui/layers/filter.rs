@@ -63,7 +63,12 @@ impl FilterLayer {
     pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
         let inner = popup::frame(frame, area, model, "Filter", 84, 4);
         let Some((head, rest)) = popup::split_first(inner, 1) else { return };
-        self.field.draw(frame, head, model, "words \"phrases\" -not channel: type: source: priority:>=high trace: /regex/");
+        self.field.draw(
+            frame,
+            head,
+            model,
+            "words \"phrases\" -not channel: type: source: priority:>=high trace: /regex/",
+        );
         let said = match self.error() {
             Some(error) => Piece::new(Role::Danger, error),
             None => {

@@ -238,7 +238,11 @@ fn request(model: &Model, need: &Need) -> Vec<Vec<Piece>> {
     if let Some(because) = &record.asked_because {
         field("asked", Role::Text, words(because));
     }
-    field("cost", Role::Text, proposal.cost_usd.map_or_else(|| "not known".to_owned(), |usd| format!("at most ${usd:.2}")));
+    field(
+        "cost",
+        Role::Text,
+        proposal.cost_usd.map_or_else(|| "not known".to_owned(), |usd| format!("at most ${usd:.2}")),
+    );
     if let Some(at) = record.expires_at {
         let left = text::left(at, model.now.wall);
         field("deadline", Role::Text, format!("in {left} ({}); no answer means no", text::date_time(at, model)));

@@ -83,7 +83,13 @@ impl Palette {
                 Piece::new(Role::Muted, row.help.to_owned()),
             ];
             let y = list.y + u16::try_from(at - first).unwrap_or(u16::MAX);
-            text::draw(frame, Rect { y, height: 1, ..list }, model, &pieces, (at == self.selected).then_some(Role::Selection));
+            text::draw(
+                frame,
+                Rect { y, height: 1, ..list },
+                model,
+                &pieces,
+                (at == self.selected).then_some(Role::Selection),
+            );
         }
     }
 }

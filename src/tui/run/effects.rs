@@ -45,7 +45,9 @@ impl Loop {
         let operator = room.model.about.operator.clone();
         tokio::spawn(async move {
             let said = match compose(&origin, saying, &operator) {
-                Ok(message) => sender.send_once(format!("{once}:{}", message.envelope.at.timestamp_millis()), message).await,
+                Ok(message) => {
+                    sender.send_once(format!("{once}:{}", message.envelope.at.timestamp_millis()), message).await
+                }
                 Err(err) => Err(err),
             };
             let failed = said.err().map(|err| sanitize_line(&err.to_string(), 200));

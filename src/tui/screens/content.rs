@@ -66,7 +66,9 @@ impl Target {
     pub fn experiment(&self) -> Option<&str> {
         match self {
             Self::Document(key) => key.as_str().strip_prefix("experiments:"),
-            Self::Message(row) => row.envelope.as_ref()?.subject.as_deref().filter(|subject| subject.starts_with("exp")),
+            Self::Message(row) => {
+                row.envelope.as_ref()?.subject.as_deref().filter(|subject| subject.starts_with("exp"))
+            }
             Self::Need(_) => None,
         }
     }
@@ -78,7 +80,9 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
     let entries = |entries, empty| Content::Entries { entries, at_end: false, empty };
     match pane {
         Pane::Traffic => Content::Messages(&store.all),
-        Pane::Channel(channel) => store.channel(channel).map_or_else(|| entries(Vec::new(), ""), |it| Content::Messages(&it.ring)),
+        Pane::Channel(channel) => {
+            store.channel(channel).map_or_else(|| entries(Vec::new(), ""), |it| Content::Messages(&it.ring))
+        }
         Pane::Messages(screen) => match listed(screen).channel.and_then(|channel| store.channel(channel)) {
             Some(channel) => Content::Messages(&channel.ring),
             None => entries(Vec::new(), ""),
@@ -125,7 +129,9 @@ fn services(model: &Model) -> Vec<Entry> {
 
 fn service(model: &Model, name: &str) -> Entry {
     let (sign, role, word) = match model.store.services.of(name) {
-        None if name.parse::<ServiceName>().is_ok_and(|it| !it.is_built()) => ("○", Role::Muted, "not built".to_owned()),
+        None if name.parse::<ServiceName>().is_ok_and(|it| !it.is_built()) => {
+            ("○", Role::Muted, "not built".to_owned())
+        }
         None => ("○", Role::Muted, "not heard".to_owned()),
         Some(it) if it.is_silent(model.now.wall) => ("▲", Role::Warn, "silent".to_owned()),
         Some(it) => match it.state {
@@ -288,7 +294,7 @@ fn chain(model: &Model) -> Vec<Entry> {
     let of_chain = rows.filter(|(_, row)| row.envelope.as_ref().is_some_and(|it| it.trace == trace));
     let entry = |(number, row): (u64, &Arc<Row>)| Entry {
         id: number.to_string(),
-        pieces: text::message(row, model, 200),
+        pieces: text::message(row, model, 200, true),
         target: Some(Target::Message(Arc::clone(row))),
     };
     of_chain.map(entry).collect()
@@ -315,7 +321,8 @@ fn told(state: &State) -> String {
     match state {
         State::String(text) => sanitize_line(text, WORDS_LIMIT),
         State::Hash(document) => {
-            let fields = document.fields.iter().take(12).map(|(name, value)| format!("{name}={}", sanitize_line(value, 60)));
+            let fields =
+                document.fields.iter().take(12).map(|(name, value)| format!("{name}={}", sanitize_line(value, 60)));
             sanitize_line(&fields.collect::<Vec<_>>().join("  "), WORDS_LIMIT)
         }
         State::List(all) => format!("{} items", all.len()),

@@ -32,8 +32,7 @@ pub fn panes(area: Rect) -> Vec<(Pane, Rect)> {
 
 fn narrow(area: Rect) -> Vec<(Pane, Rect)> {
     let [left, right] = Layout::horizontal([Constraint::Length(27), Constraint::Fill(1)]).areas(area);
-    let [services, experiments] =
-        Layout::vertical([Constraint::Length(SERVICES), Constraint::Fill(1)]).areas(left);
+    let [services, experiments] = Layout::vertical([Constraint::Length(SERVICES), Constraint::Fill(1)]).areas(left);
     let [traffic, reasoning, low] =
         Layout::vertical([Constraint::Fill(2), Constraint::Fill(1), Constraint::Length(5)]).areas(right);
     let [needs, alerts] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(low);

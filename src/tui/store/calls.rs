@@ -111,7 +111,14 @@ impl Calls {
         }
     }
 
-    fn begin(&mut self, id: &str, source: &str, operation: &str, at: DateTime<Utc>, trace: Option<TraceId>) -> &mut Call {
+    fn begin(
+        &mut self,
+        id: &str,
+        source: &str,
+        operation: &str,
+        at: DateTime<Utc>,
+        trace: Option<TraceId>,
+    ) -> &mut Call {
         if self.calls.len() >= MOST {
             self.calls.pop_front();
         }

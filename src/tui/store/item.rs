@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::bus::{Entry, EntryId, Heard, Key, State};
 use crate::contracts::gist::gist;
 use crate::contracts::untrusted::sanitize_line;
-use crate::contracts::{ChannelName, Envelope};
+use crate::contracts::{ChannelName, Envelope, Untrusted};
 
 /// Characters of a gist that are kept: more than the widest pane shows.
 const GIST_LIMIT: usize = 400;
@@ -78,6 +78,7 @@ pub struct Row {
     pub body: Box<str>,
     gist: OnceLock<Box<str>>,
     fault: OnceLock<Option<Box<str>>>,
+    speaker: OnceLock<Box<str>>,
 }
 
 impl Row {
@@ -98,12 +99,17 @@ impl Row {
     }
 
     fn new(channel: ChannelName, entry: Option<EntryId>, envelope: Option<Envelope>, body: Box<str>) -> Self {
-        Self { channel, entry, envelope, body, gist: OnceLock::new(), fault: OnceLock::new() }
+        Self { channel, entry, envelope, body, gist: OnceLock::new(), fault: OnceLock::new(), speaker: OnceLock::new() }
     }
 
     /// Whether it only says that something goes on, many times a minute: kept with its channel, not among all.
     pub fn is_pulse(&self) -> bool {
-        self.envelope.as_ref().is_some_and(|it| matches!(it.kind.as_ref(), "heartbeat" | "llm_delta" | "llm_start"))
+        self.envelope.as_ref().is_some_and(|it| match it.kind.as_ref() {
+            "heartbeat" | "llm_delta" | "llm_start" => true,
+            // That one runs as it should is no news; that one does not comes with its reason.
+            "service_state" => !self.body.contains("\"reason\""),
+            _ => false,
+        })
     }
 
     /// When it was said; where nobody knows, when it was stored.
@@ -114,6 +120,19 @@ impl Row {
     /// Who said it, harmless.
     pub fn source(&self) -> String {
         self.envelope.as_ref().map_or_else(|| "-".to_owned(), |envelope| sanitize_line(&envelope.source, NAME_LIMIT))
+    }
+
+    /// Whose words it holds: on a chat the person, else who said it; harmless.
+    pub fn speaker(&self) -> &str {
+        #[derive(serde::Deserialize)]
+        struct Chat {
+            username: Option<Untrusted>,
+        }
+        self.speaker.get_or_init(|| {
+            let chat = (self.channel == ChannelName::DiscordRaw).then(|| serde_json::from_str::<Chat>(&self.body).ok());
+            let name = chat.flatten().and_then(|chat| chat.username).map(|name| name.line(NAME_LIMIT));
+            name.unwrap_or_else(|| self.source()).into_boxed_str()
+        })
     }
 
     /// Its type, harmless.
@@ -140,9 +159,10 @@ impl Row {
 
     /// About how many bytes it takes.
     pub fn weight(&self) -> usize {
-        let names = self.envelope.as_ref().map_or(0, |it| {
-            it.kind.len() + it.source.len() + it.subject.as_ref().map_or(0, String::len)
-        });
+        let names = self
+            .envelope
+            .as_ref()
+            .map_or(0, |it| it.kind.len() + it.source.len() + it.subject.as_ref().map_or(0, String::len));
         // The line of the gist, which may be made later, is counted as if it was.
         size_of::<Self>() + self.body.len() + names + self.body.len().min(GIST_LIMIT)
     }

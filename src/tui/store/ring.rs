@@ -108,8 +108,8 @@ impl Ring {
 
     /// Finds the matching lines anew.
     pub fn refilter(&mut self, filter: &Filter) {
-        self.matching = (!filter.is_empty())
-            .then(|| self.lines.iter().filter(|line| line.is_wanted(filter)).cloned().collect());
+        self.matching =
+            (!filter.is_empty()).then(|| self.lines.iter().filter(|line| line.is_wanted(filter)).cloned().collect());
     }
 
     /// The lines that are shown, oldest first.

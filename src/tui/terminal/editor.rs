@@ -15,7 +15,8 @@ use crate::config::private_file;
 /// # Errors
 /// Where no editor can be run, or it ends with an error.
 pub async fn edit(folder: &Path, text: &str) -> color_eyre::Result<String> {
-    let wanted = ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok().filter(|it| !it.trim().is_empty()));
+    let wanted =
+        ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok().filter(|it| !it.trim().is_empty()));
     let command = wanted.unwrap_or_else(|| "vi".to_owned());
     let mut words = command.split_whitespace();
     let program = words.next().unwrap_or("vi");

@@ -23,7 +23,8 @@ impl Depth {
         if set("NO_COLOR").is_some() || term == "dumb" || term.is_empty() {
             return Self::None;
         }
-        if set("COLORTERM").is_some_and(|it| it.contains("truecolor") || it.contains("24bit")) || term.contains("direct")
+        if set("COLORTERM").is_some_and(|it| it.contains("truecolor") || it.contains("24bit"))
+            || term.contains("direct")
         {
             return Self::True;
         }
@@ -49,7 +50,9 @@ fn nearest(colour: Color, depth: Depth) -> Color {
     match depth {
         Depth::True => colour,
         Depth::Many => Color::Indexed(of_256((red, green, blue))),
-        Depth::Sixteen => SIXTEEN.iter().min_by_key(|(_, it)| distance(*it, (red, green, blue))).map_or(colour, |it| it.0),
+        Depth::Sixteen => {
+            SIXTEEN.iter().min_by_key(|(_, it)| distance(*it, (red, green, blue))).map_or(colour, |it| it.0)
+        }
         Depth::None => Color::Reset,
     }
 }
