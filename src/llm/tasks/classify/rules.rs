@@ -451,9 +451,9 @@ pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
     if words.has(FOREIGN) || text.chars().any(|c| c.is_alphabetic() && !c.is_ascii()) {
         return said(Verdict::Escalate, priority, "It is written in a language that the rules do not read.");
     }
-    let question = text.contains('?') && words.list().len() >= 3;
     let ours = words.has(&["we", "our", "us", "you"]);
-    if question && ours || words.list().len() >= 9 {
+    let question = text.contains('?') && words.list().len() >= if ours { 3 } else { 5 };
+    if question || words.list().len() >= 9 {
         return said(Verdict::Escalate, Priority::Low, "It cannot be told whether it matters, so it is handed on.");
     }
     said(Verdict::Ignore, Priority::Low, "It is short, asks for nothing, and names nothing of the team's work.")

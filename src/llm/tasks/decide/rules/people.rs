@@ -300,8 +300,8 @@ fn orders(case: &mut Case<'_>, said: &str, words: &Words) -> Option<Decision> {
         (None, _) => {
             let alike = case.alike(words);
             let clear = match alike.as_slice() {
-                [(first, _)] => *first >= 0.3,
-                [(first, _), (second, _), ..] => *first >= 0.3 && first - second >= 0.2,
+                [(first, _)] => *first >= 0.5,
+                [(first, _), (second, _), ..] => *first >= 0.5 && first - second >= 0.2,
                 [] => false,
             };
             let best = alike.first().map(|(_, known)| (*known).clone());
@@ -600,6 +600,15 @@ fn idea(case: &mut Case<'_>, said: &str, words: &Words) -> Decision {
             Priority::Medium,
         );
     }
+    if !fresh && let Some(experiment) = same_channel(case, words) {
+        case.because(&format!(
+            "{experiment} goes the same way to people already, and nothing says that this is for others."
+        ));
+        return case.tell(
+            &format!("{experiment} does something alike already. Whom would yours reach that it does not?"),
+            Priority::Medium,
+        );
+    }
     if !fresh && let Some(learning) = against(case, words) {
         case.because(&format!("A learning speaks against it: {learning}."));
         return case.tell(&format!("We learned: {learning}. What would be different this time?"), Priority::Medium);
@@ -627,6 +636,17 @@ fn idea(case: &mut Case<'_>, said: &str, words: &Words) -> Decision {
         case.input.trust >= Trust::Operator && words.has(&["most important", "this week", "today", "now", "urgent"]);
     let priority = if soon { Priority::High } else { Priority::Medium };
     case.dispatch(&cut(said, 80), said, priority)
+}
+
+/// The experiment under way that goes the same rare way to people: by text message, or by phone.
+fn same_channel(case: &Case<'_>, words: &Words) -> Option<String> {
+    const WAYS: [&[&str]; 2] =
+        [&["sms", "text", "texts", "texting", "whatsapp"], &["phone", "phoning", "calling", "cold calls", "cold call"]];
+    let way = WAYS.into_iter().find(|way| words.has(way))?;
+    let runs = |known: &&ExperimentBrief| {
+        matches!(state(known), Some(ExperimentState::Running | ExperimentState::Ready | ExperimentState::Measuring))
+    };
+    case.input.team.experiments.iter().filter(runs).find(|known| about(known).has(way)).map(|known| known.id.clone())
 }
 
 /// An answer from what is known: the experiment that is meant, the queue, or the learnings.

@@ -318,7 +318,12 @@ pub(super) fn build_failed(case: &mut Case<'_>) -> Decision {
     let before = item.as_ref().is_some_and(|item| item.words.has(&["failed", "failed once", "again"]));
     let waited = case.text("notify_channel").is_some()
         || item.is_some()
-        || case.input.team.experiments.iter().any(|known| known.tool.as_deref() == Some(name.as_str()));
+        || case
+            .input
+            .team
+            .experiments
+            .iter()
+            .any(|known| known.tool.as_deref() == Some(name.as_str()) && !case.is_archived(&known.id));
     if words.has(HARMFUL) || words.has(&["refused", "forbid", "forbids", "terms", "robots"]) {
         case.because("It was refused for a good reason, so it is not asked for again.");
         return case
