@@ -4,6 +4,7 @@
 //! reading, `fullsend config` and the template come. Must never show a secret, and never guess: an unknown name or a wrong
 //! value is refused, with its place.
 
+mod budget;
 mod check;
 pub mod duration;
 mod error;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use budget::{Budgets, Limits, OnExceeded, amount};
 pub use error::{ConfigError, Problem, Source};
 pub use home::{private_file, private_folder};
 pub use layers::{Environment, Flag};
@@ -73,6 +75,8 @@ pub struct Config {
     pub consumer: Consumer,
     /// The models.
     pub llm: LlmConfig,
+    /// What may be spent on models.
+    pub budget: Budgets,
     /// The log.
     pub log: Log,
     /// The settings file that was read.
@@ -185,6 +189,7 @@ impl Config {
                 handler_timeout: seconds(60),
             },
             llm: LlmConfig::default(),
+            budget: Budgets::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
@@ -274,6 +279,41 @@ impl Config {
                 "consumer.handler_timeout",
                 Slot::Duration(&mut self.consumer.handler_timeout, ms(10)..=DAY),
                 "How long one attempt may take.",
+            ),
+            Row::new(
+                "budget.call",
+                Slot::Limits(&mut self.budget.call),
+                "The most that one model call may cost, by its estimate.",
+            ),
+            Row::new(
+                "budget.trace",
+                Slot::Limits(&mut self.budget.trace),
+                "The most that one chain of messages may spend on models.",
+            ),
+            Row::new(
+                "budget.task",
+                Slot::Limits(&mut self.budget.task),
+                "The most that each task (classify, decide, …) may spend on models a day.",
+            ),
+            Row::new(
+                "budget.service",
+                Slot::Limits(&mut self.budget.service),
+                "The most that each service may spend on models a day.",
+            ),
+            Row::new(
+                "budget.day",
+                Slot::Limits(&mut self.budget.day),
+                "The most that may be spent on models a day (UTC). `fullsend budget set` changes it for a while.",
+            ),
+            Row::new(
+                "budget.month",
+                Slot::Limits(&mut self.budget.month),
+                "The most that may be spent on models a month (UTC).",
+            ),
+            Row::new(
+                "budget.on_exceeded",
+                Slot::Choice(&mut self.budget.on_exceeded),
+                "What happens to a model call that no budget allows: the rules of thumb answer, or a person is asked.",
             ),
             Row::new(
                 "log.level",
@@ -378,6 +418,12 @@ impl Config {
     /// What is usable and yet not as it should be.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// Where prices of models may be overridden, the later wins: beside the settings file, and in the home.
+    pub fn price_files(&self) -> Vec<PathBuf> {
+        let beside = self.file.as_ref().and_then(|file| file.parent());
+        beside.into_iter().chain([self.home.as_path()]).map(|folder| folder.join("prices.toml")).collect()
     }
 
     /// What must not reach a log or a screen.

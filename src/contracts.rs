@@ -11,6 +11,7 @@ pub mod ids;
 pub mod keys;
 pub mod lifecycle;
 pub mod messages;
+pub mod money;
 pub mod notes;
 pub mod schema;
 pub mod topology;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::budget::Limits;
 use super::duration;
 use super::error::nearest;
 use super::llm::{self, Link};
@@ -112,6 +113,7 @@ pub(super) enum Slot<'a> {
     Few(&'a mut u32, RangeInclusive<u32>),
     Folder(&'a mut PathBuf),
     File(&'a mut Option<PathBuf>),
+    Limits(&'a mut Limits),
     Prefix(&'a mut String),
     BusUrl(&'a mut Option<SecretString>),
     LogFilter(&'a mut String),
@@ -209,6 +211,7 @@ impl Slot<'_> {
             }
             Self::Folder(value) => **value = base.resolve(path(raw).map_err(plain)?),
             Self::File(value) => **value = Some(base.resolve(path(raw).map_err(plain)?)),
+            Self::Limits(value) => **value = limits(raw).map_err(plain)?,
             Self::Prefix(value) => **value = prefix(text(raw).map_err(plain)?).map_err(plain)?,
             Self::BusUrl(value) => **value = bus_url(raw)?,
             Self::LogFilter(value) => **value = log_filter(text(raw).map_err(plain)?)?,
@@ -231,6 +234,7 @@ impl Slot<'_> {
             Self::Few(value, _) => Shown::Number(u64::from(**value)),
             Self::Folder(value) => Shown::Text(value.display().to_string()),
             Self::File(value) => value.as_ref().map_or(Shown::Nothing, |path| Shown::Text(path.display().to_string())),
+            Self::Limits(value) => Shown::Text(value.to_string()),
             Self::Prefix(value) if value.is_empty() => Shown::Nothing,
             Self::Prefix(value) | Self::LogFilter(value) => Shown::Text((**value).clone()),
             Self::BusUrl(value) => value
@@ -257,6 +261,7 @@ impl Slot<'_> {
             Self::Few(_, range) => format!("A number, {} to {}.", range.start(), range.end()),
             Self::Folder(_) => "A folder; relative to this file. Empty: the default.".to_owned(),
             Self::File(_) => "A file; relative to this file. Empty: none.".to_owned(),
+            Self::Limits(_) => "Dollars, `200000 tokens`, `50 calls`, several with commas, or `none`.".to_owned(),
             Self::Prefix(_) => "Letters, digits and `:_.-`. Empty: none.".to_owned(),
             Self::BusUrl(_) => format!("`{EMBEDDED}`, or a URL that starts with: {}.", SCHEMES.join(", ")),
             Self::LogFilter(_) => {
@@ -334,6 +339,13 @@ fn whole(raw: &Raw, range: &RangeInclusive<u64>) -> Result<u64, String> {
         Raw::Other(found) => return Err(format!("{found} stands here; a number belongs here")),
     };
     number.filter(|number| range.contains(number)).ok_or_else(|| format!("the number is outside {least} to {most}"))
+}
+
+fn limits(raw: &Raw) -> Result<Limits, String> {
+    match raw {
+        Raw::Whole(dollars) => Limits::parse(&dollars.to_string()),
+        raw => Limits::parse(text(raw)?),
+    }
 }
 
 fn prefix(text: &str) -> Result<String, String> {

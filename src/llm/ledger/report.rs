@@ -1,0 +1,3 @@
+//! Reports: what is spent, and of what, for people.
+//!
+//! Must never change anything.
