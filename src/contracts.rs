@@ -4,6 +4,7 @@
 //! channel, a message type or a key of its own.
 
 pub mod body;
+pub mod canonical;
 pub mod channel;
 pub mod clock;
 pub mod envelope;

@@ -13,11 +13,12 @@
 //! | [`telemetry`] | logs, redaction, reports of errors and panics |
 //! | [`llm`] | the questions that the system asks, and who answers them: tasks, prompts, providers, costs |
 //! | [`memory`] | what the team knows: notes with all their versions, and what is loaded for a decision |
+//! | [`approvals`] | what needs a yes: risk classes, policy, proposals and what came of them |
 //! | [`services`] | the team; so far `echo` |
 //! | [`supervisor`] | start, heartbeat, restart, ordered stop |
 //! | [`cli`] | one file per verb |
 //!
-//! Dependencies point one way: contracts ← bus ← (memory ← llm) ← services ← supervisor ← cli ← main. `contracts` imports nothing of ours; `config` and
+//! Dependencies point one way: contracts ← bus ← (memory ← llm, approvals) ← services ← supervisor ← cli ← main. `contracts` imports nothing of ours; `config` and
 //! `telemetry` know no engine. A module is `foo.rs` beside its folder `foo/`, and opens by saying what it owns and what it must never do.
 //!
 //! # Invariants, and the tests that hold them
@@ -63,6 +64,7 @@
 //! - **engine**: implement [`bus::Bus`], an `Engine` for tests beside those in `tests/support/`, a line `conform!` in
 //!   `tests/conformance.rs` (and `moves!` to and from the others), and an arm in `cli/open.rs`.
 
+pub mod approvals;
 pub mod bus;
 pub mod cli;
 pub mod config;

@@ -169,7 +169,19 @@ impl Watch {
             let token = stop.clone();
             let mut task = JoinSet::new();
             task.spawn(async move { service.run(token).await });
-            let ended = task.join_next().await;
+            let counts = self.service.counts().unwrap_or_default();
+            let mut trouble = counts.trouble.subscribe();
+            let ended = loop {
+                tokio::select! {
+                    ended = task.join_next() => break ended,
+                    Ok(()) = trouble.changed() => {
+                        let reason = trouble.borrow_and_update().clone();
+                        if !stop.is_cancelled() {
+                            self.state(RunState::Running, reason).await;
+                        }
+                    }
+                }
+            };
             if stop.is_cancelled() {
                 self.state(RunState::Stopped, None).await;
                 return;

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::{Draft, Effects, Origin};
@@ -128,6 +129,11 @@ impl<G: Grant> Context<G> {
         Effects::new(self.origin.clone())
     }
 
+    /// What is said because of the message: for somebody who composes envelopes himself.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Says a notice now: for viewers, lost if nobody looks.
     ///
     /// # Errors
@@ -205,6 +211,8 @@ pub struct Counts {
     pub lost_races: AtomicU64,
     /// Messages held now.
     pub holding: AtomicU64,
+    /// What it cannot do at the moment, while it does the rest; none where all is well.
+    pub trouble: watch::Sender<Option<String>>,
 }
 
 impl Counts {

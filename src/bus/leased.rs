@@ -54,14 +54,20 @@ pub async fn hold<S: Singleton>(
                 tracing::info!(lease = singleton.lease(), number = fence.number, "holding the lease");
                 let lost = stop.child_token();
                 let guard = lost.clone().drop_guard();
-                let (worked, ()) = tokio::join!(
-                    async {
-                        let worked = singleton.work(fence.clone(), lost.clone()).await;
-                        lost.cancel();
-                        worked
-                    },
-                    keep(singleton.lease(), &owner, &fence, bus, asked, &lost),
-                );
+                let worked = {
+                    let work = singleton.work(fence.clone(), lost.clone());
+                    let keep = keep(singleton.lease(), &owner, &fence, bus, asked, &lost);
+                    tokio::pin!(work);
+                    tokio::select! {
+                        biased;
+                        worked = &mut work => worked,
+                        // Whatever it would write later is fenced off.
+                        ours_until = keep => tokio::time::timeout_at(ours_until, work).await.unwrap_or_else(|_| {
+                            tracing::error!(lease = singleton.lease(), "the work did not end with its lease, and is dropped");
+                            Ok(())
+                        }),
+                    }
+                };
                 drop(guard);
                 bus.unlease(singleton.lease(), &owner).await.ok();
                 match worked {
@@ -84,13 +90,20 @@ pub async fn hold<S: Singleton>(
     Ok(())
 }
 
-/// Renews until the lease is lost or the work is over; then cancels the work.
-async fn keep(name: &str, owner: &str, fence: &LeaseFence, bus: &SharedBus, asked: Instant, lost: &CancellationToken) {
+/// Renews until the lease is lost or the work is to stop; then cancels the work, and says until when nobody else can hold the lease.
+async fn keep(
+    name: &str,
+    owner: &str,
+    fence: &LeaseFence,
+    bus: &SharedBus,
+    asked: Instant,
+    lost: &CancellationToken,
+) -> Instant {
     // Counted from before the lease was asked for, on a clock that does not jump.
     let mut safe_until = asked + TTL.saturating_sub(MARGIN);
     loop {
         tokio::select! {
-            () = lost.cancelled() => return,
+            () = lost.cancelled() => return safe_until + MARGIN,
             // The last try comes while the lease is still ours, however long the pause would be.
             () = tokio::time::sleep_until(safe_until.min(Instant::now() + RENEW)) => {}
         }
@@ -108,4 +121,5 @@ async fn keep(name: &str, owner: &str, fence: &LeaseFence, bus: &SharedBus, aske
     }
     tracing::warn!(lease = name, "the lease is lost; the work stops");
     lost.cancel();
+    safe_until + MARGIN
 }

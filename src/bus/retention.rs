@@ -56,16 +56,22 @@ impl std::fmt::Debug for Trimmer {
 }
 
 impl Trimmer {
-    /// Trims every work channel once; returns how many entries went.
+    /// Trims every work channel once, until `stop`; returns how many entries went.
     ///
     /// # Errors
     /// Where the bus cannot be reached.
-    pub async fn trim(&self) -> Result<u64, BusError> {
+    pub async fn trim(&self, stop: &CancellationToken) -> Result<u64, BusError> {
         let age = TimeDelta::from_std(self.policy.age).unwrap_or(TimeDelta::MAX);
         let older_than = self.clock.now().checked_sub_signed(age).unwrap_or_default();
         let mut gone = 0;
         for channel in work_channels() {
-            match self.bus.trim(channel, older_than, self.policy.length).await {
+            // An engine trims in batches: dropped, it ends after the one that is under way.
+            let trimmed = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                trimmed = self.bus.trim(channel, older_than, self.policy.length) => trimmed,
+            };
+            match trimmed {
                 Ok(trimmed) => gone += trimmed,
                 // One bad key does not keep the other channels from being trimmed; `doctor` names it.
                 Err(err @ BusError::ForeignType { .. }) => tracing::error!(%channel, %err, "not trimmed"),
@@ -79,8 +85,15 @@ impl Trimmer {
     ///
     /// # Errors
     /// Where the bus cannot be reached.
-    pub async fn look_for_idle_groups(&self, fence: Option<&LeaseFence>) -> Result<(), BusError> {
+    pub async fn look_for_idle_groups(
+        &self,
+        fence: Option<&LeaseFence>,
+        stop: &CancellationToken,
+    ) -> Result<(), BusError> {
         for channel in work_channels() {
+            if stop.is_cancelled() {
+                break;
+            }
             let groups = match self.bus.inspect(channel).await {
                 Ok(info) => info.groups,
                 Err(BusError::ForeignType { .. }) => continue,
@@ -129,11 +142,11 @@ impl Singleton for Trimmer {
 
     async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
         while !stop.is_cancelled() {
-            let gone = self.trim().await?;
+            let gone = self.trim(&stop).await?;
             if gone > 0 {
                 tracing::info!(gone, "trimmed");
             }
-            self.look_for_idle_groups(Some(&fence)).await?;
+            self.look_for_idle_groups(Some(&fence), &stop).await?;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(EVERY) => {}

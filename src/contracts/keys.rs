@@ -185,6 +185,8 @@ pub const SCHEDULES_DUE: &str = "schedules:due";
 pub const STATUS: &str = "fullsend:status";
 /// Who holds everything back, since when and why.
 pub const HOLD: &str = "fullsend:hold";
+/// Ids of the approvals that wait for a person.
+pub const PENDING_APPROVALS: &str = "fullsend:pending_approvals";
 /// The last number and hash of the audit chain.
 pub const AUDIT_HEAD: &str = "audit:head";
 /// Ids of timers by their time.
@@ -227,6 +229,7 @@ pub const FAMILIES: &[Family] = &[
     family("reservations:{call}", KeyType::Hash, "money reserved for a model call under way"),
     family("policy:{rule}", KeyType::Hash, "a rule of the operator"),
     family(HOLD, KeyType::Hash, "who holds everything back, since when and why"),
+    family(PENDING_APPROVALS, KeyType::Set, "approvals that wait for a person"),
     family(AUDIT_HEAD, KeyType::Hash, "the end of the audit chain"),
     family("dead_letters:{entry}", KeyType::Hash, "what became of a dead letter"),
     family(RECENT_RUNS, KeyType::List, "summaries of the latest runs"),
@@ -310,6 +313,7 @@ mod tests {
             SCHEDULES_DUE,
             STATUS,
             HOLD,
+            PENDING_APPROVALS,
             AUDIT_HEAD,
             TIMERS,
             TIMER_MESSAGES,

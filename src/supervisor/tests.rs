@@ -19,6 +19,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 enum Act {
     FailAfter(Duration),
     Panic,
+    /// Cannot do everything for this long.
+    Trouble(Duration),
     Work,
     /// Needs this long to stop.
     StopIn(Duration),
@@ -29,6 +31,7 @@ struct Planned {
     phase: Phase,
     /// The last one is for all further runs.
     acts: Mutex<Vec<Act>>,
+    counts: Arc<Counts>,
     log: Arc<Mutex<Vec<(&'static str, Instant)>>>,
 }
 
@@ -42,9 +45,8 @@ impl Service for Planned {
     }
 
     fn counts(&self) -> Option<Arc<Counts>> {
-        let counts = Counts::default();
-        counts.handled.store(7, Ordering::Relaxed);
-        Some(Arc::new(counts))
+        self.counts.handled.store(7, Ordering::Relaxed);
+        Some(Arc::clone(&self.counts))
     }
 
     fn run(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), color_eyre::Report>> {
@@ -60,6 +62,12 @@ impl Service for Planned {
                     return Err(eyre!("no luck"));
                 }
                 Act::Panic => panic!("at the disco"),
+                Act::Trouble(time) => {
+                    self.counts.trouble.send_replace(Some("half of it".to_owned()));
+                    tokio::time::sleep(time).await;
+                    self.counts.trouble.send_replace(None);
+                    stop.cancelled().await;
+                }
                 Act::Work => stop.cancelled().await,
                 Act::StopIn(time) => {
                     stop.cancelled().await;
@@ -88,7 +96,13 @@ impl Stage {
     }
 
     fn with(mut self, name: &'static str, phase: Phase, acts: &[Act]) -> Self {
-        self.supervisor.add(Planned { name, phase, acts: Mutex::new(acts.to_vec()), log: Arc::clone(&self.log) });
+        self.supervisor.add(Planned {
+            name,
+            phase,
+            acts: Mutex::new(acts.to_vec()),
+            counts: Arc::default(),
+            log: Arc::clone(&self.log),
+        });
         self
     }
 
@@ -199,4 +213,13 @@ async fn what_does_not_finish_is_stopped_at_the_deadline_and_named() {
     assert_eq!(run.ended, Ended { stopped: vec!["hangs".to_owned()] });
     assert_eq!(run.took, DRAIN + STOP_MARGIN);
     assert_eq!(run.log.iter().filter(|(what, _)| *what == "end").count(), 2, "the others ended by themselves");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_running_service_cannot_do_is_part_of_its_state() {
+    let stage = Stage::new().await.with("a", Phase::Work, &[Act::Trouble(Duration::from_secs(5))]);
+    let run = stage.run_for(Duration::from_secs(10)).await;
+    let states = run.states("a");
+    let running: Vec<_> = states.iter().filter(|(state, ..)| *state == RunState::Running).collect();
+    assert_eq!(running.iter().map(|(.., reason)| *reason).collect::<Vec<_>>(), [None, Some("half of it"), None]);
 }

@@ -104,3 +104,39 @@ async fn the_work_stops_when_the_lease_is_somebody_elses() {
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!(log.lock().unwrap().len(), 2, "it waits while another holds the lease");
 }
+
+/// Never ends by itself, and does not listen.
+struct Deaf(Log);
+
+impl Singleton for Deaf {
+    fn lease(&self) -> &'static str {
+        "test"
+    }
+
+    async fn work(&self, fence: LeaseFence, _stop: CancellationToken) -> Result<(), BusError> {
+        self.0.lock().unwrap().push(("deaf", fence.number, Instant::now()));
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_does_not_listen_is_dropped_with_its_lease() {
+    let world = World::new();
+    let log = Log::default();
+    let handle = Arc::new(world.store.another());
+    let bus: SharedBus = Arc::<MemoryBus>::clone(&handle);
+    let stop = CancellationToken::new();
+    let (worker, clock, ids) = (Deaf(Arc::clone(&log)), Arc::clone(&world.clock), Arc::clone(&world.ids));
+    let token = stop.clone();
+    let task = tokio::spawn(async move { hold(&worker, &bus, &clock, &ids, token).await });
+    world.until(async |_| log.lock().unwrap().len() == 1).await;
+    handle.fail_next(1_000_000, BusError::Unreachable("a test".to_owned()));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    handle.fail_next(0, BusError::Closed);
+    world.until(async |_| log.lock().unwrap().len() == 2).await;
+    assert_eq!(names(&log)[1].0, "deaf", "it is begun anew under a new lease");
+    let stopped = Instant::now();
+    stop.cancel();
+    task.await.unwrap().unwrap();
+    assert!(stopped.elapsed() <= TTL, "it took {:?}", stopped.elapsed());
+}

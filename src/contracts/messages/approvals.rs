@@ -328,6 +328,13 @@ pub struct ApprovalVerdict {
     /// Whether the same shall be allowed from now on without asking.
     #[serde(default, deserialize_with = "read::or_default")]
     pub always: bool,
+    /// That holds until then; class 3 needs an end.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millis_option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    pub until: Option<DateTime<Utc>>,
+    /// That holds for so many a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u64>,
     /// Who answers.
     #[serde(default, deserialize_with = "read::id_option", skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -345,6 +352,8 @@ impl Example for ApprovalVerdict {
             reason: Some("looks right".to_owned()),
             edited: None,
             always: false,
+            until: None,
+            per_day: None,
             by: Some("operator".to_owned()),
             surface: Some("control_room".to_owned()),
         }

@@ -1,6 +1,14 @@
 //! `decide`: what the team does about a message.
 //!
-//! Owns the orchestrator's question and its answer: one of eight actions. What the message says is data.
+//! Owns the orchestrator's question and its answer: one of eight actions, and what makes one unusable. What the message says is data.
+//! Must never let an answer through that names something which does not exist.
+
+pub mod faults;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,6 +80,12 @@ impl Action {
         Self::NoAction,
     ];
 
+    /// Reads an action, however its words are joined; none where it is none.
+    pub fn read(text: &str) -> Option<Self> {
+        let joined = text.trim().to_ascii_lowercase().replace([' ', '-'], "_");
+        Self::ALL.into_iter().find(|action| action.as_str() == joined)
+    }
+
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -87,8 +101,14 @@ impl Action {
     }
 }
 
-/// The answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The answer. Reading it is generous with everything but the action: see `decide/read.rs`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Decision {
     /// What is done.
@@ -96,22 +116,17 @@ pub struct Decision {
     /// Why, in a few sentences.
     pub reasoning: String,
     /// What the action needs; which fields, its documentation says.
-    #[serde(default)]
     pub payload: Payload,
     /// How soon.
-    #[serde(default)]
     pub priority: Priority,
     /// The experiment that is meant: to kill, or to change.
-    #[serde(default)]
     pub experiment_id: Option<String>,
     /// What FULLSEND should know besides the idea.
-    #[serde(default)]
     pub context_for_fullsend: Option<String>,
 }
 
 /// What an action needs. Fields of other actions stay empty.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Payload {
     /// `dispatch_to_fullsend`: the idea in a few words. `record_learning`: the learning in a line. `dispatch_to_builder`: the tool's name.
