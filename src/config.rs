@@ -281,41 +281,6 @@ impl Config {
                 "How long one attempt may take.",
             ),
             Row::new(
-                "budget.call",
-                Slot::Limits(&mut self.budget.call),
-                "The most that one model call may cost, by its estimate.",
-            ),
-            Row::new(
-                "budget.trace",
-                Slot::Limits(&mut self.budget.trace),
-                "The most that one chain of messages may spend on models.",
-            ),
-            Row::new(
-                "budget.task",
-                Slot::Limits(&mut self.budget.task),
-                "The most that each task (classify, decide, …) may spend on models a day.",
-            ),
-            Row::new(
-                "budget.service",
-                Slot::Limits(&mut self.budget.service),
-                "The most that each service may spend on models a day.",
-            ),
-            Row::new(
-                "budget.day",
-                Slot::Limits(&mut self.budget.day),
-                "The most that may be spent on models a day (UTC). `fullsend budget set` changes it for a while.",
-            ),
-            Row::new(
-                "budget.month",
-                Slot::Limits(&mut self.budget.month),
-                "The most that may be spent on models a month (UTC).",
-            ),
-            Row::new(
-                "budget.on_exceeded",
-                Slot::Choice(&mut self.budget.on_exceeded),
-                "What happens to a model call that no budget allows: the rules of thumb answer, or a person is asked.",
-            ),
-            Row::new(
                 "log.level",
                 Slot::LogFilter(&mut self.log.level),
                 "What is written to the log files in the home.",
@@ -324,6 +289,7 @@ impl Config {
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
         ];
         rows.extend(self.llm.rows());
+        rows.extend(self.budget.rows());
         rows
     }
 

@@ -211,11 +211,18 @@ pub struct Counts {
     pub lost_races: AtomicU64,
     /// Messages held now.
     pub holding: AtomicU64,
+    /// Turns of its loop, idle ones too: whoever watches sees by them that it moves.
+    pub turns: AtomicU64,
     /// What it cannot do at the moment, while it does the rest; none where all is well.
     pub trouble: watch::Sender<Option<String>>,
 }
 
 impl Counts {
+    /// The loop has come round.
+    pub fn turned(&self) {
+        Self::up(&self.turns);
+    }
+
     fn up(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }

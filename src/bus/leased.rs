@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::consumer::Counts;
 use super::{BusError, LeaseFence, SharedBus};
 use crate::contracts::{Clock, Ids};
 
@@ -24,12 +25,23 @@ const RENEW: Duration = Duration::from_millis(800);
 /// The work stops this long before the lease could have gone to somebody else.
 const MARGIN: Duration = Duration::from_millis(500);
 
+tokio::task_local! {
+    /// Where the turns of the singleton that runs in this task are counted, for whoever watches it.
+    pub static COUNTS: Arc<Counts>;
+}
+
+/// Says that the work has come round once more. Each turn of a singleton's loop calls it, or it is taken for stalled.
+pub fn turned() {
+    // Without a watcher there is nobody to tell.
+    COUNTS.try_with(|counts| counts.turned()).ok();
+}
+
 /// Work for one process at a time.
 pub trait Singleton: Send + Sync + 'static {
     /// The lease's name.
     fn lease(&self) -> &'static str;
 
-    /// Works until `stop` is cancelled (by shutdown, or because the lease is lost).
+    /// Works until `stop` is cancelled (by shutdown, or because the lease is lost), and calls [`turned`] as it goes on.
     fn work(&self, fence: LeaseFence, stop: CancellationToken) -> impl Future<Output = Result<(), BusError>> + Send;
 }
 
@@ -47,6 +59,7 @@ pub async fn hold<S: Singleton>(
     let owner = ids.next(clock.now()).to_string();
     let mut backoff = Backoff::quick();
     while !stop.is_cancelled() {
+        turned();
         let asked = Instant::now();
         match bus.lease(singleton.lease(), &owner, TTL).await {
             Ok(Some(fence)) => {

@@ -12,7 +12,8 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::Origin;
-use super::leased::Singleton;
+use super::leased::{Singleton, turned};
+use super::waiting::{unread_for, waiting};
 use super::{BusError, Commit, GroupInfo, LeaseFence, SharedBus, letters};
 use crate::contracts::messages::Severity;
 use crate::contracts::{ChannelKind, ChannelName, Clock, Ids, Trust};
@@ -65,6 +66,7 @@ impl Trimmer {
         let older_than = self.clock.now().checked_sub_signed(age).unwrap_or_default();
         let mut gone = 0;
         for channel in work_channels() {
+            turned();
             // An engine trims in batches: dropped, it ends after the one that is under way.
             let trimmed = tokio::select! {
                 biased;
@@ -100,8 +102,9 @@ impl Trimmer {
                 Err(err) => return Err(err),
             };
             for group in groups {
-                if group.idle.is_some_and(|idle| idle >= IDLE_ALERT) {
-                    self.alert_idle(channel, &group, fence).await?;
+                let unread = unread_for(&self.bus, channel, &group, self.clock.now()).await?;
+                if let Some(idle) = unread.filter(|idle| *idle >= IDLE_ALERT) {
+                    self.alert_idle(channel, &group, idle, fence).await?;
                 }
             }
         }
@@ -112,13 +115,14 @@ impl Trimmer {
         &self,
         channel: ChannelName,
         group: &GroupInfo,
+        idle: Duration,
         fence: Option<&LeaseFence>,
     ) -> Result<(), BusError> {
         let name = &group.group;
-        let hours = group.idle.unwrap_or_default().as_secs() / 3600;
-        let waiting = group.lag.map_or_else(|| "messages may wait".to_owned(), |lag| format!("{lag} messages wait"));
+        let hours = idle.as_secs() / 3600;
+        let waiting = waiting(&self.bus, channel, group).await?;
         let message = format!(
-            "nobody has read {channel} for the group `{name}` for {hours} hours; {waiting}, and nothing is trimmed past them"
+            "nobody has read {channel} for the group `{name}` for {hours} hours; {waiting} messages wait, and nothing is trimmed past them"
         );
         let fix =
             format!("start the service `{name}`, or drop the group: `fullsend groups drop {} {name}`", channel.short());
@@ -142,6 +146,7 @@ impl Singleton for Trimmer {
 
     async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
         while !stop.is_cancelled() {
+            turned();
             let gone = self.trim(&stop).await?;
             if gone > 0 {
                 tracing::info!(gone, "trimmed");

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::setting::choice;
+use super::setting::{Row, Slot, choice};
 use crate::contracts::messages::BudgetUnit;
 use crate::contracts::money;
 
@@ -94,7 +94,7 @@ impl fmt::Display for Limits {
 }
 
 /// How much may be spent on models, unless the operator orders otherwise while it runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Budgets {
     /// One call.
     pub call: Limits,
@@ -110,6 +110,48 @@ pub struct Budgets {
     pub month: Limits,
     /// What happens to a call that is not allowed.
     pub on_exceeded: OnExceeded,
+}
+
+impl Budgets {
+    pub(super) fn rows(&mut self) -> Vec<Row<'_>> {
+        vec![
+            Row::new(
+                "budget.call",
+                Slot::Limits(&mut self.call),
+                "The most that one model call may cost, by its estimate.",
+            ),
+            Row::new(
+                "budget.trace",
+                Slot::Limits(&mut self.trace),
+                "The most that one chain of messages may spend on models.",
+            ),
+            Row::new(
+                "budget.task",
+                Slot::Limits(&mut self.task),
+                "The most that each task (classify, decide, …) may spend on models a day.",
+            ),
+            Row::new(
+                "budget.service",
+                Slot::Limits(&mut self.service),
+                "The most that each service may spend on models a day.",
+            ),
+            Row::new(
+                "budget.day",
+                Slot::Limits(&mut self.day),
+                "The most that may be spent on models a day (UTC). `fullsend budget set` changes it for a while.",
+            ),
+            Row::new(
+                "budget.month",
+                Slot::Limits(&mut self.month),
+                "The most that may be spent on models a month (UTC).",
+            ),
+            Row::new(
+                "budget.on_exceeded",
+                Slot::Choice(&mut self.on_exceeded),
+                "What happens to a model call that no budget allows: the rules of thumb answer, or a person is asked.",
+            ),
+        ]
+    }
 }
 
 impl Default for Budgets {

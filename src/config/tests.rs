@@ -123,6 +123,13 @@ fn the_defaults() {
 #[case("llm.openai.key", r#""canary-a""#, "canary-b", "canary-c", ["***", "***", "***"])]
 #[case("llm.openai.url", r#""https://a""#, "https://b/c", "http://localhost:1", ["https://a", "https://b/c", "http://localhost:1"])]
 #[case("llm.openai.model", r#""qwen3:8b""#, "b", "c/d", ["qwen3:8b", "b", "c/d"])]
+#[case("budget.call", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.trace", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.task", r#""0.5, 9 calls""#, "20_000 tokens", "none", ["0.50, 9 calls", "20000 tokens", "none"])]
+#[case("budget.service", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.day", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.month", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.on_exceeded", r#""ask""#, "rules", "ask", ["ask", "rules", "ask"])]
 #[case("log.level", r#""warn""#, "debug", "info,fullsend::bus=trace", ["warn", "debug", "info,fullsend::bus=trace"])]
 #[case("log.keep", "1", "2", "3", ["1", "2", "3"])]
 fn later_layers_win(

@@ -3,9 +3,13 @@
 //! Owns the vocabulary of changes that travel inside proposals. How a change is applied to a text is `memory`'s.
 
 use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::channel::UnknownName;
+use super::untrusted::sanitize_line;
 
 /// A note of the team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +43,19 @@ impl fmt::Display for NoteName {
     }
 }
 
+impl FromStr for NoteName {
+    type Err = UnknownName;
+
+    /// Reads `worklist`, and `worklist.md` as the file is called.
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let name = text.strip_suffix(".md").unwrap_or(text);
+        Self::ALL
+            .into_iter()
+            .find(|note| note.as_str() == name)
+            .ok_or_else(|| UnknownName::among("note", name, Self::ALL.map(Self::as_str)))
+    }
+}
+
 /// A section of the worklist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -51,6 +68,21 @@ pub enum Section {
     Blocked,
     /// Done this week.
     Completed,
+}
+
+impl Section {
+    /// All of them, as they stand on the worklist.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Ready, Self::Blocked, Self::Completed];
+
+    /// Its heading.
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::Active => "Active (In Progress)",
+            Self::Ready => "Ready (Prioritized Queue)",
+            Self::Blocked => "Blocked",
+            Self::Completed => "Completed This Week",
+        }
+    }
 }
 
 /// A change of a note.
@@ -89,4 +121,19 @@ pub enum NoteChange {
         /// The version that the new text was made from.
         base: u64,
     },
+}
+
+impl NoteChange {
+    /// What it does, in a line, harmless.
+    pub fn gist(&self) -> String {
+        match self {
+            Self::Item { key, section, .. } => {
+                let section = format!("{section:?}").to_lowercase();
+                format!("{} is {section}", sanitize_line(key, 80))
+            }
+            Self::Focus { text } => format!("focus: {}", sanitize_line(text, 120)),
+            Self::Learn { headline, .. } => format!("learned: {}", sanitize_line(headline, 120)),
+            Self::Rewrite { base, .. } => format!("written anew, from version {base}"),
+        }
+    }
 }

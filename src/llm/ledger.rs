@@ -345,7 +345,8 @@ impl Reservation {
     ///
     /// # Errors
     /// Where the store cannot be reached within two seconds; the sweeper then settles the reservation as an estimate.
-    pub async fn settle(self, usage: Usage, estimated: bool) -> Result<u64, BusError> {
+    pub async fn settle(self, usage: impl Into<Usage>, estimated: bool) -> Result<u64, BusError> {
+        let usage = usage.into();
         let nano = self.cost(&usage);
         self.book(&Booking::settled(nano, &usage, estimated)).await?;
         self.ledger.say_recorded(&self.call, usage.tokens, nano, estimated).await;

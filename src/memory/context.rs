@@ -3,8 +3,10 @@
 //! Owns the shape and the digest. Must never contain a secret.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// What the team knows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,45 @@ pub struct TeamContext {
     pub recent_runs: Vec<String>,
     /// Whether everything is held.
     pub held: bool,
+    /// What is missing, or could not be read, in a sentence each. For people; no model sees it.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+}
+
+impl TeamContext {
+    /// What it was made from, in a line: the versions of the notes, and a digest of all the rest. The same context has the same line.
+    pub fn digest(&self) -> String {
+        let mut rest = Sha256::new();
+        let mut part = |text: &str| {
+            rest.update(text.len().to_le_bytes());
+            rest.update(text);
+        };
+        for experiment in &self.experiments {
+            part(&experiment.id);
+            part(&experiment.version.to_string());
+            part(&experiment.state);
+            for (name, value) in &experiment.metrics {
+                part(name);
+                part(&value.to_bits().to_string());
+            }
+        }
+        for list in [&self.archived, &self.tools, &self.tactical, &self.recent_runs] {
+            part(&list.len().to_string());
+            for text in list {
+                part(text);
+            }
+        }
+        part(if self.held { "held" } else { "" });
+        let mut line = String::new();
+        for (name, note) in [("product", &self.product), ("worklist", &self.worklist), ("learnings", &self.learnings)] {
+            let _ = write!(line, "{name}:{} ", note.version);
+        }
+        line.push_str("state:");
+        rest.finalize().iter().take(6).for_each(|byte| {
+            let _ = write!(line, "{byte:02x}");
+        });
+        line
+    }
 }
 
 /// A note as a decision sees it.

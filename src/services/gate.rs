@@ -20,7 +20,7 @@ mod verdicts;
 use std::time::Duration;
 
 pub use copy::AuditCopy;
-pub use notifier::Notifier;
+pub use notifier::{Notifier, terminal};
 
 use crate::approvals::policy::Limits;
 use crate::bus::{BusError, Context, Effects, Failure, Handler, Received};

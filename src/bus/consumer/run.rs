@@ -5,7 +5,7 @@ mod aside;
 mod parked;
 mod settle;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,8 +25,8 @@ use super::slot::Slot;
 use super::window::{Held, HeldKey, Window};
 use super::{BusRef, Consumer, Context, Failure, Handler, Received};
 use crate::bus::backoff::Backoff;
-use crate::bus::{BusError, Claimed, Claims, Commit, Effects, EntryId, Op, Outcome, PendingRef, Want, letters::Bell};
-use crate::contracts::messages::{DeadLetterCode, Severity};
+use crate::bus::{BusError, Claimed, Commit, Effects, Op, Outcome, PendingRef, Want, letters::Bell};
+use crate::contracts::messages::DeadLetterCode;
 use crate::contracts::{ChannelName, Grant, Trust};
 
 /// A blocked read comes back after this long, so that a change of mind is never far.
@@ -145,6 +145,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                 Err(err) => return Err(err),
             };
             tracing::warn!(group = consumer.group, %err, "the consumer cannot start yet");
+            consumer.counts.turned();
             tokio::select! {
                 () = stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(backoff.next_delay()) => {}
@@ -214,6 +215,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             self.push_out();
             self.start_reading();
             self.consumer.counts.holding.store(self.held_count() as u64, Ordering::Relaxed);
+            self.consumer.counts.turned();
             self.tell_trouble();
             let wake = self.next_wake();
             let stop = self.stop.clone();
@@ -353,34 +355,6 @@ impl<'a, H: Handler> Loop<'a, H> {
             tracing::warn!(group = self.consumer.group, %err, "the group cannot be made again yet");
         }
         Ok(())
-    }
-
-    async fn take_claims(&mut self, claims: Claims) {
-        let now = self.consumer.clock.monotonic();
-        for claimed in claims.claimed {
-            let key = (claimed.entry.channel, claimed.entry.id);
-            let known = self.held_keys().contains(&key);
-            if !known {
-                self.window.put(Held::new(claimed, false, now));
-            }
-        }
-        self.say_vanished(&claims.vanished).await;
-    }
-
-    async fn say_vanished(&mut self, vanished: &[HeldKey]) {
-        let mut gone: BTreeMap<ChannelName, Vec<EntryId>> = BTreeMap::new();
-        for (channel, id) in vanished {
-            gone.entry(*channel).or_default().push(*id);
-        }
-        for (channel, ids) in gone {
-            let first = ids.iter().min().copied().unwrap_or_default();
-            let message = format!(
-                "{} unhandled messages of {channel} are gone from its stream (the first is {first}): somebody trimmed or deleted them",
-                ids.len()
-            );
-            let fix = "let only `fullsend` trim its streams; it never removes what a group still needs";
-            self.alert("messages-vanished", channel, Severity::Critical, &message, fix).await;
-        }
     }
 
     // ---- starting ------------------------------------------------------------------------------------------------------

@@ -119,6 +119,26 @@ async fn a_trimmer_whose_lease_has_gone_alerts_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_that_nobody_ever_read_for_raises_an_alert_when_its_messages_have_waited_a_day() {
+    let world = World::new();
+    world.bus().ensure_group(ChannelName::Echo, "builder").await.unwrap();
+    tokio::time::sleep(DAY * 3).await;
+    let look =
+        async || trimmer(&world, 365, 1_000).look_for_idle_groups(None, &CancellationToken::new()).await.unwrap();
+    look().await;
+    assert_eq!(world.alerts().await, [], "nothing waits for it");
+    say(&world, &["a", "b"]).await;
+    tokio::time::sleep(Duration::from_hours(23)).await;
+    look().await;
+    assert_eq!(world.alerts().await, []);
+    tokio::time::sleep(Duration::from_hours(2)).await;
+    look().await;
+    let alerts = world.alerts().await;
+    assert_eq!(alerts.len(), 1);
+    assert!(alerts[0].message.contains("`builder` for 25 hours; 2 messages wait"), "{alerts:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_trimmer_that_is_to_stop_begins_no_further_channel() {
     let world = World::new();
     say(&world, &["a", "b"]).await;

@@ -246,7 +246,7 @@ async fn a_bus_that_is_away_is_said_once_and_nothing_is_missed() {
     assert_eq!(
         remarks.lines().collect::<Vec<_>>(),
         [
-            "warning: the bus cannot be reached: a test. It is tried again by itself",
+            "warning: the bus cannot be reached: a test; it is tried again",
             "the bus is back; going on from where it was",
         ]
     );

@@ -46,7 +46,7 @@ impl Price {
         ]
         .into_iter()
         .map(|(tokens, price)| u128::from(tokens) * u128::from(price))
-        .sum();
+        .fold(0, u128::saturating_add);
         u64::try_from(millionths.div_ceil(MILLION)).unwrap_or(u64::MAX)
     }
 }
@@ -161,6 +161,9 @@ impl Prices {
         let mut entries = Vec::new();
         for (at, row) in written.price.iter().enumerate() {
             let named = |what: String| bad(format!("price {} ({} {}): {what}", at + 1, row.provider, row.model));
+            if row.source.trim().is_empty() {
+                return Err(named("its source is missing".to_owned()));
+            }
             entries.push(Entry {
                 provider: row.provider.clone(),
                 model: row.model.to_ascii_lowercase(),
@@ -217,9 +220,8 @@ struct Row {
     valid_from: NaiveDate,
     #[serde(default)]
     over: u64,
-    /// Where the price is from; for people.
-    #[serde(rename = "source")]
-    _source: String,
+    /// Where the price is from, and when it was read; for people.
+    source: String,
     #[serde(flatten)]
     classes: Classes,
 }

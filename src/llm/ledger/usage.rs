@@ -1,6 +1,6 @@
 //! What a call used, as each provider counts it, in one exclusive form.
 //!
-//! Owns the conversions. Anthropic's input excludes what the cache had; that of OpenAI's and Google's shapes includes it. Must
+//! Owns the conversions. Anthropic's input excludes what the cache had; that of Google's and `OpenAI`'s shapes includes it. Must
 //! never put a token into two classes.
 
 use serde::{Deserialize, Serialize};

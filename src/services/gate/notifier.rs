@@ -33,8 +33,17 @@ const KEPT: Duration = Duration::from_hours(7 * 24);
 const TEXT_LIMIT: usize = 300;
 /// What a command may need of the environment to reach a screen or a person; nothing of it is a secret of ours.
 const PASSED_ON: &[&str] = &[
-    "PATH", "HOME", "USER", "LANG", "LC_ALL", "TERM", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR",
-    "DBUS_SESSION_BUS_ADDRESS", "TMUX",
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TERM",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "TMUX",
 ];
 
 /// The holder of the lease `notifier`.
@@ -94,6 +103,8 @@ impl Singleton for Notifier {
 
     async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
         let mut place = self.place().await?;
+        // So that the next holder goes on from here, whatever comes first.
+        self.keep(&place, &fence).await?;
         while !stop.is_cancelled() {
             let after = [(ChannelName::Approvals, place.approvals), (ChannelName::Alerts, place.alerts)];
             let entries = tokio::select! {
@@ -163,8 +174,7 @@ impl Notifier {
         let newest = self.bus.newest(&[ChannelName::Approvals, ChannelName::Alerts]).await?;
         let of = |channel| newest.iter().find(|(it, _)| *it == channel).and_then(|(_, id)| *id).unwrap_or_default();
         let needs_you = !pending(&self.bus).await?.is_empty();
-        let place = Place { approvals: of(ChannelName::Approvals), alerts: of(ChannelName::Alerts), needs_you };
-        Ok(place)
+        Ok(Place { approvals: of(ChannelName::Approvals), alerts: of(ChannelName::Alerts), needs_you })
     }
 
     async fn keep(&self, place: &Place, fence: &LeaseFence) -> Result<(), BusError> {

@@ -12,9 +12,7 @@ use crate::approvals::{self, Targets, Wanted};
 use crate::bus::{Context, Expect, Failure, Key, Op, Range, Received, State, StateChange};
 use crate::contracts::channel::grants;
 use crate::contracts::lifecycle::LifecycleEvent;
-use crate::contracts::messages::{
-    AlertAcknowledged, Alerts, BudgetUnit, Control, Intent, SetBudget,
-};
+use crate::contracts::messages::{AlertAcknowledged, Alerts, BudgetUnit, Control, Intent, SetBudget};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::ALERTS;
 use crate::contracts::{Body, ChannelName, ServiceName, Trust, keys};
@@ -241,7 +239,8 @@ async fn known_alert(unit: &mut Unit<'_>, alert_id: &str) -> Result<String, Undo
         return Ok(key);
     }
     let said = unit.bus().range(ChannelName::Alerts, Range::newest(ALERTS_LOOKED_AT)).await?;
-    let names_it = |body: &str| matches!(Alerts::read(body), Ok(Alerts::Triggered(alert)) if alert.alert_id == alert_id);
+    let names_it =
+        |body: &str| matches!(Alerts::read(body), Ok(Alerts::Triggered(alert)) if alert.alert_id == alert_id);
     if said.iter().any(|entry| names_it(&entry.b)) { Ok(key) } else { Err(unknown()) }
 }
 

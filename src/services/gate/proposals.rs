@@ -69,7 +69,8 @@ async fn refuse(unit: &mut Unit<'_>, proposal: &Proposal, source: &str, why: &st
     let id = name(&proposal.approval_id);
     let message = format!("a proposal of `{}` was refused: {why}", name(source));
     unit.alert("gate:refused-proposal", Severity::High, message, "find out what said it; nothing was done").await?;
-    let details = json!({ "title": sanitize_line(&proposal.title, WORDS_LIMIT), "refused": why, "source": name(source) });
+    let details =
+        json!({ "title": sanitize_line(&proposal.title, WORDS_LIMIT), "refused": why, "source": name(source) });
     unit.audit("denied", &id, &Who::gate(why.clone()), object(details)).await
 }
 

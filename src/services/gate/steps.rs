@@ -50,7 +50,9 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
             ("restored_by", Some(who.by.clone())),
         ]),
         LifecycleEvent::Approve => fields.extend([("approved_at", Some(at)), ("approved_by", Some(who.by.clone()))]),
-        LifecycleEvent::Pause => fields.extend([("paused_by", Some(who.by.clone())), ("paused_reason", who.reason.clone())]),
+        LifecycleEvent::Pause => {
+            fields.extend([("paused_by", Some(who.by.clone())), ("paused_reason", who.reason.clone())])
+        }
         LifecycleEvent::Resume => fields.extend([("paused_by", None), ("paused_reason", None)]),
         _ => {}
     }

@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::Who;
-use crate::bus::{BusError, Document, Draft, Expect, Failure, Key, Op, Origin, Outgoing, SharedBus, State, StateChange};
+use crate::bus::{
+    BusError, Document, Draft, Expect, Failure, Key, Op, Origin, Outgoing, SharedBus, State, StateChange,
+};
 use crate::bus::{Timer, Ttl};
 use crate::contracts::channel::grants;
 use crate::contracts::envelope::rfc3339;
@@ -71,9 +73,12 @@ impl<'a> Unit<'a> {
     pub(super) async fn document(&mut self, key: &str) -> Result<Option<&Document>, BusError> {
         if !self.documents.contains_key(key) {
             let planned = match self.bus.get(&Key::new(key)).await? {
-                None => {
-                    Planned { expect: Expect::Absent, there: false, document: Document::default(), changed: BTreeMap::new() }
-                }
+                None => Planned {
+                    expect: Expect::Absent,
+                    there: false,
+                    document: Document::default(),
+                    changed: BTreeMap::new(),
+                },
                 Some(State::Hash(document)) => Planned {
                     expect: Expect::Version(document.version),
                     there: true,

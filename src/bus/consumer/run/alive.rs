@@ -1,5 +1,6 @@
 //! Keeping what is held alive, taking over what others left, and coming to an end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,8 +9,8 @@ use tokio::time::Instant;
 use super::parked::{self, MOST_PARKED};
 use super::{Loop, next_answer, take_slot};
 use crate::bus::consumer::Handler;
-use crate::bus::consumer::window::HeldKey;
-use crate::bus::{BusError, Commit, Outcome, Reader, letters};
+use crate::bus::consumer::window::{Held, HeldKey};
+use crate::bus::{BusError, Claims, Commit, EntryId, Outcome, Reader, letters};
 use crate::contracts::messages::Severity;
 use crate::contracts::{ChannelName, Trust};
 
@@ -72,6 +73,34 @@ impl<H: Handler> Loop<'_, H> {
                 Ok(())
             }
             Err(err) => self.bus_failed(&err, "takeover").await,
+        }
+    }
+
+    pub(super) async fn take_claims(&mut self, claims: Claims) {
+        let now = self.consumer.clock.monotonic();
+        for claimed in claims.claimed {
+            let key = (claimed.entry.channel, claimed.entry.id);
+            let known = self.held_keys().contains(&key);
+            if !known {
+                self.window.put(Held::new(claimed, false, now));
+            }
+        }
+        self.say_vanished(&claims.vanished).await;
+    }
+
+    async fn say_vanished(&mut self, vanished: &[HeldKey]) {
+        let mut gone: BTreeMap<ChannelName, Vec<EntryId>> = BTreeMap::new();
+        for (channel, id) in vanished {
+            gone.entry(*channel).or_default().push(*id);
+        }
+        for (channel, ids) in gone {
+            let first = ids.iter().min().copied().unwrap_or_default();
+            let message = format!(
+                "{} unhandled messages of {channel} are gone from its stream (the first is {first}): somebody trimmed or deleted them",
+                ids.len()
+            );
+            let fix = "let only `fullsend` trim its streams; it never removes what a group still needs";
+            self.alert("messages-vanished", channel, Severity::Critical, &message, fix).await;
         }
     }
 
