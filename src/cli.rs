@@ -14,6 +14,7 @@ pub mod dead_letters;
 pub mod doctor;
 mod gist;
 pub mod groups;
+pub mod models;
 pub mod open;
 pub mod output;
 pub mod publish;
@@ -124,6 +125,7 @@ enum Command {
     Wiring(wiring::Args),
     Schema(schema::Args),
     Config(config::Args),
+    Models(models::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Move(relocate::Args),
@@ -234,6 +236,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Config(_) => config::run(cx),
+        Command::Models(args) => models::run(args, cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
 }
