@@ -13,6 +13,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod doctor;
 mod gist;
+mod given;
 pub mod groups;
 pub mod models;
 pub mod open;
@@ -23,6 +24,7 @@ pub mod restore;
 pub mod schema;
 pub mod serve;
 pub mod tail;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod wiring;

@@ -56,8 +56,8 @@
 //!   `contracts/topology.rs`. The constant, the grants and the groups follow from it.
 //! - **service**: its row with `built true` in [`contracts::channel`], a module below `services/` that implements [`bus::Handler`] (returns its
 //!   effects, never does them), and an arm in `cli/serve.rs` that gives it to the supervisor.
-//! - **singleton** (one of a kind on a bus): implement [`bus::leased::Singleton`] (each turn of its loop calls
-//!   [`bus::leased::turned`]), and add it in `cli/serve.rs` as a
+//! - **singleton** (one of a kind on a bus): implement [`bus::leased::Singleton`] (it comes round at
+//!   least twice a minute), and add it in `cli/serve.rs` as a
 //!   [`supervisor::LeasedService`].
 //! - **verb**: see [`cli`]; and its line and example in the README.
 //! - **setting**: a field of [`config::Config`] and a row in `Config::rows`. File, environment, `fullsend config` and the template follow

@@ -6,10 +6,8 @@
 )]
 
 #[path = "support/embedded_store.rs"]
-#[expect(dead_code, reason = "what other suites use")]
 mod embedded_store;
 #[path = "support/redis_store.rs"]
-#[expect(dead_code, reason = "what other suites use")]
 mod redis_store;
 #[path = "support/stores.rs"]
 #[expect(dead_code, reason = "what other suites use")]

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::Origin;
 use super::entry::stated_priority;
-use super::leased::{Singleton, turned};
+use super::leased::Singleton;
 use super::letters::{self, Bell, Letter};
 use super::{
     BusError, Commit, Entry, EntryId, Expect, Heard, Key, LeaseFence, Listener, Op, Outcome, Outgoing, Range,
@@ -92,7 +92,6 @@ impl Work<'_> {
         mark.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard = Vec::with_capacity(BATCH);
         loop {
-            turned();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {

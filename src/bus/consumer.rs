@@ -134,6 +134,11 @@ impl<G: Grant> Context<G> {
         &self.origin
     }
 
+    /// The time.
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.origin.now()
+    }
+
     /// Says a notice now: for viewers, lost if nobody looks.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -30,10 +32,26 @@ tokio::task_local! {
     pub static COUNTS: Arc<Counts>;
 }
 
-/// Says that the work has come round once more. Each turn of a singleton's loop calls it, or it is taken for stalled.
-pub fn turned() {
+/// It has come round once more.
+fn turned() {
     // Without a watcher there is nobody to tell.
     COUNTS.try_with(|counts| counts.turned()).ok();
+}
+
+/// Counts a turn each time something has come that the work waited for. What wakes others, such as the renewal of the lease, does
+/// not count: it says nothing about the work.
+async fn counted<T>(work: impl Future<Output = T> + Send) -> T {
+    let mut work = std::pin::pin!(work);
+    // It polls only what was woken itself.
+    let mut alone = FuturesUnordered::new();
+    alone.push(std::future::poll_fn(|cx| {
+        turned();
+        work.as_mut().poll(cx)
+    }));
+    match alone.next().await {
+        Some(ended) => ended,
+        None => std::future::pending().await,
+    }
 }
 
 /// Work for one process at a time.
@@ -41,7 +59,8 @@ pub trait Singleton: Send + Sync + 'static {
     /// The lease's name.
     fn lease(&self) -> &'static str;
 
-    /// Works until `stop` is cancelled (by shutdown, or because the lease is lost), and calls [`turned`] as it goes on.
+    /// Works until `stop` is cancelled (by shutdown, or because the lease is lost), and comes round at least twice a minute:
+    /// what does not is taken for stalled.
     fn work(&self, fence: LeaseFence, stop: CancellationToken) -> impl Future<Output = Result<(), BusError>> + Send;
 }
 
@@ -68,7 +87,7 @@ pub async fn hold<S: Singleton>(
                 let lost = stop.child_token();
                 let guard = lost.clone().drop_guard();
                 let worked = {
-                    let work = singleton.work(fence.clone(), lost.clone());
+                    let work = counted(singleton.work(fence.clone(), lost.clone()));
                     let keep = keep(singleton.lease(), &owner, &fence, bus, asked, &lost);
                     tokio::pin!(work);
                     tokio::select! {

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::Origin;
-use super::leased::{Singleton, turned};
+use super::leased::Singleton;
 use super::waiting::{unread_for, waiting};
 use super::{BusError, Commit, GroupInfo, LeaseFence, SharedBus, letters};
 use crate::contracts::messages::Severity;
@@ -66,7 +66,6 @@ impl Trimmer {
         let older_than = self.clock.now().checked_sub_signed(age).unwrap_or_default();
         let mut gone = 0;
         for channel in work_channels() {
-            turned();
             // An engine trims in batches: dropped, it ends after the one that is under way.
             let trimmed = tokio::select! {
                 biased;
@@ -146,7 +145,6 @@ impl Singleton for Trimmer {
 
     async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
         while !stop.is_cancelled() {
-            turned();
             let gone = self.trim(&stop).await?;
             if gone > 0 {
                 tracing::info!(gone, "trimmed");

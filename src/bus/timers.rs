@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::leased::{Singleton, turned};
+use super::leased::Singleton;
 use super::{BusError, LeaseFence, SharedBus};
 use crate::contracts::Clock;
 
@@ -40,7 +40,6 @@ impl Singleton for Timers {
 
     async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
         while !stop.is_cancelled() {
-            turned();
             let fired = self.bus.fire_timers(self.clock.now(), BATCH, &fence).await?;
             if fired < BATCH {
                 tokio::select! {

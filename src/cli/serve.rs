@@ -5,23 +5,16 @@
 mod others;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use color_eyre::eyre::WrapErr;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output::{FAILED, OK, Output, Usage};
-use super::{Context, open};
+use super::{Context, open, team};
 use crate::bus::backoff::Backoff;
-use crate::bus::bridge::Bridge;
-use crate::bus::retention::{RetentionPolicy, Trimmer};
-use crate::bus::timers::Timers;
-use crate::bus::{BusError, Consumer, SharedBus};
-use crate::contracts::ServiceName;
-use crate::llm::ledger::Sweeper;
-use crate::services::echo::Echo;
-use crate::supervisor::{ConsumerService, Ended, LeasedService, Phase, Supervisor};
+use crate::bus::{BusError, SharedBus};
+use crate::supervisor::Ended;
 
 /// The exit code after a second signal, as shells give it for SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -67,7 +60,7 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
         cx.out.remark("stopped before the bus could be reached");
         return Ok(OK);
     };
-    let supervisor = supervisor(cx, &bus);
+    let supervisor = team::supervisor(cx, &bus)?;
     if supervisor.names().is_empty() {
         return Err(Usage("no service is left to run; look at `--only`, `--except` and `services.*`".to_owned()).into());
     }
@@ -80,7 +73,7 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
         cx.config.logs().display()
     ));
     health.findings.iter().for_each(|finding| cx.out.finding(finding));
-    let instance = instance();
+    let instance = team::instance();
     let look = stop.run_until_cancelled(others::others(&bus, &instance));
     let (ended, ()) = tokio::join!(supervisor.run(stop.clone()), async {
         match look.await {
@@ -134,45 +127,6 @@ fn told(ended: &Ended, out: &Output) -> ExitCode {
         ended.stopped.join(", ")
     ));
     FAILED
-}
-
-/// The name of this process on the bus: host and process.
-fn instance() -> String {
-    format!("{}/{}", open::host(), std::process::id())
-}
-
-/// The services of this version that the settings let run here.
-fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
-    let options = open::consumer_options(cx);
-    let mut supervisor =
-        Supervisor::new(Arc::clone(bus), Arc::clone(&cx.clock), Arc::clone(&cx.ids), instance(), options.drain);
-    let runs = |service| cx.config.services.runs(service);
-    let (clock, ids) = (|| Arc::clone(&cx.clock), || Arc::clone(&cx.ids));
-    let at = || (Arc::clone(bus), clock(), ids());
-    // Nobody else can publish on the embedded engine, so there is nothing to bridge.
-    if runs(ServiceName::Bridge) && bus.engine() == "redis" {
-        let bridge = Bridge { bus: Arc::clone(bus), clock: clock(), ids: ids() };
-        supervisor.add(LeasedService::new(bridge, Phase::Intake, at()));
-    }
-    if runs(ServiceName::Echo) {
-        let consumer = Consumer::new(Arc::clone(bus), Echo::default(), options, clock(), ids());
-        supervisor.add(ConsumerService::new(consumer));
-    }
-    if runs(ServiceName::Ledger) {
-        let singleton = Sweeper { ledger: open::ledger(cx, bus) };
-        let phase = Phase::Housekeeping;
-        supervisor.add(LeasedService { singleton, phase, bus: Arc::clone(bus), clock: clock(), ids: ids() });
-    }
-    if runs(ServiceName::Timers) {
-        let timers = Timers { bus: Arc::clone(bus), clock: clock() };
-        supervisor.add(LeasedService::new(timers, Phase::Housekeeping, at()));
-    }
-    if runs(ServiceName::Trimmer) {
-        let policy = RetentionPolicy { age: cx.config.retention.age, length: cx.config.retention.length };
-        let trimmer = Trimmer { bus: Arc::clone(bus), policy, clock: clock(), ids: ids() };
-        supervisor.add(LeasedService::new(trimmer, Phase::Housekeeping, at()));
-    }
-    supervisor
 }
 
 /// What SIGINT and SIGTERM ask for.

@@ -140,3 +140,31 @@ async fn work_that_does_not_listen_is_dropped_with_its_lease() {
     task.await.unwrap().unwrap();
     assert!(stopped.elapsed() <= TTL, "it took {:?}", stopped.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn turns_are_those_of_the_work_and_not_of_the_lease() {
+    struct Loop(Option<Duration>);
+    impl Singleton for Loop {
+        fn lease(&self) -> &'static str {
+            "test"
+        }
+        async fn work(&self, _fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
+            while let (Some(every), false) = (self.0, stop.is_cancelled()) {
+                tokio::time::sleep(every).await;
+            }
+            std::future::pending().await
+        }
+    }
+    let turns_in_a_minute = async |work: Loop| {
+        let world = World::new();
+        let counts = Arc::new(Counts::default());
+        let (bus, stop) = (world.bus(), CancellationToken::new());
+        let held = hold(&work, &bus, &world.clock, &world.ids, stop);
+        let counted = COUNTS.scope(Arc::clone(&counts), held);
+        assert!(tokio::time::timeout(Duration::from_mins(1), counted).await.is_err(), "it holds the lease to the end");
+        counts.turns.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    // One when it asks for the lease, one when the work begins; the lease is renewed more than seventy times.
+    assert_eq!(turns_in_a_minute(Loop(None)).await, 2);
+    assert_eq!(turns_in_a_minute(Loop(Some(Duration::from_secs(7)))).await, 2 + 8);
+}

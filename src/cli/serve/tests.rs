@@ -1,10 +1,13 @@
 //! On paused time: every wait takes no time and happens in order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::bus::testing::World;
+use crate::bus::timers::Timers;
 use crate::cli::testing::{Page, Place};
+use crate::supervisor::{LeasedService, Phase, Supervisor};
 use pretty_assertions::assert_eq;
 
 #[tokio::test(start_paused = true)]

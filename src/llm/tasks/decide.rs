@@ -9,6 +9,7 @@ mod read;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ pub struct DecideInput {
     /// Its body: data, whatever it says.
     pub message: Map<String, Value>,
     /// What the team knows.
-    pub team: TeamContext,
+    pub team: Arc<TeamContext>,
     /// Why the former decision on the same message was refused by a person.
     pub denied: Option<Denied>,
 }
@@ -126,7 +127,8 @@ pub struct Decision {
 }
 
 /// What an action needs. Fields of other actions stay empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Payload {
     /// `dispatch_to_fullsend`: the idea in a few words. `record_learning`: the learning in a line. `dispatch_to_builder`: the tool's name.

@@ -13,12 +13,12 @@ fn input() -> DecideInput {
         kind: "escalation".to_owned(),
         trust: Trust::Member,
         message: Map::new(),
-        team: TeamContext {
+        team: Arc::new(TeamContext {
             experiments: vec![experiment("exp_1", "running")],
             archived: vec!["exp_0".to_owned()],
             tools: vec!["csv_leads".to_owned()],
             ..TeamContext::default()
-        },
+        }),
         denied: None,
     }
 }
