@@ -23,6 +23,7 @@ mod given;
 pub mod groups;
 mod handled;
 pub mod hold;
+pub mod models;
 pub mod notes;
 pub mod open;
 pub mod output;
@@ -144,6 +145,7 @@ enum Command {
     Wiring(wiring::Args),
     Schema(schema::Args),
     Config(config::Args),
+    Models(models::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Move(relocate::Args),
@@ -265,6 +267,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Config(_) => config::run(cx),
+        Command::Models(args) => models::run(args, cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
 }
