@@ -209,8 +209,8 @@ impl<'a, H: Handler> Loop<'a, H> {
                         self.settle(done);
                     }
                 }
-                answer = next_answer(&mut self.committing) => self.take_answer(answer).await?,
                 read = next_read(&mut self.reading) => self.take_read(read).await?,
+                answer = next_answer(&mut self.committing) => self.take_answer(answer).await?,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }

@@ -1,7 +1,7 @@
 //! Brings concurrent commits together into few calls.
 //!
 //! Owns what is waiting to be sent. A lone commit goes out at once; while calls are under way, the next ones gather. Must never
-//! split a caller's unit, or reorder the units of one caller.
+//! split a caller's unit, or reorder the units of one call.
 
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ async fn run(link: &Link, units: &[Unit]) -> Answer {
         return Ok(Vec::new());
     }
     let (script, cmd) = commit::call(&link.scripts, units, &link.names);
-    commit::outcomes(link.run(script, &cmd).await?, units)
+    commit::outcomes(link.run_alone(script, &cmd).await?, units)
 }
 
 async fn gather(link: Arc<Link>, calls: Arc<Semaphore>, mut jobs: mpsc::Receiver<Job>) {
