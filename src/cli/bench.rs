@@ -157,24 +157,27 @@ pub async fn embedded(
     crate::config::private_folder(folder)?;
     let options = EmbeddedOptions::new(folder.join("bench.db"), Arc::clone(&clock));
     let bus: SharedBus = Arc::new(tokio::task::block_in_place(|| EmbeddedBus::open(options))?);
+    let mut floor = floor_sqlite::Floor::open(&folder.join("floor.db"))?;
     let mut rows = Vec::new();
     if SEND_MANY.contains(only) {
-        let file = folder.join("floor.db");
-        let plain = tokio::task::block_in_place(|| floor_sqlite::insert_grouped(&file, sizes.flood, 64))?;
+        let plain = tokio::task::block_in_place(|| floor.send(sizes.flood, 64))?;
         let own = ours::send_many(&bus, &clock, sizes.flood, 64).await?;
         rows.push(Comparison::rates(SEND_MANY, plain, own, "≥ 50 % of floor (64 rows a transaction)"));
     }
     if CONSUME.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.consume(sizes.flood, 32))?;
         let own = ours::consume(&bus, &clock, sizes.flood).await?;
-        rows.push(Comparison::rate_alone(CONSUME, own, "(for comparison)"));
+        rows.push(Comparison::rates(CONSUME, plain, own, "(for comparison; floor 32 at a time)"));
     }
     if RELAY_ONE.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.relay(sizes.single, 1))?.times;
         let (own, _) = ours::relay(&bus, &clock, sizes.single, 1).await?;
-        rows.push(Comparison::times_alone(RELAY_ONE, own, "p50 ≤ 0.25 ms"));
+        rows.push(Comparison::times(RELAY_ONE, plain, own, "p50 ≤ 0.25 ms"));
     }
     if RELAY_FLOOD.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.relay(sizes.flood / 4, 64))?.rate;
         let (_, own) = ours::relay(&bus, &clock, sizes.flood / 4, 64).await?;
-        rows.push(Comparison::rate_alone(RELAY_FLOOD, own, "≥ 15,000/s"));
+        rows.push(Comparison::rates(RELAY_FLOOD, plain, own, "≥ 15,000/s"));
     }
     bus.close().await;
     Ok(rows)
