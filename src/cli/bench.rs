@@ -9,6 +9,7 @@ pub mod floor_sqlite;
 pub mod ours;
 pub mod report;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -95,17 +96,28 @@ pub async fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
     Ok(OK)
 }
 
-/// All figures of the redis engine, beside those of a blocking client on the same server.
+/// All figures of the redis engine, beside those of a blocking client on the same server. Taken by a task, as services are.
 ///
 /// # Errors
 /// Where the server cannot be used.
 pub async fn redis(
     url: &SecretString,
-    ca_file: Option<std::path::PathBuf>,
+    ca_file: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     sizes: Sizes,
     only: &str,
 ) -> color_eyre::Result<Vec<Comparison>> {
+    tokio::spawn(redis_rows(url.clone(), ca_file, clock, sizes, only.to_owned())).await?
+}
+
+async fn redis_rows(
+    url: SecretString,
+    ca_file: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    sizes: Sizes,
+    only: String,
+) -> color_eyre::Result<Vec<Comparison>> {
+    let only = only.as_str();
     let prefix = format!("bench-{}:", std::process::id());
     let mut floor = floor_redis::Floor::open(url.expose_secret(), &prefix)?;
     let options =
@@ -144,17 +156,27 @@ pub async fn redis(
     Ok(rows)
 }
 
-/// All figures of the embedded engine, beside those of plain SQLite in the same folder.
+/// All figures of the embedded engine, beside those of plain SQLite in the same folder. Taken by a task, as services are.
 ///
 /// # Errors
 /// Where the folder cannot be used.
 pub async fn embedded(
-    folder: &std::path::Path,
+    folder: &Path,
     clock: Arc<dyn Clock>,
     sizes: Sizes,
     only: &str,
 ) -> color_eyre::Result<Vec<Comparison>> {
-    crate::config::private_folder(folder)?;
+    tokio::spawn(embedded_rows(folder.to_owned(), clock, sizes, only.to_owned())).await?
+}
+
+async fn embedded_rows(
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+    sizes: Sizes,
+    only: String,
+) -> color_eyre::Result<Vec<Comparison>> {
+    let only = only.as_str();
+    crate::config::private_folder(&folder)?;
     let options = EmbeddedOptions::new(folder.join("bench.db"), Arc::clone(&clock));
     let bus: SharedBus = Arc::new(tokio::task::block_in_place(|| EmbeddedBus::open(options))?);
     let mut floor = floor_sqlite::Floor::open(&folder.join("floor.db"))?;

@@ -209,8 +209,9 @@ impl<'a, H: Handler> Loop<'a, H> {
                         self.settle(done);
                     }
                 }
-                read = next_read(&mut self.reading) => self.take_read(read).await?,
+                // Before the read: what is committed is on its way first.
                 answer = next_answer(&mut self.committing) => self.take_answer(answer).await?,
+                read = next_read(&mut self.reading) => self.take_read(read).await?,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
