@@ -32,6 +32,7 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod timers;
+pub mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,9 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// A shared engine.
 pub type SharedBus = Arc<dyn Bus>;
+
+/// What stands under one of several keys.
+pub type Got = Result<Option<State>, BusError>;
 
 /// The port. One implementation is one store; all processes that open the same store see the same bus.
 ///
@@ -185,6 +189,23 @@ pub trait Bus: Send + Sync + 'static {
     /// # Errors
     /// [`BusError::ForeignType`] where it is of a type that no key of ours has.
     async fn get(&self, key: &Key) -> Result<Option<State>, BusError>;
+
+    /// What stands under each of these keys, in their order, in one go. With `only`, a document comes with these fields alone; one that
+    /// has none of them and no version counts as absent. A key of a foreign type is an error of its own.
+    ///
+    /// # Errors
+    /// Where the store cannot be reached.
+    async fn get_many(&self, keys: &[Key], only: Option<&[&str]>) -> Result<Vec<Got>, BusError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(match self.get(key).await {
+                Ok(state) => Ok(state::reduced(state, only)),
+                Err(err @ BusError::ForeignType { .. }) => Err(err),
+                Err(err) => return Err(err),
+            });
+        }
+        Ok(found)
+    }
 
     /// Keys that start with `prefix`, in pages: pass the returned cursor on until none comes back. Sorted within a page only.
     ///

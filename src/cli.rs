@@ -7,11 +7,13 @@
 
 pub mod backup;
 pub mod bench;
+pub mod budget;
 pub mod completions;
 pub mod config;
 pub mod dead_letters;
 pub mod doctor;
 mod gist;
+mod given;
 pub mod groups;
 pub mod open;
 pub mod output;
@@ -21,6 +23,7 @@ pub mod restore;
 pub mod schema;
 pub mod serve;
 pub mod tail;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod wiring;
@@ -118,6 +121,7 @@ enum Command {
     Tail(tail::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
+    Budget(budget::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -145,6 +149,7 @@ impl Command {
             Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
+            Self::Budget(args) => args.changes(),
             _ => false,
         }
     }
@@ -166,7 +171,8 @@ pub struct Context {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(said) => return Output::standard(false).clap(&said),
+        // It could not be read whether JSON is wanted; a look for the word says it.
+        Err(said) => return Output::standard(std::env::args_os().any(|word| word == "--json")).clap(&said),
     };
     let out = Output::standard(cli.json);
     let environment = match Environment::of_process().wrap_err("the working folder is gone") {
@@ -210,11 +216,18 @@ fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode 
 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
-        Command::Serve(_) => runtime()?.block_on(serve::run(cx)),
+        Command::Serve(_) => {
+            let runtime = runtime()?;
+            let ended = runtime.block_on(serve::run(cx));
+            // What was cut off is not waited for.
+            runtime.shutdown_background();
+            ended
+        }
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
+        Command::Budget(args) => budget::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

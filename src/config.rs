@@ -4,11 +4,13 @@
 //! reading, `fullsend config` and the template come. Must never show a secret, and never guess: an unknown name or a wrong
 //! value is refused, with its place.
 
+mod budget;
 mod check;
 pub mod duration;
 mod error;
 mod home;
 mod layers;
+pub mod llm;
 mod setting;
 mod template;
 
@@ -18,9 +20,11 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use budget::{Budgets, Limits, OnExceeded, amount};
 pub use error::{ConfigError, Problem, Source};
 pub use home::{private_file, private_folder};
 pub use layers::{Environment, Flag};
+pub use llm::{Link, LlmConfig, PlainHttp, ProviderConfig, ProviderName};
 pub use setting::Shown;
 pub use template::template;
 
@@ -69,6 +73,10 @@ pub struct Config {
     pub services: Services,
     /// How messages are handled.
     pub consumer: Consumer,
+    /// The models.
+    pub llm: LlmConfig,
+    /// What may be spent on models.
+    pub budget: Budgets,
     /// The log.
     pub log: Log,
     /// The settings file that was read.
@@ -180,6 +188,8 @@ impl Config {
                 max_attempts: 5,
                 handler_timeout: seconds(60),
             },
+            llm: LlmConfig::default(),
+            budget: Budgets::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
@@ -190,7 +200,7 @@ impl Config {
     /// The table of settings: their names, their places in the struct, what they take and mean.
     fn rows(&mut self) -> Vec<Row<'_>> {
         let ms = Duration::from_millis;
-        vec![
+        let mut rows = vec![
             Row::new("mode", Slot::Choice(&mut self.mode), "What the team may do without asking.").flag("--mode"),
             Row::new(
                 "home",
@@ -204,14 +214,14 @@ impl Config {
                 "The folder of the working files that the person and the team share. Default: ./context if it exists, else in the home.",
             )
             .flag("--context")
-            .founding_env("CONTEXT_PATH"),
+            .founding_env(&["CONTEXT_PATH"]),
             Row::new(
                 "bus.url",
                 Slot::BusUrl(&mut self.bus.url),
                 "Where the bus is: a Redis or Valkey server, or the embedded engine (a file in the home).",
             )
             .flag("--bus")
-            .founding_env("REDIS_URL"),
+            .founding_env(&["REDIS_URL"]),
             Row::new(
                 "bus.prefix",
                 Slot::Prefix(&mut self.bus.prefix),
@@ -277,7 +287,10 @@ impl Config {
             )
             .flag("--log"),
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
-        ]
+        ];
+        rows.extend(self.llm.rows());
+        rows.extend(self.budget.rows());
+        rows
     }
 
     /// Builds the settings from all layers. Reads the settings file; writes nothing.
@@ -373,10 +386,17 @@ impl Config {
         &self.findings
     }
 
+    /// Where prices of models may be overridden, the later wins: beside the settings file, and in the home.
+    pub fn price_files(&self) -> Vec<PathBuf> {
+        let beside = self.file.as_ref().and_then(|file| file.parent());
+        beside.into_iter().chain([self.home.as_path()]).map(|folder| folder.join("prices.toml")).collect()
+    }
+
     /// What must not reach a log or a screen.
     pub fn secrets(&self) -> Vec<SecretString> {
         let password = |url: &SecretString| redact::password(url.expose_secret());
-        self.bus.url.iter().filter_map(password).map(SecretString::from).collect()
+        let passwords = self.bus.url.iter().filter_map(password).map(SecretString::from);
+        passwords.chain(self.llm.secrets().cloned()).collect()
     }
 
     /// The embedded engine's file.

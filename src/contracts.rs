@@ -4,6 +4,7 @@
 //! channel, a message type or a key of its own.
 
 pub mod body;
+pub mod canonical;
 pub mod channel;
 pub mod clock;
 pub mod envelope;
@@ -11,6 +12,8 @@ pub mod ids;
 pub mod keys;
 pub mod lifecycle;
 pub mod messages;
+pub mod money;
+pub mod notes;
 pub mod schema;
 pub mod topology;
 pub mod untrusted;

@@ -11,11 +11,14 @@
 //! | [`bus`] | the port and its engines ([`bus::redis`], [`bus::embedded`], [`bus::memory`] for tests); the consumer loop, effects, dead letters, bridge, timers, retention |
 //! | [`config`] | settings in layers (defaults < file < environment < flags) |
 //! | [`telemetry`] | logs, redaction, reports of errors and panics |
+//! | [`llm`] | the questions that the system asks, and who answers them: tasks, prompts, providers, costs |
+//! | [`memory`] | what the team knows: notes with all their versions, and what is loaded for a decision |
+//! | [`approvals`] | what needs a yes: risk classes, policy, proposals and what came of them |
 //! | [`services`] | the team; so far `echo` |
 //! | [`supervisor`] | start, heartbeat, restart, ordered stop |
 //! | [`cli`] | one file per verb |
 //!
-//! Dependencies point one way: contracts ← bus ← services ← supervisor ← cli ← main. `contracts` imports nothing of ours; `config` and
+//! Dependencies point one way: contracts ← bus ← (memory ← llm, approvals) ← services ← supervisor ← cli ← main. `contracts` imports nothing of ours; `config` and
 //! `telemetry` know no engine. A module is `foo.rs` beside its folder `foo/`, and opens by saying what it owns and what it must never do.
 //!
 //! # Invariants, and the tests that hold them
@@ -29,13 +32,14 @@
 //! | Work is never only published: append and announcement are one step | `conformance::say::an_append_is_announced_with_its_envelope`, `faults::malformed::bare_bodies` |
 //! | A unit is applied whole or not at all | `conformance::say::a_refused_unit_leaves_no_trace`, `conformance::model::random_histories`, `embedded_engine::a_kill_at_any_step_leaves_each_unit_whole` |
 //! | Effects are committed with the acknowledgement, once; the first commit wins | `conformance::groups::acknowledging_is_won_by_the_first`, `consumer::an_answer_that_was_lost_does_not_repeat_effects`, `faults::kill_points::embedded`, `faults::kill_points::redis` |
-//! | No acknowledged message is lost by a kill | `embedded_engine::a_process_killed_at_any_moment_loses_nothing_it_was_told`, `redis_engine::nothing_acknowledged_is_lost_by_a_kill_of_the_server`, `faults::chaos::embedded`, `faults::chaos::redis` |
+//! | No acknowledged message is lost by a kill | `embedded_engine::a_process_killed_at_any_moment_loses_nothing_it_was_told`, `redis_engine::outages::nothing_acknowledged_is_lost_by_a_kill_of_the_server`, `faults::chaos::embedded`, `faults::chaos::redis` |
 //! | A conflict runs the handler again and is no attempt; an attempt counts when a handler starts | `consumer::a_version_conflict_runs_the_handler_again_and_is_no_attempt`, `consumer::a_message_that_kills_its_process_is_given_up_and_its_neighbours_are_not` |
 //! | What cannot be handled is kept with the reason, said aloud, and replayable | `consumer::a_failing_message_is_tried_five_times_and_becomes_a_dead_letter_with_an_alert`, `dead_letters::a_replay_says_the_same_again_in_the_same_chain` |
 //! | Work of the dead is taken over; a slot has one holder | `faults::takeover::embedded`, `faults::takeover::redis`, `consumer::two_consumers_on_one_host_take_two_slots_and_a_lost_one_ends_its_consumer` |
+//! | What stands still is stopped and started again, and nobody says that it is alive | `supervisor::one_that_stands_still_is_stopped_and_started_again_and_nobody_says_it_is_alive`, `supervisor::what_waits_and_what_works_is_not_taken_for_standing_still` |
 //! | A singleton that lost its lease writes nothing | `conformance::leases::an_old_holder_is_fenced`, `conformance::leases::timers_never_fire_twice` |
 //! | Trimming spares what a group needs | `conformance::housekeeping::trimming_spares_what_a_group_needs` |
-//! | Every wait ends | `consumer::panics_and_timeouts_are_failed_attempts`, `conformance::groups::an_empty_read_waits_as_long_as_asked`, `redis_engine::a_silent_server_is_told_from_one_that_is_not_there` |
+//! | Every wait ends | `consumer::panics_and_timeouts_are_failed_attempts`, `conformance::groups::an_empty_read_waits_as_long_as_asked`, `redis_engine::outages::a_silent_server_is_told_from_one_that_is_not_there` |
 //! | Every buffer has a cap, every drop a counter | `clippy.toml` (no unbounded channel), `conformance::say::a_slow_listener_loses_and_is_told_how_many` |
 //! | Time and chance come from outside | `clippy.toml`, `faults::clocks::embedded_clock_jumps`, `faults::clocks::redis_clock_jumps` |
 //! | Untrusted text is a type; only a harmless form is printed or logged | `untrusted::nothing_harmful_comes_out`, `tail::a_message_is_one_harmless_line`, `telemetry::control_characters_do_not_reach_the_log` |
@@ -52,7 +56,8 @@
 //!   `contracts/topology.rs`. The constant, the grants and the groups follow from it.
 //! - **service**: its row with `built true` in [`contracts::channel`], a module below `services/` that implements [`bus::Handler`] (returns its
 //!   effects, never does them), and an arm in `cli/serve.rs` that gives it to the supervisor.
-//! - **singleton** (one of a kind on a bus): implement [`bus::leased::Singleton`], and add it in `cli/serve.rs` as a
+//! - **singleton** (one of a kind on a bus): implement [`bus::leased::Singleton`] (it comes round at
+//!   least twice a minute), and add it in `cli/serve.rs` as a
 //!   [`supervisor::LeasedService`].
 //! - **verb**: see [`cli`]; and its line and example in the README.
 //! - **setting**: a field of [`config::Config`] and a row in `Config::rows`. File, environment, `fullsend config` and the template follow
@@ -61,10 +66,13 @@
 //! - **engine**: implement [`bus::Bus`], an `Engine` for tests beside those in `tests/support/`, a line `conform!` in
 //!   `tests/conformance.rs` (and `moves!` to and from the others), and an arm in `cli/open.rs`.
 
+pub mod approvals;
 pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod contracts;
+pub mod llm;
+pub mod memory;
 pub mod services;
 pub mod supervisor;
 pub mod telemetry;

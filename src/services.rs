@@ -4,3 +4,4 @@
 //! must never call another service or a screen; it reads and writes the bus.
 
 pub mod echo;
+pub mod gate;

@@ -3,6 +3,7 @@
 //! Every span that works on a message carries its trace id in a field `trace`, so one search shows everything that came of a
 //! message. Must never let a secret through: every line passes [`redact()`].
 
+pub mod audit;
 mod hooks;
 pub mod redact;
 mod writer;

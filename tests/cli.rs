@@ -222,3 +222,45 @@ fn the_table_is_aligned() {
         assert_ne!(&line[column..=column], " ", "{line}");
     }
 }
+
+#[test]
+fn a_program_gets_errors_as_json() {
+    let user = User::new();
+    let error = |output: &Output| -> Value {
+        assert_eq!(stdout(output), "");
+        serde_json::from_str(&stderr(output)).unwrap_or_else(|err| panic!("{err}: {}", stderr(output)))
+    };
+    // Nobody listens on a socket that is not there.
+    let away = user.run(&["groups", "list", "--json", "--bus", "unix:///nonexistent/redis.sock"]);
+    let said = error(&away);
+    assert_eq!((code(&away), &said["error"]), (1, &"the bus cannot be opened".into()));
+    assert!(
+        said["causes"][0].as_str().unwrap().starts_with("the bus cannot be reached: unix:///nonexistent"),
+        "{said}"
+    );
+    assert!(said["hints"][0].as_str().unwrap().contains("`fullsend doctor` says more"), "{said}");
+    assert!(!said.to_string().contains("by itself"), "a verb that ends tries nothing again: {said}");
+
+    let unknown = user.run(&["confg", "--json"]);
+    assert_eq!((code(&unknown), error(&unknown)["error"].as_str()), (2, Some("unrecognized subcommand 'confg'")));
+    let refused = user.run(&["config", "--mode", "manuel", "--json"]);
+    assert!(code(&refused) == 2 && error(&refused)["error"].is_string(), "{}", stderr(&refused));
+}
+
+#[test]
+fn looking_makes_nothing_and_a_refused_backup_opens_nothing() {
+    let user = User::new();
+    let doctor = user.run(&["doctor", "--home", "typo"]);
+    assert_eq!(code(&doctor), 0);
+    assert!(stdout(&doctor).contains("there is no store in "), "{}", stdout(&doctor));
+    assert!(!user.home.path().join("typo").exists());
+
+    user.write("b.jsonl", "{\"no\":\"backup\"}\n");
+    for bus in ["embedded", "unix:///nonexistent/redis.sock"] {
+        let refused = user.run(&["restore", "b.jsonl", "--home", "fresh", "--bus", bus]);
+        assert_eq!(code(&refused), 1);
+        let said = stderr(&refused);
+        assert!(said.starts_with("error: b.jsonl is not restored; nothing was written"), "{said}");
+        assert!(!user.home.path().join("fresh/fullsend.db").exists());
+    }
+}

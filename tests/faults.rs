@@ -82,6 +82,8 @@ cases! {
     work::audit_finds_faults 30 0;
     malformed::bare_bodies 60 0;
     malformed::garbage_in_the_stream 60 0;
+    malformed::dead_letters_refused 90 0;
+    malformed::one_stream_is_none 60 0;
     malformed::bodies_on_every_engine 60 0;
     meddling::flushall 60 0;
     meddling::script_flush 60 0;

@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::Origin;
+use super::entry::stated_priority;
 use super::leased::Singleton;
-use super::letters::{self, Letter};
+use super::letters::{self, Bell, Letter};
 use super::{
     BusError, Commit, Entry, EntryId, Expect, Heard, Key, LeaseFence, Listener, Op, Outcome, Outgoing, Range,
     SharedBus, Ttl,
@@ -28,7 +29,7 @@ use crate::contracts::body::BODY_LIMIT;
 use crate::contracts::channel::grants;
 use crate::contracts::envelope::{read_time, rfc3339};
 use crate::contracts::messages::{DeadLetterCode, Severity};
-use crate::contracts::{ChannelKind, ChannelName, Clock, Grant, Ids, MessageId, Priority, ShapeError, Trust, keys};
+use crate::contracts::{ChannelKind, ChannelName, Clock, Grant, Ids, MessageId, ShapeError, Trust, keys};
 
 /// Ids remembered for each channel.
 const KNOWN: usize = 10_000;
@@ -70,7 +71,7 @@ impl Singleton for Bridge {
         let origin = Origin::new(Arc::clone(&self.clock), Arc::clone(&self.ids), Trust::System);
         let known = Known::from_now(&self.bus, &channels).await?;
         let listener = self.bus.listen(&channels).await?;
-        let mut work = Work { bridge: self, origin, fence, known, dropped: 0 };
+        let mut work = Work { bridge: self, origin, fence, known, bell: Bell::default(), dropped: 0 };
         work.say_gap().await?;
         work.listen(listener, stop).await
     }
@@ -81,6 +82,7 @@ struct Work<'a> {
     origin: Origin,
     fence: LeaseFence,
     known: Known,
+    bell: Bell,
     dropped: u64,
 }
 
@@ -161,9 +163,15 @@ impl Work<'_> {
     }
 
     /// A body whose channel takes nothing becomes a dead letter; where not even that is taken, the log has it.
-    async fn not_taken(&self, heard: &Heard, refusal: &str) -> Result<(), BusError> {
+    async fn not_taken(&mut self, heard: &Heard, refusal: &str) -> Result<(), BusError> {
         let reason = format!("published bare, and its channel took nothing: {refusal}");
-        let outcomes = self.commit(vec![self.dead(heard, reason)]).await?;
+        let mut unit = self.dead(heard, reason);
+        let mut outcomes = self.commit(vec![unit.clone()]).await?;
+        if !outcomes.iter().all(Outcome::is_done) {
+            // It may be the alert that is not taken.
+            unit.ops.truncate(1);
+            outcomes = self.commit(vec![unit]).await?;
+        }
         if !outcomes.iter().all(Outcome::is_done) {
             let body = crate::contracts::untrusted::sanitize_line(&heard.body, BODY_LIMIT);
             tracing::error!(channel = %heard.channel, refusal, body, "a bare body could be kept nowhere but here");
@@ -174,7 +182,7 @@ impl Work<'_> {
     }
 
     /// A new message, or a dead letter that says why it is none.
-    fn unit(&self, heard: &Heard) -> Commit {
+    fn unit(&mut self, heard: &Heard) -> Commit {
         match self.wrapped(heard) {
             Ok(message) => Commit {
                 once: Some(message.envelope.id.to_string()),
@@ -185,14 +193,14 @@ impl Work<'_> {
         }
     }
 
-    fn dead(&self, heard: &Heard, reason: String) -> Commit {
-        let entry = Entry { channel: heard.channel, id: EntryId::ZERO, e: String::new(), b: heard.body.clone() };
+    fn dead(&mut self, heard: &Heard, reason: String) -> Commit {
+        let entry = Entry::new(heard.channel, EntryId::ZERO, String::new(), heard.body.clone());
         let code = DeadLetterCode::Malformed;
         let letter = Letter { entry: &entry, envelope: None, group: None, attempts: 0, code, reason };
         Commit {
             once: Some(self.bridge.ids.message(self.origin.now()).to_string()),
             under: Some(self.fence.clone()),
-            ..Commit::of(letters::dead(&self.origin, &letter))
+            ..Commit::of(letters::dead(&self.origin, &letter, &mut self.bell, self.bridge.clock.monotonic()))
         }
     }
 
@@ -283,15 +291,6 @@ fn gap_message(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     )
 }
 
-/// The body's own `priority`, where it has one that can be read.
-fn stated_priority(body: &str) -> Option<Priority> {
-    #[derive(serde::Deserialize)]
-    struct Stated {
-        priority: Option<Priority>,
-    }
-    serde_json::from_str::<Stated>(body).ok()?.priority
-}
-
 /// What stands in the streams, so that our own announcements are told from bare bodies.
 struct Known {
     channels: HashMap<ChannelName, Seen>,
@@ -328,18 +327,37 @@ impl Known {
         };
         let seen = self.channels.entry(heard.channel).or_default();
         // An announcement comes after its entry, so what is not known once the stream has been read to its end is not ours.
-        while !seen.digests.contains_key(&envelope.id) {
-            let next = bus.range(heard.channel, Range::after(seen.cursor, LEARN)).await?;
-            seen.learn(&next);
-            if next.len() < LEARN {
-                break;
-            }
+        seen.read_on(bus, heard.channel, &envelope.id).await?;
+        if !seen.digests.contains_key(&envelope.id) && seen.begins_anew(bus, heard.channel).await? {
+            seen.read_on(bus, heard.channel, &envelope.id).await?;
         }
         Ok(seen.digests.get(&envelope.id).is_some_and(|known| *known == digest(&heard.body)))
     }
 }
 
 impl Seen {
+    /// Learns what follows, until `id` is known or the stream is at its end.
+    async fn read_on(&mut self, bus: &SharedBus, channel: ChannelName, id: &MessageId) -> Result<(), BusError> {
+        while !self.digests.contains_key(id) {
+            let next = bus.range(channel, Range::after(self.cursor, LEARN)).await?;
+            self.learn(&next);
+            if next.len() < LEARN {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the stream has begun again with lower ids, as after FLUSHALL; if so, it is read from its beginning.
+    async fn begins_anew(&mut self, bus: &SharedBus, channel: ChannelName) -> Result<bool, BusError> {
+        let newest = bus.range(channel, Range::newest(1)).await?.first().map(|entry| entry.id).unwrap_or_default();
+        let anew = newest < self.cursor;
+        if anew {
+            self.cursor = EntryId::ZERO;
+        }
+        Ok(anew)
+    }
+
     fn learn(&mut self, entries: &[Entry]) {
         for entry in entries {
             self.cursor = self.cursor.max(entry.id);

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::{Draft, Effects, Origin};
@@ -128,6 +129,16 @@ impl<G: Grant> Context<G> {
         Effects::new(self.origin.clone())
     }
 
+    /// What is said because of the message: for somebody who composes envelopes himself.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The time.
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.origin.now()
+    }
+
     /// Says a notice now: for viewers, lost if nobody looks.
     ///
     /// # Errors
@@ -205,9 +216,18 @@ pub struct Counts {
     pub lost_races: AtomicU64,
     /// Messages held now.
     pub holding: AtomicU64,
+    /// Turns of its loop, idle ones too: whoever watches sees by them that it moves.
+    pub turns: AtomicU64,
+    /// What it cannot do at the moment, while it does the rest; none where all is well.
+    pub trouble: watch::Sender<Option<String>>,
 }
 
 impl Counts {
+    /// The loop has come round.
+    pub fn turned(&self) {
+        Self::up(&self.turns);
+    }
+
     fn up(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::commit::{Expect, Op, Outgoing, StateChange, Timer, Ttl};
 use super::state::Key;
+use crate::contracts::channel::grants;
 use crate::contracts::{
     Body, Channel, Clock, Envelope, Grant, Ids, MessageId, Priority, Says, ShapeError, TraceId, Trust,
 };
@@ -123,6 +124,11 @@ impl Origin {
         self.clock.now()
     }
 
+    /// The chain that this belongs to; none at the start of one.
+    pub fn trace(&self) -> Option<TraceId> {
+        self.cause.as_ref().map(|cause| cause.trace)
+    }
+
     /// An envelope for something that `source` says now.
     pub fn envelope(&self, kind: impl Into<Cow<'static, str>>, source: impl Into<Cow<'static, str>>) -> Envelope {
         let at = self.clock.now();
@@ -165,6 +171,15 @@ impl Origin {
         }
         envelope.expires_at = draft.expires_at;
         Outgoing::new(channel.name, envelope, draft.body.write()?)
+    }
+}
+
+impl Effects<grants::Gate> {
+    /// Adds what the gate composed. It alone does what others proposed and says it in their names, so the table is checked while it
+    /// runs: see `services::gate`.
+    pub(crate) fn composed(mut self, ops: impl IntoIterator<Item = Op>) -> Self {
+        self.ops.extend(ops);
+        self
     }
 }
 
@@ -240,6 +255,16 @@ impl<G: Grant> Effects<G> {
         self.ops.push(Op::Delete { key, expect });
     }
 
+    /// What others want to happen too, after this.
+    pub fn join(&mut self, others: Self) {
+        self.ops.extend(others.ops);
+    }
+
+    /// What was prepared elsewhere (a note's new version) happens too.
+    pub fn extend(&mut self, ops: impl IntoIterator<Item = Op>) {
+        self.ops.extend(ops);
+    }
+
     /// The time at which they are composed.
     pub fn now(&self) -> DateTime<Utc> {
         self.origin.now()
@@ -248,5 +273,10 @@ impl<G: Grant> Effects<G> {
     /// What is to happen, in order.
     pub fn into_ops(self) -> Vec<Op> {
         self.ops
+    }
+
+    /// Whose effects they are: their cause, their clock.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 }

@@ -7,8 +7,11 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::contracts::{Body, ChannelName, Envelope, ShapeError};
+use crate::contracts::body::BODY_LIMIT;
+use crate::contracts::channel::grants;
+use crate::contracts::{Body, ChannelName, Envelope, Grant, MessageId, Priority, ShapeError, Trust};
 
 /// Names an entry within its channel, and orders it: milliseconds since 1970 when it was appended (never descending), and a counter.
 /// Written `ms-seq`, as Redis writes stream ids.
@@ -84,21 +87,67 @@ pub struct Entry {
     pub e: String,
     /// The field `b`: the body's JSON. Empty where the field is missing.
     pub b: String,
+    /// All its fields as a JSON object, where they are not just an `e` and a `b`, each a text: somebody else wrote it. A value
+    /// that is no UTF-8 is `{"hex": …}`, the values of a name that comes twice are a list.
+    pub fields: Option<Box<str>>,
 }
 
 impl Entry {
-    /// Reads the entry as a message; the body is checked by [`Message::read`] only.
+    /// An entry of ours.
+    pub fn new(channel: ChannelName, id: EntryId, e: String, b: String) -> Self {
+        Self { channel, id, e, b, fields: None }
+    }
+
+    /// Reads the entry as a message; the body is checked by [`Message::read`] only. A body that somebody added without an
+    /// envelope is a message from outside, as one that the bridge hears.
     ///
     /// # Errors
-    /// Where the envelope is missing or cannot be read.
+    /// Where the envelope cannot be read, or is missing and the body is none of the channel's.
     pub fn message(&self) -> Result<Message<'_>, ShapeError> {
-        if self.e.is_empty() {
-            let reason = "the entry has no field `e`; messages are published by `fullsend publish`".to_owned();
-            return Err(ShapeError::Field { kind: "envelope", path: "e".to_owned(), reason });
-        }
-        let envelope = crate::contracts::body::read_as("envelope", &self.e)?;
+        let envelope = match (self.e.is_empty(), self.b.is_empty()) {
+            (false, _) => crate::contracts::body::read_as("envelope", &self.e)?,
+            (true, false) => self.bare()?,
+            (true, true) => {
+                let reason = "the entry has no field `e`; messages are published by `fullsend publish`".to_owned();
+                return Err(ShapeError::Field { kind: "envelope", path: "e".to_owned(), reason });
+            }
+        };
         Ok(Message { envelope, body: &self.b, channel: self.channel, id: self.id })
     }
+
+    /// The envelope that a bare body gets: the same for everybody who reads the entry, however often.
+    fn bare(&self) -> Result<Envelope, ShapeError> {
+        if self.b.len() > BODY_LIMIT {
+            return Err(ShapeError::TooLarge(self.b.len()));
+        }
+        let kind = self.channel.check(&self.b)?;
+        let digest = Sha256::digest(format!("{} {} {}", self.channel, self.id, self.b));
+        let mut chance = [0; 10];
+        chance.copy_from_slice(&digest[..10]);
+        let id = MessageId(uuid::Builder::from_unix_timestamp_millis(self.id.ms, &chance).into_uuid());
+        Ok(Envelope {
+            id,
+            kind: kind.into(),
+            v: 1,
+            source: grants::Bridge::SERVICE.as_str().into(),
+            at: self.id.at(),
+            trace: id.into(),
+            cause: None,
+            subject: None,
+            priority: stated_priority(&self.b).unwrap_or_default(),
+            trust: Trust::External,
+            expires_at: None,
+        })
+    }
+}
+
+/// The body's own `priority`, where it has one that can be read.
+pub(super) fn stated_priority(body: &str) -> Option<Priority> {
+    #[derive(Deserialize)]
+    struct Stated {
+        priority: Option<Priority>,
+    }
+    serde_json::from_str::<Stated>(body).ok()?.priority
 }
 
 /// A message: envelope read, body still text.
@@ -140,5 +189,32 @@ mod tests {
         );
         assert_eq!("1000-2".parse(), Ok(third));
         assert!("now".parse::<EntryId>().is_err());
+    }
+
+    fn bare(b: &str) -> Entry {
+        Entry::new(ChannelName::Echo, EntryId { ms: 1_800_000_000_000, seq: 3 }, String::new(), b.to_owned())
+    }
+
+    #[test]
+    fn a_body_without_an_envelope_is_one_message_from_outside_for_everybody() {
+        let entry = bare(r#"{"type":"echo_request","text":"x","priority":"critical"}"#);
+        let envelope = entry.message().unwrap().envelope;
+        assert_eq!(envelope, entry.message().unwrap().envelope);
+        assert_eq!((envelope.kind.as_ref(), envelope.source.as_ref()), ("echo_request", "bridge"));
+        assert_eq!((envelope.trust, envelope.priority), (Trust::External, Priority::Urgent));
+        assert_eq!((envelope.at, envelope.trace), (entry.id.at(), envelope.id.into()));
+        assert_eq!(envelope.id.0.get_version_num(), 7);
+        let next = Entry { id: EntryId { seq: 4, ..entry.id }, ..entry.clone() };
+        assert_ne!(next.message().unwrap().envelope.id, envelope.id);
+    }
+
+    #[test]
+    fn what_is_no_body_of_the_channel_is_no_message_without_an_envelope() {
+        for (b, word) in [("", "no field `e`"), ("{}", "no `type`"), (r#"{"type":"echo_request"}"#, "`text`")] {
+            let err = bare(b).message().unwrap_err().to_string();
+            assert!(err.contains(word), "{err}");
+        }
+        let large = bare(&format!(r#"{{"type":"echo_request","text":"{}"}}"#, "x".repeat(BODY_LIMIT)));
+        assert!(matches!(large.message(), Err(ShapeError::TooLarge(_))));
     }
 }

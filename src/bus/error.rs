@@ -11,10 +11,10 @@ use crate::contracts::ChannelName;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BusError {
     /// The store cannot be reached now; whatever was asked has not happened.
-    #[error("the bus cannot be reached: {0}. It is tried again by itself")]
+    #[error("the bus cannot be reached: {0}")]
     Unreachable(String),
     /// The connection broke or timed out while an answer was awaited: it may have happened, or not.
-    #[error("the bus did not answer: {0}. It is tried again by itself")]
+    #[error("the bus did not answer: {0}")]
     NoAnswer(String),
     /// The store is there and does not take writes (disk full, memory full, read-only); nothing of it has happened.
     #[error("the bus takes no writes: {reason}. {fix}")]

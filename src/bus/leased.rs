@@ -10,10 +10,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::consumer::Counts;
 use super::{BusError, LeaseFence, SharedBus};
 use crate::contracts::{Clock, Ids};
 
@@ -24,12 +27,40 @@ const RENEW: Duration = Duration::from_millis(800);
 /// The work stops this long before the lease could have gone to somebody else.
 const MARGIN: Duration = Duration::from_millis(500);
 
+tokio::task_local! {
+    /// Where the turns of the singleton that runs in this task are counted, for whoever watches it.
+    pub static COUNTS: Arc<Counts>;
+}
+
+/// It has come round once more.
+fn turned() {
+    // Without a watcher there is nobody to tell.
+    COUNTS.try_with(|counts| counts.turned()).ok();
+}
+
+/// Counts a turn each time something has come that the work waited for. What wakes others, such as the renewal of the lease, does
+/// not count: it says nothing about the work.
+async fn counted<T>(work: impl Future<Output = T> + Send) -> T {
+    let mut work = std::pin::pin!(work);
+    // It polls only what was woken itself.
+    let mut alone = FuturesUnordered::new();
+    alone.push(std::future::poll_fn(|cx| {
+        turned();
+        work.as_mut().poll(cx)
+    }));
+    match alone.next().await {
+        Some(ended) => ended,
+        None => std::future::pending().await,
+    }
+}
+
 /// Work for one process at a time.
 pub trait Singleton: Send + Sync + 'static {
     /// The lease's name.
     fn lease(&self) -> &'static str;
 
-    /// Works until `stop` is cancelled (by shutdown, or because the lease is lost).
+    /// Works until `stop` is cancelled (by shutdown, or because the lease is lost), and comes round at least twice a minute:
+    /// what does not is taken for stalled.
     fn work(&self, fence: LeaseFence, stop: CancellationToken) -> impl Future<Output = Result<(), BusError>> + Send;
 }
 
@@ -47,6 +78,7 @@ pub async fn hold<S: Singleton>(
     let owner = ids.next(clock.now()).to_string();
     let mut backoff = Backoff::quick();
     while !stop.is_cancelled() {
+        turned();
         let asked = Instant::now();
         match bus.lease(singleton.lease(), &owner, TTL).await {
             Ok(Some(fence)) => {
@@ -54,14 +86,20 @@ pub async fn hold<S: Singleton>(
                 tracing::info!(lease = singleton.lease(), number = fence.number, "holding the lease");
                 let lost = stop.child_token();
                 let guard = lost.clone().drop_guard();
-                let (worked, ()) = tokio::join!(
-                    async {
-                        let worked = singleton.work(fence.clone(), lost.clone()).await;
-                        lost.cancel();
-                        worked
-                    },
-                    keep(singleton.lease(), &owner, &fence, bus, asked, &lost),
-                );
+                let worked = {
+                    let work = counted(singleton.work(fence.clone(), lost.clone()));
+                    let keep = keep(singleton.lease(), &owner, &fence, bus, asked, &lost);
+                    tokio::pin!(work);
+                    tokio::select! {
+                        biased;
+                        worked = &mut work => worked,
+                        // Whatever it would write later is fenced off.
+                        ours_until = keep => tokio::time::timeout_at(ours_until, work).await.unwrap_or_else(|_| {
+                            tracing::error!(lease = singleton.lease(), "the work did not end with its lease, and is dropped");
+                            Ok(())
+                        }),
+                    }
+                };
                 drop(guard);
                 bus.unlease(singleton.lease(), &owner).await.ok();
                 match worked {
@@ -84,13 +122,20 @@ pub async fn hold<S: Singleton>(
     Ok(())
 }
 
-/// Renews until the lease is lost or the work is over; then cancels the work.
-async fn keep(name: &str, owner: &str, fence: &LeaseFence, bus: &SharedBus, asked: Instant, lost: &CancellationToken) {
+/// Renews until the lease is lost or the work is to stop; then cancels the work, and says until when nobody else can hold the lease.
+async fn keep(
+    name: &str,
+    owner: &str,
+    fence: &LeaseFence,
+    bus: &SharedBus,
+    asked: Instant,
+    lost: &CancellationToken,
+) -> Instant {
     // Counted from before the lease was asked for, on a clock that does not jump.
     let mut safe_until = asked + TTL.saturating_sub(MARGIN);
     loop {
         tokio::select! {
-            () = lost.cancelled() => return,
+            () = lost.cancelled() => return safe_until + MARGIN,
             // The last try comes while the lease is still ours, however long the pause would be.
             () = tokio::time::sleep_until(safe_until.min(Instant::now() + RENEW)) => {}
         }
@@ -108,4 +153,5 @@ async fn keep(name: &str, owner: &str, fence: &LeaseFence, bus: &SharedBus, aske
     }
     tracing::warn!(lease = name, "the lease is lost; the work stops");
     lost.cancel();
+    safe_until + MARGIN
 }

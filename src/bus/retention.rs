@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::Origin;
 use super::leased::Singleton;
+use super::waiting::{unread_for, waiting};
 use super::{BusError, Commit, GroupInfo, LeaseFence, SharedBus, letters};
 use crate::contracts::messages::Severity;
 use crate::contracts::{ChannelKind, ChannelName, Clock, Ids, Trust};
@@ -56,16 +57,22 @@ impl std::fmt::Debug for Trimmer {
 }
 
 impl Trimmer {
-    /// Trims every work channel once; returns how many entries went.
+    /// Trims every work channel once, until `stop`; returns how many entries went.
     ///
     /// # Errors
     /// Where the bus cannot be reached.
-    pub async fn trim(&self) -> Result<u64, BusError> {
+    pub async fn trim(&self, stop: &CancellationToken) -> Result<u64, BusError> {
         let age = TimeDelta::from_std(self.policy.age).unwrap_or(TimeDelta::MAX);
         let older_than = self.clock.now().checked_sub_signed(age).unwrap_or_default();
         let mut gone = 0;
         for channel in work_channels() {
-            match self.bus.trim(channel, older_than, self.policy.length).await {
+            // An engine trims in batches: dropped, it ends after the one that is under way.
+            let trimmed = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                trimmed = self.bus.trim(channel, older_than, self.policy.length) => trimmed,
+            };
+            match trimmed {
                 Ok(trimmed) => gone += trimmed,
                 // One bad key does not keep the other channels from being trimmed; `doctor` names it.
                 Err(err @ BusError::ForeignType { .. }) => tracing::error!(%channel, %err, "not trimmed"),
@@ -79,16 +86,24 @@ impl Trimmer {
     ///
     /// # Errors
     /// Where the bus cannot be reached.
-    pub async fn look_for_idle_groups(&self, fence: Option<&LeaseFence>) -> Result<(), BusError> {
+    pub async fn look_for_idle_groups(
+        &self,
+        fence: Option<&LeaseFence>,
+        stop: &CancellationToken,
+    ) -> Result<(), BusError> {
         for channel in work_channels() {
+            if stop.is_cancelled() {
+                break;
+            }
             let groups = match self.bus.inspect(channel).await {
                 Ok(info) => info.groups,
                 Err(BusError::ForeignType { .. }) => continue,
                 Err(err) => return Err(err),
             };
             for group in groups {
-                if group.idle.is_some_and(|idle| idle >= IDLE_ALERT) {
-                    self.alert_idle(channel, &group, fence).await?;
+                let unread = unread_for(&self.bus, channel, &group, self.clock.now()).await?;
+                if let Some(idle) = unread.filter(|idle| *idle >= IDLE_ALERT) {
+                    self.alert_idle(channel, &group, idle, fence).await?;
                 }
             }
         }
@@ -99,13 +114,14 @@ impl Trimmer {
         &self,
         channel: ChannelName,
         group: &GroupInfo,
+        idle: Duration,
         fence: Option<&LeaseFence>,
     ) -> Result<(), BusError> {
         let name = &group.group;
-        let hours = group.idle.unwrap_or_default().as_secs() / 3600;
-        let waiting = group.lag.map_or_else(|| "messages may wait".to_owned(), |lag| format!("{lag} messages wait"));
+        let hours = idle.as_secs() / 3600;
+        let waiting = waiting(&self.bus, channel, group).await?;
         let message = format!(
-            "nobody has read {channel} for the group `{name}` for {hours} hours; {waiting}, and nothing is trimmed past them"
+            "nobody has read {channel} for the group `{name}` for {hours} hours; {waiting} messages wait, and nothing is trimmed past them"
         );
         let fix =
             format!("start the service `{name}`, or drop the group: `fullsend groups drop {} {name}`", channel.short());
@@ -129,11 +145,11 @@ impl Singleton for Trimmer {
 
     async fn work(&self, fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
         while !stop.is_cancelled() {
-            let gone = self.trim().await?;
+            let gone = self.trim(&stop).await?;
             if gone > 0 {
                 tracing::info!(gone, "trimmed");
             }
-            self.look_for_idle_groups(Some(&fence)).await?;
+            self.look_for_idle_groups(Some(&fence), &stop).await?;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(EVERY) => {}

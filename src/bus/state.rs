@@ -85,3 +85,15 @@ impl Document {
         self.fields.get(field).map(String::as_str)
     }
 }
+
+/// What stands there, a document with only these fields. One that has none of them and no version counts as absent.
+pub(super) fn reduced(state: Option<State>, only: Option<&[&str]>) -> Option<State> {
+    match (state, only) {
+        (Some(State::Hash(mut document)), Some(only)) => {
+            document.fields.retain(|field, _| only.contains(&field.as_str()));
+            let there = document.version > 0 || !document.fields.is_empty();
+            there.then_some(State::Hash(document))
+        }
+        (state, _) => state,
+    }
+}

@@ -206,7 +206,7 @@ async fn embedded_rows(
 }
 
 /// The p50 and p99 of durations in seconds.
-pub(crate) fn quantiles(mut times: Vec<f64>) -> Figure {
+pub fn quantiles(mut times: Vec<f64>) -> Figure {
     times.sort_by(f64::total_cmp);
     let at = |share: f64| {
         #[expect(

@@ -26,7 +26,7 @@ const PAGE: usize = 256;
 
 /// Shows, replays and drops messages that could not be handled
 ///
-/// A message that no handler could deal with is kept whole, with the reason. When the cause is gone, replay it: it is said again on
+/// A message that no handler could deal with is kept with the reason. When the cause is gone, replay it: it is said again on
 /// its channel. A letter is named by its entry, as `list` shows it.
 ///
 /// Example: fullsend dead-letters replay 1772357400000-0

@@ -97,6 +97,14 @@ const FIX_OPEN: &str = "Mend what it names, and look again; `fullsend config` sh
 pub async fn run(cx: &Context) -> color_eyre::Result<ExitCode> {
     let mut report = Report::default();
     cx.config.findings().iter().for_each(|finding| report.take(Area::Settings, finding.clone()));
+    if cx.config.bus.url.is_none() && !cx.config.store().exists() {
+        let what = format!("there is no store in {} yet, so there is nothing to look at", cx.config.home.display());
+        let place = cx.config.source("home");
+        let fix = format!("Is that the home that you mean ({place})? `fullsend serve` makes the store");
+        report.add(Area::Bus, Level::Warning, what, fix);
+        machine::look(&cx.config, &mut report);
+        return print(report, &cx.out);
+    }
     match open::bus(cx).await {
         Ok(bus) => {
             look_at(&bus, cx, &mut report).await;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::output::{FAILED, OK, Usage};
+use crate::bus::waiting::{Waiting, waiting};
 use crate::bus::{BusError, ChannelInfo, GroupInfo, SharedBus};
 use crate::config::duration;
 use crate::contracts::untrusted::sanitize_line;
@@ -95,22 +96,33 @@ async fn list(channels: &[ChannelName], cx: &Context, bus: &SharedBus) -> color_
             Ok(info) => found.push(info),
             Err(err @ BusError::ForeignType { .. }) => {
                 well = false;
-                cx.out.remark(&format!("error: {channel}: {err}"));
+                cx.out.error(&format!("{channel}: {err}"));
             }
             Err(err) => return Err(err.into()),
         }
     }
     let now = cx.clock.now();
-    let groups = || found.iter().flat_map(|info| info.groups.iter().map(move |group| (info, group)));
+    let mut lags = Vec::new();
+    for (info, group) in found.iter().flat_map(|info| info.groups.iter().map(move |group| (info, group))) {
+        lags.push(waiting(bus, info.channel, group).await?);
+    }
+    let groups = || {
+        let groups = found.iter().flat_map(|info| info.groups.iter().map(move |group| (info, group)));
+        groups.zip(&lags).map(|((info, group), lag)| (info, group, lag))
+    };
     if cx.out.is_json() {
-        let groups: Vec<Value> = groups().map(|(info, group)| as_json(info, group, now)).collect();
+        let groups: Vec<Value> = groups().map(|(info, group, lag)| as_json(info, group, *lag, now)).collect();
         cx.out.json(&groups)?;
     } else if groups().next().is_none() {
         cx.out.remark("there are no groups; each is made when its service first starts");
     } else {
         let heads = ["CHANNEL", "GROUP", "SERVICE", "PENDING", "LAG", "OLDEST PENDING", "IDLE", "CONSUMERS"];
-        let rows: Vec<_> = groups().map(|(info, group)| row(info, group, now)).collect();
-        cx.out.table(heads, &rows)?;
+        let rows: Vec<_> = groups().map(|(info, group, lag)| row(info, group, *lag, now)).collect();
+        let is_narrow =
+            cx.out.table_that_fits((heads, &rows), || (NARROW, rows.iter().zip(groups()).map(narrow).collect()))?;
+        if is_narrow && groups().any(|(_, group, _)| is_built(&group.group) != Some(true)) {
+            cx.out.text("\n* of no service of this version")?;
+        }
     }
     Ok(if well { OK } else { FAILED })
 }
@@ -125,7 +137,7 @@ fn oldest_age(group: &GroupInfo, now: DateTime<Utc>) -> Option<Duration> {
     group.oldest_pending.map(|oldest| (now - oldest.at()).to_std().unwrap_or_default())
 }
 
-fn row(info: &ChannelInfo, group: &GroupInfo, now: DateTime<Utc>) -> [String; 8] {
+fn row(info: &ChannelInfo, group: &GroupInfo, lag: Waiting, now: DateTime<Utc>) -> [String; 8] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let service = match is_built(&group.group) {
         Some(true) => "built",
@@ -137,14 +149,28 @@ fn row(info: &ChannelInfo, group: &GroupInfo, now: DateTime<Utc>) -> [String; 8]
         sanitize_line(&group.group, NAME_LIMIT),
         service.to_owned(),
         group.pending.to_string(),
-        group.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string()),
+        lag.to_string(),
         or_none(oldest_age(group, now).map(rounded)),
         or_none(group.idle.map(rounded)),
         group.consumers.len().to_string(),
     ]
 }
 
-fn as_json(info: &ChannelInfo, group: &GroupInfo, now: DateTime<Utc>) -> Value {
+/// The heads of the table on a narrow terminal.
+const NARROW: [&str; 7] = ["CHANNEL", "GROUP", "PENDING", "LAG", "OLDEST", "IDLE", "CONSUMERS"];
+/// Characters of a group's name there.
+const NARROW_NAME: usize = 16;
+
+/// A row without what can be missed: the prefix that all channels have, and words for whether the service is in this version.
+fn narrow((row, (info, group, lag)): (&[String; 8], (&ChannelInfo, &GroupInfo, &Waiting))) -> [String; 7] {
+    let [_, _, _, pending, _, oldest, idle, consumers] = row.clone();
+    let lag = format!("{}{}", lag.count, if lag.or_more { "+" } else { "" });
+    let mark = if is_built(&group.group) == Some(true) { "" } else { "*" };
+    let name = format!("{}{mark}", sanitize_line(&group.group, NARROW_NAME));
+    [info.channel.short().to_owned(), name, pending, lag, oldest, idle, consumers]
+}
+
+fn as_json(info: &ChannelInfo, group: &GroupInfo, lag: Waiting, now: DateTime<Utc>) -> Value {
     let consumers: Vec<Value> = group
         .consumers
         .iter()
@@ -157,7 +183,8 @@ fn as_json(info: &ChannelInfo, group: &GroupInfo, now: DateTime<Utc>) -> Value {
         "group": group.group,
         "built": is_built(&group.group),
         "pending": group.pending,
-        "lag": group.lag,
+        "lag": lag.count,
+        "lag_or_more": lag.or_more,
         "oldest_pending": group.oldest_pending,
         "oldest_pending_s": oldest_age(group, now).map(|age| age.as_secs_f64()),
         "last_delivered": group.last_delivered,
@@ -193,15 +220,16 @@ async fn drop_group(
         return Err(eyre!("{channel} has no group `{}`", sanitize_line(name, NAME_LIMIT))
             .suggestion(format!("Its groups: {there}")));
     };
-    if !yes && !agreed(&lost(&info, group), ask, cx).await? {
+    let lag = waiting(bus, channel, group).await?;
+    if !yes && !agreed(&lost(&info, group, lag), ask, cx).await? {
         cx.out.remark("nothing done");
         return Ok(FAILED);
     }
     let dropped = bus.drop_group(channel, name).await?;
-    tracing::info!(%channel, group = name, pending = group.pending, lag = group.lag, "a group was dropped");
+    tracing::info!(%channel, group = name, pending = group.pending, %lag, "a group was dropped");
     if cx.out.is_json() {
         let line = json!({
-            "channel": channel, "group": name, "dropped": dropped, "pending": group.pending, "lag": group.lag,
+            "channel": channel, "group": name, "dropped": dropped, "pending": group.pending, "lag": lag.count, "lag_or_more": lag.or_more,
         });
         cx.out.json(&line)?;
     } else if dropped {
@@ -223,11 +251,10 @@ async fn agreed(lost: &str, ask: Ask, cx: &Context) -> color_eyre::Result<bool> 
 }
 
 /// What is lost with a group, in words.
-fn lost(info: &ChannelInfo, group: &GroupInfo) -> String {
+fn lost(info: &ChannelInfo, group: &GroupInfo, lag: Waiting) -> String {
     let name = sanitize_line(&group.group, NAME_LIMIT);
-    let waiting = group.lag.map_or_else(|| "an unknown number".to_owned(), |lag| lag.to_string());
     let mut text = format!(
-        "The group `{name}` of {} goes with {} messages that were handed out and not acknowledged, and {waiting} not handed out yet: \
+        "The group `{name}` of {} goes with {} messages that were handed out and not acknowledged, and {lag} not handed out yet: \
          it will handle none of them.",
         info.channel, group.pending
     );

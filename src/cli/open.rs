@@ -2,6 +2,7 @@
 //!
 //! Owns the choice of the engine. Must never start anything on it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use crate::bus::redis::{RedisBus, RedisOptions};
 use crate::bus::{BusError, ConsumerOptions, SharedBus};
 use crate::config::Durability;
+use crate::llm::ledger::{Ledger, Prices};
 
 /// The bus of the settings.
 ///
@@ -58,6 +60,16 @@ pub async fn at(cx: &Context, url: Option<&SecretString>) -> color_eyre::Result<
     opened
         .wrap_err("the bus cannot be opened")
         .suggestion("`fullsend doctor` says more; `fullsend config` shows which bus is meant")
+}
+
+/// The ledger of this bus. A file of prices that cannot be used is said.
+pub fn ledger(cx: &Context, bus: &SharedBus) -> Ledger {
+    let files = cx.config.price_files();
+    let (prices, findings) = Prices::load(files.iter().map(PathBuf::as_path));
+    for finding in &findings {
+        cx.out.finding(finding);
+    }
+    Ledger::new(Arc::clone(bus), prices, cx.config.budget.clone(), Arc::clone(&cx.clock), Arc::clone(&cx.ids))
 }
 
 /// How consumers work, by the settings.

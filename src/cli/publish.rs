@@ -2,16 +2,16 @@
 //!
 //! Owns the check before it, and how a text becomes a body. Must never change a body that is given as JSON.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use color_eyre::Section;
-use color_eyre::eyre::{Report, WrapErr, eyre};
+use color_eyre::eyre::{Report, eyre};
 use serde_json::json;
 
-use super::Context;
 use super::output::{OK, Usage};
+use super::{Context, given};
 use crate::bus::sender::commit_patiently;
 use crate::bus::{Commit, EntryId, Op, Origin, Outcome, Outgoing, SharedBus};
 use crate::contracts::body::{BODY_LIMIT, peek_type};
@@ -68,27 +68,12 @@ pub fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
         return Err(Usage("no body: give it as an argument, pipe it in, or write `-` to type it".to_owned()).into());
     }
     let given = match args.body.as_deref() {
-        None | Some("-") => read_all(io::stdin().lock())?,
+        None | Some("-") => given::read_all(io::stdin().lock(), "standard input")?,
         Some(text) => text.to_owned(),
     };
     // What does not fit is refused before anything is opened.
     let message = compose(args, given, &super::operator(), cx)?;
     super::with_bus(cx, async |bus| publish(args, message, cx, bus).await)
-}
-
-/// A body from a stream, without the line end that programs put after their output.
-fn read_all(from: impl Read) -> color_eyre::Result<String> {
-    let limit = BODY_LIMIT + 1_024;
-    let mut bytes = Vec::new();
-    from.take(limit as u64).read_to_end(&mut bytes).wrap_err("standard input cannot be read")?;
-    if bytes.len() == limit {
-        return Err(eyre!("standard input holds more than {BODY_LIMIT} bytes, the most that a body may have")
-            .suggestion("Put the bulk into a file and send its path"));
-    }
-    let text = String::from_utf8(bytes).map_err(|err| {
-        eyre!("standard input is not UTF-8 (at byte {})", err.utf8_error().valid_up_to()).suggestion("Convert it first")
-    })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 /// What was said, and where it is.

@@ -1,21 +1,20 @@
 //! `fullsend serve`: the services without a screen.
+//!
+//! Owns which services run here, waiting for a bus that is away, and what signals do. Must never do a service's work.
+
+mod others;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use color_eyre::eyre::WrapErr;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::output::{OK, Usage};
-use super::{Context, open};
-use crate::bus::bridge::Bridge;
-use crate::bus::retention::{RetentionPolicy, Trimmer};
-use crate::bus::timers::Timers;
-use crate::bus::{Consumer, SharedBus};
-use crate::contracts::ServiceName;
-use crate::services::echo::Echo;
-use crate::supervisor::{ConsumerService, LeasedService, Phase, Supervisor};
+use super::output::{FAILED, OK, Output, Usage};
+use super::{Context, open, team};
+use crate::bus::backoff::Backoff;
+use crate::bus::{BusError, SharedBus};
+use crate::supervisor::Ended;
 
 /// The exit code after a second signal, as shells give it for SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -23,7 +22,9 @@ const INTERRUPTED: u8 = 130;
 /// Runs the services without a screen
 ///
 /// Runs until Ctrl-C or SIGTERM; then what is being handled gets 10 seconds to finish, and everything else is handed back. A
-/// second Ctrl-C ends at once; nothing is lost by that either. Several can run on one bus: they share the work.
+/// second Ctrl-C ends at once; nothing is lost by that either. Several can run on one bus: they share the work. A server that
+/// cannot be reached is waited for. Ends with 0 after a stop, with 1 where a service did not finish in time and was cut off, and
+/// with 130 after a second Ctrl-C.
 ///
 /// Example: fullsend serve --only echo,timers
 #[derive(clap::Args)]
@@ -40,11 +41,26 @@ pub struct Args {
 /// Runs the services until a signal comes.
 ///
 /// # Errors
-/// Where the bus cannot be opened, or no service is left to run.
+/// Where the bus cannot be used, or no service is left to run. One that cannot be reached is waited for.
 pub async fn run(cx: &Context) -> color_eyre::Result<ExitCode> {
-    let stop = stop_on_signals()?;
-    let bus = open::bus(cx).await?;
-    let supervisor = supervisor(cx, &bus);
+    let signals = Signals::heard()?;
+    tokio::select! {
+        biased;
+        // Ends the verb and not the process, so that the log is written to its end.
+        () = signals.again.cancelled() => {
+            tracing::warn!("a second signal: ending without finishing");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        ended = serve(cx, signals.stop.clone()) => ended,
+    }
+}
+
+async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<ExitCode> {
+    let Some(bus) = opened(cx, &stop).await? else {
+        cx.out.remark("stopped before the bus could be reached");
+        return Ok(OK);
+    };
+    let supervisor = team::supervisor(cx, &bus)?;
     if supervisor.names().is_empty() {
         return Err(Usage("no service is left to run; look at `--only`, `--except` and `services.*`".to_owned()).into());
     }
@@ -57,75 +73,90 @@ pub async fn run(cx: &Context) -> color_eyre::Result<ExitCode> {
         cx.config.logs().display()
     ));
     health.findings.iter().for_each(|finding| cx.out.finding(finding));
-    let ended = supervisor.run(stop).await;
-    bus.close().await;
-    if ended.stopped.is_empty() {
-        cx.out.remark("stopped; everything that was being handled has finished");
-    } else {
-        cx.out.remark(&format!(
-            "stopped; {} did not finish in time. What they were handling is handled again at the next start",
-            ended.stopped.join(", ")
-        ));
-    }
-    Ok(OK)
-}
-
-/// The services of this version that the settings let run here.
-fn supervisor(cx: &Context, bus: &SharedBus) -> Supervisor {
-    let instance = format!("{}/{}", open::host(), std::process::id());
-    let options = open::consumer_options(cx);
-    let mut supervisor =
-        Supervisor::new(Arc::clone(bus), Arc::clone(&cx.clock), Arc::clone(&cx.ids), instance, options.drain);
-    let runs = |service| cx.config.services.runs(service);
-    let (clock, ids) = (|| Arc::clone(&cx.clock), || Arc::clone(&cx.ids));
-    // Nobody else can publish on the embedded engine, so there is nothing to bridge.
-    if runs(ServiceName::Bridge) && bus.engine() == "redis" {
-        let singleton = Bridge { bus: Arc::clone(bus), clock: clock(), ids: ids() };
-        supervisor.add(LeasedService {
-            singleton,
-            phase: Phase::Intake,
-            bus: Arc::clone(bus),
-            clock: clock(),
-            ids: ids(),
-        });
-    }
-    if runs(ServiceName::Echo) {
-        let consumer = Consumer::new(Arc::clone(bus), Echo::default(), options, clock(), ids());
-        supervisor.add(ConsumerService::new(consumer));
-    }
-    if runs(ServiceName::Timers) {
-        let singleton = Timers { bus: Arc::clone(bus), clock: clock() };
-        let phase = Phase::Housekeeping;
-        supervisor.add(LeasedService { singleton, phase, bus: Arc::clone(bus), clock: clock(), ids: ids() });
-    }
-    if runs(ServiceName::Trimmer) {
-        let policy = RetentionPolicy { age: cx.config.retention.age, length: cx.config.retention.length };
-        let singleton = Trimmer { bus: Arc::clone(bus), policy, clock: clock(), ids: ids() };
-        let phase = Phase::Housekeeping;
-        supervisor.add(LeasedService { singleton, phase, bus: Arc::clone(bus), clock: clock(), ids: ids() });
-    }
-    supervisor
-}
-
-/// Cancelled by the first SIGINT or SIGTERM; the second ends the process.
-fn stop_on_signals() -> color_eyre::Result<CancellationToken> {
-    let mut interrupt = signal(SignalKind::interrupt()).wrap_err("signals cannot be heard")?;
-    let mut terminate = signal(SignalKind::terminate()).wrap_err("signals cannot be heard")?;
-    let stop = CancellationToken::new();
-    let token = stop.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if token.is_cancelled() {
-                tracing::warn!("a second signal: ending without finishing");
-                std::process::exit(i32::from(INTERRUPTED));
-            }
-            tracing::info!("asked to stop");
-            token.cancel();
+    let instance = team::instance();
+    let look = stop.run_until_cancelled(others::others(&bus, &instance));
+    let (ended, ()) = tokio::join!(supervisor.run(stop.clone()), async {
+        match look.await {
+            Some(Ok(others)) if !others.is_empty() => cx.out.remark(&format!(
+                "another `fullsend serve` is running on this bus ({}): they share the work",
+                others.join(", ")
+            )),
+            // The services themselves wait for a bus that went away again.
+            Some(Err(err)) => tracing::warn!(%err, "it is not known whether another one serves this bus"),
+            _ => {}
         }
     });
-    Ok(stop)
+    bus.close().await;
+    Ok(told(&ended, &cx.out))
 }
+
+/// The bus of the settings. One that cannot be reached is waited for, until `stop`: then there is none.
+///
+/// # Errors
+/// What waiting does not help against.
+async fn opened(cx: &Context, stop: &CancellationToken) -> color_eyre::Result<Option<SharedBus>> {
+    let mut backoff = Backoff::quick();
+    let mut told = false;
+    while !stop.is_cancelled() {
+        let report = match open::bus(cx).await {
+            Ok(bus) => return Ok(Some(bus)),
+            Err(report) => report,
+        };
+        let away = report.chain().find_map(|cause| match cause.downcast_ref() {
+            Some(err @ (BusError::Unreachable(_) | BusError::NoAnswer(_))) => Some(err),
+            _ => None,
+        });
+        let Some(away) = away else { return Err(report) };
+        tracing::warn!(%away, "waiting for the bus");
+        if !std::mem::replace(&mut told, true) {
+            cx.out.remark(&format!("{away}; waiting for it. Ctrl-C ends"));
+        }
+        stop.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
+    }
+    Ok(None)
+}
+
+/// Says how the services ended. Not well, where one had to be cut off.
+fn told(ended: &Ended, out: &Output) -> ExitCode {
+    if ended.stopped.is_empty() {
+        out.remark("stopped; everything that was being handled has finished");
+        return OK;
+    }
+    out.remark(&format!(
+        "stopped; {} did not finish in time and was cut off. What it was handling is handled again at the next start",
+        ended.stopped.join(", ")
+    ));
+    FAILED
+}
+
+/// What SIGINT and SIGTERM ask for.
+struct Signals {
+    /// Cancelled by the first: come to an end.
+    stop: CancellationToken,
+    /// Cancelled by the second: end at once.
+    again: CancellationToken,
+}
+
+impl Signals {
+    /// Listens from now on.
+    fn heard() -> color_eyre::Result<Self> {
+        let mut interrupt = signal(SignalKind::interrupt()).wrap_err("signals cannot be heard")?;
+        let mut terminate = signal(SignalKind::terminate()).wrap_err("signals cannot be heard")?;
+        let signals = Self { stop: CancellationToken::new(), again: CancellationToken::new() };
+        let asked = [signals.stop.clone(), signals.again.clone()];
+        tokio::spawn(async move {
+            for token in asked {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                tracing::info!("asked to stop");
+                token.cancel();
+            }
+        });
+        Ok(signals)
+    }
+}
+
+#[cfg(test)]
+mod tests;

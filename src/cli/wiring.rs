@@ -39,10 +39,10 @@ fn show(args: &Args, rows: &[Row], out: &Output) -> color_eyre::Result<ExitCode>
     } else if out.is_json() {
         out.json(&json!({ "channels": rows, "orphans": orphans }))?;
     } else {
-        out.text(&topology::as_text(rows))?;
+        out.text(&topology::as_text(rows, out.width()))?;
     }
     for orphan in &orphans {
-        out.remark(&format!("error: {orphan}"));
+        out.error(&orphan.to_string());
     }
     Ok(if orphans.is_empty() { OK } else { FAILED })
 }

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use super::error::{Problem, Source};
 use super::home::is_open_to_others;
 use super::layers::{Environment, FOUNDING_LATER};
-use super::{Config, Consumer, duration};
+use super::{Config, Consumer, PlainHttp, duration, llm};
 use crate::bus::{Finding, Level};
 use crate::telemetry::redact;
 
@@ -29,11 +29,44 @@ impl Config {
                 ),
             ));
         }
+        self.check_models(problems);
         for service in self.services.only.iter().filter(|name| self.services.except.contains(name)) {
             problems.push(Problem::new(
                 &self.source("services.except").to_string(),
                 &format!("`{service}` is in services.only and in services.except; take it out of one"),
             ));
+        }
+    }
+
+    /// Rules between the settings of the models.
+    fn check_models(&self, problems: &mut Vec<Problem>) {
+        let mut refuse = |key: &str, what: String| {
+            problems.push(Problem::new(&self.source(key).to_string(), &format!("{key}: {what}")));
+        };
+        for (key, provider) in [
+            ("llm.anthropic.url", &self.llm.anthropic),
+            ("llm.gemini.url", &self.llm.gemini),
+            ("llm.openai.url", &self.llm.openai),
+        ] {
+            let is_open = provider.url.as_deref().is_some_and(llm::is_open);
+            if is_open && self.llm.plain_http == PlainHttp::Loopback {
+                refuse(
+                    key,
+                    "prompts and the key could be read on the way; use https, or set llm.plain_http to `anywhere`"
+                        .to_owned(),
+                );
+            }
+        }
+        let (budget, most) = (self.llm.thinking_budget, self.llm.max_tokens);
+        if budget >= most {
+            let key = match self.source("llm.thinking_budget") {
+                Source::Default => "llm.max_tokens",
+                _ => "llm.thinking_budget",
+            };
+            refuse(
+                key,
+                format!("llm.thinking_budget ({budget}) must be less than llm.max_tokens ({most}), which contains it"),
+            );
         }
     }
 
@@ -53,6 +86,16 @@ impl Config {
                 format!("chmod 600 {}", path.display()),
             ),
             _ => {}
+        }
+        for key in ["llm.anthropic.key", "llm.gemini.key", "llm.openai.key"] {
+            if let Some(Source::File { path, .. }) = self.sources.get(key)
+                && is_open_to_others(path)
+            {
+                warn(
+                    format!("{} holds {key} and is open to other users", path.display()),
+                    format!("chmod 600 {}", path.display()),
+                );
+            }
         }
         if is_open_to_others(&self.home) {
             warn(

@@ -91,7 +91,7 @@ pub(super) struct Entry {
 pub(super) struct Names {
     pub(super) key: &'static str,
     pub(super) env: String,
-    pub(super) founding_env: Option<&'static str>,
+    pub(super) founding_env: &'static [&'static str],
 }
 
 /// Finds the settings file: the named one, else `./fullsend.toml`, else that in the user's config folder.
@@ -230,7 +230,7 @@ fn nearest_key(key: &str, names: &[Names]) -> Option<String> {
 
 /// The entries of the environment: names of the founding designs first, so that our own win over them.
 pub(super) fn environment(env: &Environment, names: &[Names], problems: &mut Vec<Problem>) -> Vec<Entry> {
-    let founding = names.iter().filter_map(|known| known.founding_env.map(|name| (name, known.key)));
+    let founding = names.iter().flat_map(|known| known.founding_env.iter().map(|name| (*name, known.key)));
     let own = names.iter().map(|known| (known.env.as_str(), known.key));
     let mut entries = Vec::new();
     for (name, key) in founding.chain(own) {

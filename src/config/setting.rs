@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::budget::Limits;
 use super::duration;
 use super::error::nearest;
+use super::llm::{self, Link};
 use crate::contracts::ServiceName;
 use crate::telemetry::redact;
 
@@ -111,10 +113,18 @@ pub(super) enum Slot<'a> {
     Few(&'a mut u32, RangeInclusive<u32>),
     Folder(&'a mut PathBuf),
     File(&'a mut Option<PathBuf>),
+    Limits(&'a mut Limits),
     Prefix(&'a mut String),
     BusUrl(&'a mut Option<SecretString>),
     LogFilter(&'a mut String),
     Services(&'a mut Vec<ServiceName>),
+    /// A provider and its model.
+    Link(&'a mut Option<Link>),
+    /// Providers in order.
+    Chain(&'a mut Vec<Link>),
+    Model(&'a mut Option<String>),
+    Url(&'a mut Option<String>),
+    Secret(&'a mut Option<SecretString>),
 }
 
 /// A setting of the table.
@@ -126,21 +136,21 @@ pub(super) struct Row<'a> {
     pub(super) help: &'static str,
     /// Its flag, if it has one that every verb knows.
     pub(super) flag: Option<&'static str>,
-    /// An environment variable of the founding designs that means the same.
-    pub(super) founding_env: Option<&'static str>,
+    /// Environment variables of the founding designs that mean the same; a later one wins.
+    pub(super) founding_env: &'static [&'static str],
 }
 
 impl<'a> Row<'a> {
     pub(super) fn new(key: &'static str, slot: Slot<'a>, help: &'static str) -> Self {
-        Self { key, slot, help, flag: None, founding_env: None }
+        Self { key, slot, help, flag: None, founding_env: &[] }
     }
 
     pub(super) fn flag(self, name: &'static str) -> Self {
         Self { flag: Some(name), ..self }
     }
 
-    pub(super) fn founding_env(self, name: &'static str) -> Self {
-        Self { founding_env: Some(name), ..self }
+    pub(super) fn founding_env(self, names: &'static [&'static str]) -> Self {
+        Self { founding_env: names, ..self }
     }
 
     /// `FULLSEND_BUS__PREFIX` for `bus.prefix`.
@@ -201,10 +211,16 @@ impl Slot<'_> {
             }
             Self::Folder(value) => **value = base.resolve(path(raw).map_err(plain)?),
             Self::File(value) => **value = Some(base.resolve(path(raw).map_err(plain)?)),
+            Self::Limits(value) => **value = limits(raw).map_err(plain)?,
             Self::Prefix(value) => **value = prefix(text(raw).map_err(plain)?).map_err(plain)?,
             Self::BusUrl(value) => **value = bus_url(raw)?,
             Self::LogFilter(value) => **value = log_filter(text(raw).map_err(plain)?)?,
             Self::Services(value) => **value = services(raw)?,
+            Self::Link(value) => **value = Some(Link::parse(text(raw).map_err(plain)?).map_err(plain)?),
+            Self::Chain(value) => **value = chain(raw).map_err(plain)?,
+            Self::Model(value) => **value = Some(llm::read_model(text(raw).map_err(plain)?).map_err(plain)?),
+            Self::Url(value) => **value = Some(llm::read_url(text(raw).map_err(plain)?).map_err(plain)?),
+            Self::Secret(value) => **value = Some(secret(raw).map_err(plain)?),
         }
         Ok(())
     }
@@ -218,12 +234,19 @@ impl Slot<'_> {
             Self::Few(value, _) => Shown::Number(u64::from(**value)),
             Self::Folder(value) => Shown::Text(value.display().to_string()),
             Self::File(value) => value.as_ref().map_or(Shown::Nothing, |path| Shown::Text(path.display().to_string())),
+            Self::Limits(value) => Shown::Text(value.to_string()),
             Self::Prefix(value) if value.is_empty() => Shown::Nothing,
             Self::Prefix(value) | Self::LogFilter(value) => Shown::Text((**value).clone()),
             Self::BusUrl(value) => value
                 .as_ref()
                 .map_or(Shown::Text(EMBEDDED.to_owned()), |url| Shown::Text(redact::patterns(url.expose_secret()))),
             Self::Services(value) => Shown::List(value.iter().map(ToString::to_string).collect()),
+            Self::Link(value) => value.as_ref().map_or(Shown::Nothing, |link| Shown::Text(link.to_string())),
+            Self::Chain(value) => Shown::List(value.iter().map(ToString::to_string).collect()),
+            Self::Model(value) | Self::Url(value) => {
+                value.as_ref().map_or(Shown::Nothing, |text| Shown::Text(text.clone()))
+            }
+            Self::Secret(value) => value.as_ref().map_or(Shown::Nothing, |_| Shown::Text("***".to_owned())),
         }
     }
 
@@ -238,12 +261,20 @@ impl Slot<'_> {
             Self::Few(_, range) => format!("A number, {} to {}.", range.start(), range.end()),
             Self::Folder(_) => "A folder; relative to this file. Empty: the default.".to_owned(),
             Self::File(_) => "A file; relative to this file. Empty: none.".to_owned(),
+            Self::Limits(_) => "Dollars, `200000 tokens`, `50 calls`, several with commas, or `none`.".to_owned(),
             Self::Prefix(_) => "Letters, digits and `:_.-`. Empty: none.".to_owned(),
             Self::BusUrl(_) => format!("`{EMBEDDED}`, or a URL that starts with: {}.", SCHEMES.join(", ")),
             Self::LogFilter(_) => {
                 "off, error, warn, info, debug or trace, also per module: `info,fullsend::bus=debug`.".to_owned()
             }
             Self::Services(_) => "A list of services, like [\"echo\", \"bridge\"].".to_owned(),
+            Self::Link(_) => "PROVIDER:MODEL, or the model's name where it shows the provider. Empty: none.".to_owned(),
+            Self::Chain(_) => {
+                "A list of anthropic, gemini, openai and rules, each but rules also as PROVIDER:MODEL.".to_owned()
+            }
+            Self::Model(_) => "The name of a model. Empty: none.".to_owned(),
+            Self::Url(_) => "A URL. Empty: the usual one.".to_owned(),
+            Self::Secret(_) => "A secret; better in the environment. Empty: none.".to_owned(),
         }
     }
 }
@@ -269,6 +300,24 @@ fn text(raw: &Raw) -> Result<&str, String> {
     }
 }
 
+/// A secret: never repeated in an error.
+fn secret(raw: &Raw) -> Result<SecretString, String> {
+    let text = text(raw).map_err(|_| "a text in quotes belongs here".to_owned())?;
+    if text.chars().any(|c| c.is_control() || c.is_whitespace() || !c.is_ascii()) {
+        return Err("it has spaces or characters that no key has; was something else copied along?".to_owned());
+    }
+    Ok(SecretString::from(text))
+}
+
+fn chain(raw: &Raw) -> Result<Vec<Link>, String> {
+    match raw {
+        Raw::List(items) => llm::read_chain(items.iter().map(String::as_str)),
+        Raw::Text(items) => llm::read_chain(items.split(',')),
+        Raw::Whole(_) => Err("a number stands here; a list of providers belongs here".to_owned()),
+        Raw::Other(found) => Err(format!("{found} stands here; a list of providers belongs here")),
+    }
+}
+
 fn path(raw: &Raw) -> Result<&str, String> {
     let text = text(raw)?;
     if text.contains('\0') {
@@ -290,6 +339,13 @@ fn whole(raw: &Raw, range: &RangeInclusive<u64>) -> Result<u64, String> {
         Raw::Other(found) => return Err(format!("{found} stands here; a number belongs here")),
     };
     number.filter(|number| range.contains(number)).ok_or_else(|| format!("the number is outside {least} to {most}"))
+}
+
+fn limits(raw: &Raw) -> Result<Limits, String> {
+    match raw {
+        Raw::Whole(dollars) => Limits::parse(&dollars.to_string()),
+        raw => Limits::parse(text(raw)?),
+    }
 }
 
 fn prefix(text: &str) -> Result<String, String> {

@@ -22,7 +22,8 @@ pub fn template() -> String {
             section = of;
             let _ = write!(text, "\n[{section}]\n");
         }
-        let names: Vec<String> = std::iter::once(row.env()).chain(row.founding_env.map(str::to_owned)).collect();
+        let founding = row.founding_env.iter().map(|name| (*name).to_owned());
+        let names: Vec<String> = std::iter::once(row.env()).chain(founding).collect();
         let flag = row.flag.map(|flag| format!(" Flag: {flag}.")).unwrap_or_default();
         let default = match row.slot {
             // Where these are depends on the machine.

@@ -103,6 +103,33 @@ fn the_defaults() {
 #[case("consumer.heartbeat", r#""100ms""#, "200ms", "1s", ["100ms", "200ms", "1s"])]
 #[case("consumer.max_attempts", "1", "2", "3", ["1", "2", "3"])]
 #[case("consumer.handler_timeout", r#""1m""#, "2m", "3m", ["1m", "2m", "3m"])]
+#[case("llm.classify", r#"["gemini", "rules"]"#, "claude-x", "openai:qwen3:8b,rules", ["gemini,rules", "anthropic:claude-x", "openai:qwen3:8b,rules"])]
+#[case("llm.respond", r#""gemini""#, "rules", "gemini:g, rules", ["gemini", "rules", "gemini:g,rules"])]
+#[case("llm.decide", r#"["anthropic:a"]"#, "rules", "gemini", ["anthropic:a", "rules", "gemini"])]
+#[case("llm.orchestrator_model", r#""claude-a""#, "gemini-b", "openai:c", ["anthropic:claude-a", "gemini:gemini-b", "openai:c"])]
+#[case("llm.watcher_model", r#""claude-a""#, "gemini-b", "openai:c", ["anthropic:claude-a", "gemini:gemini-b", "openai:c"])]
+#[case("llm.redis_agent_model", r#""claude-a""#, "gemini-b", "openai:c", ["anthropic:claude-a", "gemini:gemini-b", "openai:c"])]
+#[case("llm.thinking_budget", "0", "2000", "3000", ["0", "2000", "3000"])]
+#[case("llm.max_tokens", "20_000", "30_000", "40000", ["20000", "30000", "40000"])]
+#[case("llm.thinking_timeout", r#""1m""#, "2m", "3s", ["1m", "2m", "3s"])]
+#[case("llm.quick_timeout", r#""1m""#, "2m", "3s", ["1m", "2m", "3s"])]
+#[case("llm.header_timeout", r#""1m""#, "2m", "3s", ["1m", "2m", "3s"])]
+#[case("llm.idle_timeout", r#""1m""#, "2m", "3s", ["1m", "2m", "3s"])]
+#[case("llm.plain_http", r#""anywhere""#, "loopback", "anywhere", ["anywhere", "loopback", "anywhere"])]
+#[case("llm.anthropic.key", r#""canary-a""#, "canary-b", "canary-c", ["***", "***", "***"])]
+#[case("llm.anthropic.url", r#""https://a/""#, "http://127.0.0.1:8", "http://[::1]:8/v1", ["https://a", "http://127.0.0.1:8", "http://[::1]:8/v1"])]
+#[case("llm.gemini.key", r#""canary-a""#, "canary-b", "canary-c", ["***", "***", "***"])]
+#[case("llm.gemini.url", r#""https://a""#, "https://b/c", "http://localhost:1", ["https://a", "https://b/c", "http://localhost:1"])]
+#[case("llm.openai.key", r#""canary-a""#, "canary-b", "canary-c", ["***", "***", "***"])]
+#[case("llm.openai.url", r#""https://a""#, "https://b/c", "http://localhost:1", ["https://a", "https://b/c", "http://localhost:1"])]
+#[case("llm.openai.model", r#""qwen3:8b""#, "b", "c/d", ["qwen3:8b", "b", "c/d"])]
+#[case("budget.call", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.trace", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.task", r#""0.5, 9 calls""#, "20_000 tokens", "none", ["0.50, 9 calls", "20000 tokens", "none"])]
+#[case("budget.service", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.day", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.month", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
+#[case("budget.on_exceeded", r#""ask""#, "rules", "ask", ["ask", "rules", "ask"])]
 #[case("log.level", r#""warn""#, "debug", "info,fullsend::bus=trace", ["warn", "debug", "info,fullsend::bus=trace"])]
 #[case("log.keep", "1", "2", "3", ["1", "2", "3"])]
 fn later_layers_win(
@@ -146,6 +173,53 @@ fn names_of_the_founding_designs_are_read_and_ours_win() {
     // Blank is as good as unset.
     let place = Place::new().var("REDIS_URL", "").var("FULLSEND_MODE", "");
     assert_eq!(shown(&place.load(&[]).unwrap(), "bus.url"), ("embedded".to_owned(), "default"));
+}
+
+#[test]
+fn names_that_other_programs_use_for_models_are_read() {
+    let place = Place::new()
+        .var("ANTHROPIC_API_KEY", "canary-a")
+        .var("GEMINI_API_KEY", "canary-other")
+        .var("GOOGLE_API_KEY", "canary-g")
+        .var("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1/")
+        .var("ORCHESTRATOR_MODEL", "claude-opus-4-20250514")
+        .var("ORCHESTRATOR_THINKING_BUDGET", "9000")
+        .var("WATCHER_MODEL", "openai:qwen3:8b");
+    let config = place.load(&[]).unwrap();
+    let keys: Vec<_> = config.secrets().iter().map(|key| key.expose_secret().to_owned()).collect();
+    assert_eq!(keys, ["canary-a", "canary-g"]);
+    assert_eq!(config.llm.openai.url.as_deref(), Some("http://127.0.0.1:11434/v1"));
+    assert_eq!(config.llm.thinking_budget, 9_000);
+    let model = Link { provider: ProviderName::Anthropic, model: Some("claude-opus-4-20250514".to_owned()) };
+    assert_eq!(config.llm.orchestrator_model, Some(model));
+    let model = Link { provider: ProviderName::Openai, model: Some("qwen3:8b".to_owned()) };
+    assert_eq!(config.llm.watcher_model, Some(model));
+}
+
+#[rstest]
+#[case("llm.openai.url = 'http://10.0.0.1:8000'", "prompts and the key could be read on the way")]
+#[case("llm.openai.url = 'http://localhost.evil.example'", "prompts and the key could be read on the way")]
+#[case("llm.openai.url = 'https://u:canary@h'", "a name or a password stands in the URL")]
+#[case("llm.openai.url = 'https://h?key=canary'", "a query stands in the URL")]
+#[case("llm.openai.url = 'ftp://h'", "is asked over http or https")]
+#[case("llm.openai.url = 'canary'", "this is no URL")]
+#[case("llm.openai.key = 'canary canary'", "it has spaces")]
+#[case("llm.openai.key = 7", "a text in quotes belongs here")]
+#[case("llm.decide = ['rules', 'gemini']", "put it last")]
+#[case("llm.decide = 'rules:x'", "`rules` has no models")]
+#[case("llm.decide = 'gpt-9'", "does not show whose model it is")]
+#[case("llm.decide = 'gemini:../../x'", "is no name of a model")]
+#[case("llm.thinking_budget = 16000", "must be less than llm.max_tokens")]
+#[case("llm.max_tokens = 9000", "must be less than llm.max_tokens")]
+fn wrong_settings_of_models_are_refused(#[case] text: &str, #[case] refusal: &str) {
+    let said = Place::new().file(text).refusal();
+    assert!(said.contains(refusal) && !said.contains("canary"), "{said}");
+}
+
+#[test]
+fn plain_http_can_be_allowed() {
+    let place = Place::new().file("llm.openai.url = 'http://10.0.0.1:8000'\nllm.plain_http = 'anywhere'");
+    assert_eq!(place.load(&[]).unwrap().llm.openai.url.as_deref(), Some("http://10.0.0.1:8000"));
 }
 
 #[test]

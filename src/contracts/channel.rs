@@ -159,9 +159,9 @@ services! {
     /// Brings in what people say, and says what the team answers.
     Discord = "discord", built false;
     /// Classifies what people say.
-    Watcher = "watcher", built false;
+    Watcher = "watcher", built true;
     /// Decides what to work on.
-    Orchestrator = "orchestrator", built false;
+    Orchestrator = "orchestrator", built true;
     /// Designs experiments.
     Fullsend = "fullsend", built false;
     /// Makes missing tools.
@@ -173,11 +173,11 @@ services! {
     /// Debates when the team is stuck.
     Roundtable = "roundtable", built false;
     /// The only door to an outward effect: approvals.
-    Gate = "gate", built false;
+    Gate = "gate", built true;
     /// Keeps the notes.
-    Memory = "memory", built false;
+    Memory = "memory", built true;
     /// Keeps the budget.
-    Ledger = "ledger", built false;
+    Ledger = "ledger", built true;
     /// Every surface of the operator: screen and verbs.
     ControlRoom = "control_room", built true;
     /// Starts, watches and stops the services.

@@ -135,6 +135,12 @@ one_id! {
     alert = "alerts:";
     /// A note of the team: `worklist`, `learnings`, `product_context`.
     note = "notes:";
+    /// What models answered to a message, by task and attempt; so that a crash does not pay again.
+    journal = "journal:";
+    /// Money reserved for a model call under way.
+    reservation = "reservations:";
+    /// A rule of the operator: what is allowed, or refused, without asking.
+    policy_rule = "policy:";
     /// What became of a dead letter, by its entry.
     dead_letter = "dead_letters:";
     /// Who holds a lease.
@@ -149,6 +155,14 @@ one_id! {
 /// Where an id cannot be part of a key; the experiment's must have no `:`.
 pub fn experiment_run(experiment: &str, run: &str) -> Result<String, BadId> {
     Ok(format!("experiment_runs:{}:{}", check_first(experiment)?, check_id(run)?))
+}
+
+/// A version of a note.
+///
+/// # Errors
+/// Where the name cannot be part of a key.
+pub fn note_version(name: &str, version: u64) -> Result<String, BadId> {
+    Ok(format!("note_versions:{}:{version}", check_first(name)?))
 }
 
 /// What an idempotency key did. Any text may be one; it was chosen by a sender.
@@ -169,6 +183,12 @@ pub const TACTICAL_LEARNINGS_INDEX: &str = "learnings:tactical:index";
 pub const SCHEDULES_DUE: &str = "schedules:due";
 /// `running` or `paused`.
 pub const STATUS: &str = "fullsend:status";
+/// Who holds everything back, since when and why.
+pub const HOLD: &str = "fullsend:hold";
+/// Ids of the approvals that wait for a person.
+pub const PENDING_APPROVALS: &str = "fullsend:pending_approvals";
+/// The last number and hash of the audit chain.
+pub const AUDIT_HEAD: &str = "audit:head";
 /// Ids of timers by their time.
 pub const TIMERS: &str = "bus:timers";
 /// What timers say, by id.
@@ -203,7 +223,14 @@ pub const FAMILIES: &[Family] = &[
     family("actions:{id}", KeyType::Hash, "an outward action and how far it came"),
     family("budgets:{scope}", KeyType::Hash, "a budget"),
     family("alerts:{id}", KeyType::Hash, "an alert"),
-    family("notes:{name}", KeyType::Hash, "a note of the team, with all its versions"),
+    family("notes:{name}", KeyType::Hash, "a note of the team"),
+    family("note_versions:{name}:{version}", KeyType::Hash, "a version of a note"),
+    family("journal:{message}", KeyType::Hash, "what models answered to a message"),
+    family("reservations:{call}", KeyType::Hash, "money reserved for a model call under way"),
+    family("policy:{rule}", KeyType::Hash, "a rule of the operator"),
+    family(HOLD, KeyType::Hash, "who holds everything back, since when and why"),
+    family(PENDING_APPROVALS, KeyType::Set, "approvals that wait for a person"),
+    family(AUDIT_HEAD, KeyType::Hash, "the end of the audit chain"),
     family("dead_letters:{entry}", KeyType::Hash, "what became of a dead letter"),
     family(RECENT_RUNS, KeyType::List, "summaries of the latest runs"),
     family(STATUS, KeyType::String, "`running` or `paused`"),
@@ -264,6 +291,9 @@ mod tests {
         (budget, "budgets:{scope}"),
         (alert, "alerts:{id}"),
         (note, "notes:{name}"),
+        (journal, "journal:{message}"),
+        (reservation, "reservations:{call}"),
+        (policy_rule, "policy:{rule}"),
         (dead_letter, "dead_letters:{entry}"),
         (lease, "bus:lease:{name}"),
         (fence, "bus:fence:{name}"),
@@ -282,6 +312,9 @@ mod tests {
             TACTICAL_LEARNINGS_INDEX,
             SCHEDULES_DUE,
             STATUS,
+            HOLD,
+            PENDING_APPROVALS,
+            AUDIT_HEAD,
             TIMERS,
             TIMER_MESSAGES,
             PROGRESS,
@@ -293,6 +326,8 @@ mod tests {
         let run = experiment_run("exp_1", "exp_1:1772357400").unwrap();
         assert_eq!(run, "experiment_runs:exp_1:exp_1:1772357400");
         assert_eq!(family_of(&run).unwrap().pattern, "experiment_runs:{exp}:{run}");
+        let version = note_version("worklist", 7).unwrap();
+        assert_eq!(family_of(&version).unwrap().pattern, "note_versions:{name}:{version}");
         assert_eq!(family_of(&once("a b")).unwrap().pattern, "bus:once:{key}");
         for channel in ChannelName::ALL {
             assert_eq!(family_of(&stream(*channel)).unwrap().kind, KeyType::Stream);

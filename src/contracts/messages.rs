@@ -6,6 +6,7 @@
 
 mod alerts;
 mod approvals;
+mod audit;
 mod builds;
 mod chat;
 mod control;
@@ -27,6 +28,7 @@ mod samples;
 
 pub use alerts::*;
 pub use approvals::*;
+pub use audit::*;
 pub use builds::*;
 pub use chat::*;
 pub use control::*;

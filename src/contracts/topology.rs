@@ -104,32 +104,78 @@ pub fn orphans(rows: &[Row]) -> Vec<Orphan> {
     rows.iter().flat_map(lacking).collect()
 }
 
-/// The table as aligned plain text; a service that is not in this version has a `*`.
-pub fn as_text(rows: &[Row]) -> String {
-    let heads = ["CHANNEL", "KIND", "PUBLISHERS", "GROUPS", "VIEWERS", "TYPES"].map(str::to_owned);
-    let cells = |row: &Row| {
-        [
-            row.channel.to_string(),
-            kind(row.kind).to_owned(),
-            names(&row.publishers),
-            names(&row.groups),
-            list(row.viewers.iter().map(|service| service.as_str().to_owned())),
-            list(row.types.iter().map(|&name| name.to_owned())),
-        ]
+const HEADS: [&str; 6] = ["CHANNEL", "KIND", "PUBLISHERS", "GROUPS", "VIEWERS", "TYPES"];
+
+/// What stands below [`HEADS`].
+fn cells(row: &Row) -> [String; 6] {
+    [
+        row.channel.to_string(),
+        kind(row.kind).to_owned(),
+        names(&row.publishers),
+        names(&row.groups),
+        list(row.viewers.iter().map(|service| service.as_str().to_owned())),
+        list(row.types.iter().map(|&name| name.to_owned())),
+    ]
+}
+
+/// The table as plain text; a service that is not in this version has a `*`. Aligned where it fits into `width` columns (none for
+/// as many as it takes), else a block for each channel.
+pub fn as_text(rows: &[Row], width: Option<usize>) -> String {
+    let table = aligned(rows);
+    let mut out = match width {
+        Some(width) if table.lines().any(|line| line.chars().count() > width) => blocks(rows, width),
+        _ => table,
     };
-    let lines: Vec<_> = [heads].into_iter().chain(rows.iter().map(cells)).collect();
+    if rows.iter().any(|row| row.publishers.iter().chain(&row.groups).any(|party| !party.built)) {
+        let note = "* not in this version: it says nothing, and its group is created when it first starts; a viewer covers it.";
+        out.push('\n');
+        wrap(&mut out, note.split_inclusive(' '), 0, width.unwrap_or(usize::MAX));
+    }
+    out
+}
+
+fn aligned(rows: &[Row]) -> String {
+    let lines: Vec<_> = [HEADS.map(str::to_owned)].into_iter().chain(rows.iter().map(cells)).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
+    let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
     let mut out = String::new();
     for line in &lines {
         let padded: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
         out.push_str(padded.join("  ").trim_end());
         out.push('\n');
     }
-    if rows.iter().any(|row| row.publishers.iter().chain(&row.groups).any(|party| !party.built)) {
-        out.push_str("\n* not in this version: it says nothing, and its group is created when it first starts; a viewer covers it.\n");
+    out
+}
+
+fn blocks(rows: &[Row], width: usize) -> String {
+    let mut out = String::new();
+    for row in rows {
+        let [channel, kind, rest @ ..] = cells(row);
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{}{channel}  {kind}", if out.is_empty() { "" } else { "\n" });
+        for (head, cell) in HEADS[2..].iter().zip(rest) {
+            let head = format!("  {:10}  ", head.to_lowercase());
+            out.push_str(&head);
+            wrap(&mut out, cell.split_inclusive(' '), head.len(), width);
+        }
     }
     out
+}
+
+/// Appends words (each with the space after it) as lines of at most `width`, further ones indented.
+fn wrap<'a>(out: &mut String, words: impl Iterator<Item = &'a str>, indent: usize, width: usize) {
+    let mut column = indent;
+    for word in words {
+        let long = word.trim_end().chars().count();
+        if column > indent && column + long > width {
+            out.truncate(out.trim_end().len());
+            let _ = write!(out, "\n{:indent$}", "");
+            column = indent;
+        }
+        out.push_str(word);
+        column += word.chars().count();
+    }
+    out.push('\n');
 }
 
 /// The table as a Mermaid graph: services are boxes, channels are rounded, what is not in this version is dashed.
@@ -182,7 +228,7 @@ mod tests {
     /// orchestrator's, are additions for `doctor` and tests.
     const CONTRACT: &str = "
         discord_raw | discord_message, idea_submit, action_complete, command, config_update | discord, control_room | watcher
-        to_orchestrator | escalation, metric_alert, periodic_summary, experiment_ready, design_started, design_failed, fullsend_started, fullsend_completed, fullsend_failed, experiment_success, experiment_error, api_key_required, tool_complete, tool_build_failed, builder_started, roundtable_request, roundtable_concluded, learning_recorded | watcher, redis_agent, fullsend, builder, roundtable, control_room | orchestrator, echo
+        to_orchestrator | escalation, metric_alert, periodic_summary, experiment_ready, design_started, design_failed, fullsend_started, fullsend_completed, fullsend_failed, experiment_success, experiment_error, api_key_required, tool_complete, tool_build_failed, builder_started, roundtable_request, roundtable_concluded, learning_recorded | watcher, redis_agent, fullsend, builder, roundtable, control_room, orchestrator | orchestrator
         from_orchestrator | orchestrator_response, watcher_response, status_update, action_request, idea_ack, idea_request, learning_share, win_alert, error | orchestrator, watcher, builder, gate | discord
         to_fullsend | experiment_request | orchestrator | fullsend
         builder_tasks | tool_prd | orchestrator, fullsend | builder
@@ -193,14 +239,15 @@ mod tests {
         metrics | run_started, items_processed, run_completed, error, event | executor, control_room | redis_agent
         experiment_results | experiment_completed, experiment_failed | executor | fullsend, orchestrator
         roundtable | roundtable_topic | orchestrator, control_room | roundtable
-        proposals | proposal | orchestrator, fullsend, builder, executor, memory, ledger | gate
+        proposals | proposal | orchestrator, fullsend, builder, executor, memory, ledger, gate | gate
         approvals | approval_created, approval_completed | gate | orchestrator, fullsend, builder, executor, discord
         approval_verdicts | approval_verdict | control_room, discord | gate
-        control | kill_experiment, restore_experiment, pause_experiment, resume_experiment, cancel_run, hold, go, alert_acknowledge, alert_resolve, budget_set | control_room, discord, orchestrator | gate
-        alerts | alert_triggered, alert_acknowledged, alert_resolved | redis_agent, gate, ledger, supervisor, bus | discord
+        control | kill_experiment, restore_experiment, pause_experiment, resume_experiment, cancel_run, hold, go, alert_acknowledge, alert_resolve, budget_set | control_room, discord, orchestrator, watcher | gate
+        alerts | alert_triggered, alert_acknowledged, alert_resolved | redis_agent, gate, ledger, supervisor, bus, orchestrator, memory | discord
+        audit | audit_record | gate |
         dead_letter | dead_letter | bus |
         echo | echo_request, echo_reply | control_room, echo | echo
-        llm_calls | llm_start, llm_delta, llm_complete | watcher, orchestrator, fullsend, builder, redis_agent, roundtable |
+        llm_calls | llm_start, llm_delta, llm_complete | watcher, orchestrator, fullsend, builder, redis_agent, roundtable, control_room |
         health | heartbeat, service_state | supervisor |
         costs | cost_recorded, budget_warning, budget_exceeded | ledger |
     ";
@@ -281,12 +328,29 @@ mod tests {
     }
 
     #[test]
+    fn on_a_narrow_terminal_each_channel_is_a_block_and_nothing_is_missing() {
+        let (wide, narrow) = (as_text(&real(), None), as_text(&real(), Some(80)));
+        assert!(narrow.lines().all(|line| line.len() <= 80 && !line.ends_with(' ')), "{narrow}");
+        let words = |text: &str| -> std::collections::BTreeSet<String> {
+            let words = text.split([' ', ',', '\n']).filter(|word| !word.is_empty());
+            words.map(str::to_lowercase).collect()
+        };
+        let missing: Vec<_> = words(&wide).difference(&words(&narrow)).cloned().collect();
+        assert_eq!(missing, ["channel", "kind"], "the heads of what leads a block");
+        assert!(narrow.starts_with("fullsend:discord_raw  work\n  publishers  discord*, control_room\n"), "{narrow}");
+        let wrapped =
+            "  types       discord_message, idea_submit, action_complete, command,\n              config_update\n";
+        assert!(narrow.contains(wrapped), "{narrow}");
+        assert_eq!(as_text(&real(), Some(10_000)), wide);
+    }
+
+    #[test]
     fn the_text_is_aligned_and_marks_what_is_not_there() {
-        let text = as_text(&real());
+        let text = as_text(&real(), None);
         let lines: Vec<_> = text.lines().collect();
         let column = lines[0].find("PUBLISHERS").unwrap();
         let row = lines.iter().find(|line| line.starts_with("fullsend:execute_now ")).unwrap();
-        assert!(row[column..].starts_with("orchestrator*, fullsend*, control_room  "), "{row}");
+        assert!(row[column..].starts_with("orchestrator, fullsend*, control_room  "), "{row}");
         assert!(row.contains("executor*"), "{row}");
         assert!(lines.iter().all(|line| !line.ends_with(' ')));
         assert!(text.contains("* not in this version"));
@@ -323,7 +387,7 @@ mod tests {
             "  c_echo([fullsend:echo])",
             "  echo[echo] --> c_echo",
             "  c_echo ==> echo[echo]",
-            "  watcher[watcher] -.-> c_to_orchestrator",
+            "  fullsend[fullsend] -.-> c_to_orchestrator",
         ] {
             assert!(graph.lines().any(|found| found == line), "{line}");
         }

@@ -6,8 +6,8 @@
 use super::body::{Body, BodyType};
 use super::channel::{Channel, ChannelKind, ServiceName, grants};
 use super::messages::{
-    Alerts, ApprovalVerdicts, Approvals, BuilderResults, BuilderTasks, Control, Costs, DeadLetters, DiscordRaw, Echoes,
-    ExecuteNow, ExperimentResults, Experiments, FromOrchestrator, Health, LlmCalls, Metrics, Proposals,
+    Alerts, ApprovalVerdicts, Approvals, Audit, BuilderResults, BuilderTasks, Control, Costs, DeadLetters, DiscordRaw,
+    Echoes, ExecuteNow, ExperimentResults, Experiments, FromOrchestrator, Health, LlmCalls, Metrics, Proposals,
     RoundtableTopics, Schedules, ToFullsend, ToOrchestrator,
 };
 
@@ -100,7 +100,7 @@ wiring! {
         from [Discord, ControlRoom] to [Watcher];
     /// What the orchestrator must know or decide.
     Work TO_ORCHESTRATOR ToOrchestrator = "fullsend:to_orchestrator" carries ToOrchestrator
-        from [Watcher, RedisAgent, Fullsend, Builder, Roundtable, ControlRoom] to [Orchestrator, Echo];
+        from [Watcher, RedisAgent, Fullsend, Builder, Roundtable, ControlRoom, Orchestrator] to [Orchestrator];
     /// What the team says to people.
     Work FROM_ORCHESTRATOR FromOrchestrator = "fullsend:from_orchestrator" carries FromOrchestrator
         from [Orchestrator, Watcher, Builder, Gate] to [Discord];
@@ -133,7 +133,7 @@ wiring! {
         from [Orchestrator, ControlRoom] to [Roundtable];
     /// What needs a yes.
     Work PROPOSALS Proposals = "fullsend:proposals" carries Proposals
-        from [Orchestrator, Fullsend, Builder, Executor, Memory, Ledger] to [Gate];
+        from [Orchestrator, Fullsend, Builder, Executor, Memory, Ledger, Gate] to [Gate];
     /// What came of proposals.
     Work APPROVALS Approvals = "fullsend:approvals" carries Approvals
         from [Gate] to [Orchestrator, Fullsend, Builder, Executor, Discord];
@@ -142,10 +142,13 @@ wiring! {
         from [ControlRoom, Discord] to [Gate];
     /// Orders: kill, restore, pause, resume, hold, go, acknowledge, budgets.
     Work CONTROL Control = "fullsend:control" carries Control
-        from [ControlRoom, Discord, Orchestrator] to [Gate];
+        from [ControlRoom, Discord, Orchestrator, Watcher] to [Gate];
     /// What somebody should look at.
     Work ALERTS Alerts = "fullsend:alerts" carries Alerts
-        from [RedisAgent, Gate, Ledger, Supervisor, Bus] to [Discord];
+        from [RedisAgent, Gate, Ledger, Supervisor, Bus, Orchestrator, Memory] to [Discord];
+    /// What was approved, denied, ordered and done, in a chain of hashes.
+    Work AUDIT Audit = "fullsend:audit" carries Audit
+        from [Gate] to [];
     /// Messages that could not be handled, with the reason.
     Work DEAD_LETTER DeadLetter = "fullsend:dead_letter" carries DeadLetters
         from [Bus] to [];
@@ -154,7 +157,7 @@ wiring! {
         from [ControlRoom, Echo] to [Echo];
     /// Model calls as they happen.
     Notice LLM_CALLS LlmCalls = "fullsend:llm_calls" carries LlmCalls
-        from [Watcher, Orchestrator, Fullsend, Builder, RedisAgent, Roundtable] to [];
+        from [Watcher, Orchestrator, Fullsend, Builder, RedisAgent, Roundtable, ControlRoom] to [];
     /// Heartbeats and states of the services.
     Notice HEALTH Health = "fullsend:health" carries Health
         from [Supervisor] to [];

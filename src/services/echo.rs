@@ -1,7 +1,6 @@
 //! Echo: answers requests on `fullsend:echo`, and counts what it handles.
 //!
-//! `doctor` and tests use it to see that what is said is handled once. It stands in for the orchestrator's group on
-//! `fullsend:to_orchestrator` until there is one. Must never do anything but count and answer.
+//! `doctor` and tests use it to see that what is said is handled once. Must never do anything but count and answer.
 
 #[cfg(test)]
 mod tests;
@@ -9,7 +8,7 @@ mod tests;
 use crate::bus::{Context, Effects, Failure, Handler, Key, Received};
 use crate::contracts::ChannelName;
 use crate::contracts::channel::grants;
-use crate::contracts::messages::{EchoReply, Echoes, ToOrchestrator};
+use crate::contracts::messages::{EchoReply, Echoes};
 use crate::contracts::wiring::ECHO;
 
 /// The service.
@@ -40,7 +39,7 @@ impl Handler for Echo {
     type Grant = grants::Echo;
 
     fn channels(&self) -> &[ChannelName] {
-        &[ChannelName::Echo, ChannelName::ToOrchestrator]
+        &[ChannelName::Echo]
     }
 
     fn slots(&self) -> usize {
@@ -49,18 +48,14 @@ impl Handler for Echo {
 
     async fn handle(&self, message: Received, cx: Context<grants::Echo>) -> Result<Effects<grants::Echo>, Failure> {
         let mut effects = cx.effects();
-        if message.entry.channel == ChannelName::Echo {
-            match message.read::<Echoes>()? {
-                Echoes::Request(request) => {
-                    effects.send(ECHO, Echoes::from(EchoReply { text: request.text, by: cx.consumer().to_owned() }))?;
-                }
-                // Its own answers come back to its group; there is nothing to do about them, and nothing to count.
-                Echoes::Reply(_) => return Ok(effects),
+        match message.read::<Echoes>()? {
+            Echoes::Request(request) => {
+                effects.send(ECHO, Echoes::from(EchoReply { text: request.text, by: cx.consumer().to_owned() }))?;
+                effects.add(Self::counter(message.entry.channel), "handled", 1, None);
             }
-        } else {
-            message.read::<ToOrchestrator>()?;
+            // Its own answers come back to its group; there is nothing to do about them, and nothing to count.
+            Echoes::Reply(_) => {}
         }
-        effects.add(Self::counter(message.entry.channel), "handled", 1, None);
         Ok(effects)
     }
 }

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::consumer::Counts;
-use crate::bus::leased::{Singleton, hold};
+use crate::bus::leased::{self, Singleton, hold};
 use crate::bus::{Consumer, Handler, SharedBus};
 use crate::contracts::{Clock, Grant, Ids};
 
@@ -36,8 +36,8 @@ pub trait Service: Send + Sync + 'static {
     /// When it is stopped.
     fn phase(&self) -> Phase;
 
-    /// Its counts, if it handles messages.
-    fn counts(&self) -> Option<Arc<Counts>>;
+    /// Its counts. Its turns go up for as long as it moves, also where there is nothing to do or the bus is away.
+    fn counts(&self) -> Arc<Counts>;
 
     /// Runs until `stop` is cancelled.
     fn run(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), Report>>;
@@ -65,8 +65,8 @@ impl<H: Handler> Service for ConsumerService<H> {
         Phase::Work
     }
 
-    fn counts(&self) -> Option<Arc<Counts>> {
-        Some(self.consumer.counts())
+    fn counts(&self) -> Arc<Counts> {
+        self.consumer.counts()
     }
 
     fn run(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), Report>> {
@@ -76,16 +76,20 @@ impl<H: Handler> Service for ConsumerService<H> {
 
 /// A singleton: every process runs it, one of them holds the lease.
 pub struct LeasedService<S> {
-    /// The work.
-    pub singleton: S,
-    /// When it is stopped.
-    pub phase: Phase,
-    /// The bus that the lease is on.
-    pub bus: SharedBus,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-    /// For the name of the holder.
-    pub ids: Arc<Ids>,
+    singleton: S,
+    phase: Phase,
+    at: LeasedAt,
+    counts: Arc<Counts>,
+}
+
+/// What holding a lease takes: the bus that it is on, what time it is, and ids for the name of the holder.
+pub type LeasedAt = (SharedBus, Arc<dyn Clock>, Arc<Ids>);
+
+impl<S: Singleton> LeasedService<S> {
+    /// Supervises this work, under the name of its lease.
+    pub fn new(singleton: S, phase: Phase, at: LeasedAt) -> Self {
+        Self { singleton, phase, at, counts: Arc::default() }
+    }
 }
 
 impl<S: Singleton> Service for LeasedService<S> {
@@ -97,12 +101,14 @@ impl<S: Singleton> Service for LeasedService<S> {
         self.phase
     }
 
-    fn counts(&self) -> Option<Arc<Counts>> {
-        None
+    fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 
     fn run(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), Report>> {
-        async move { Ok(hold(&self.singleton, &self.bus, &self.clock, &self.ids, stop).await?) }.boxed()
+        let (bus, clock, ids) = &self.at;
+        let held = hold(&self.singleton, bus, clock, ids, stop);
+        leased::COUNTS.scope(self.counts(), held).map(|ended| Ok(ended?)).boxed()
     }
 }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use color_eyre::eyre::{OptionExt as _, ensure};
 use fullsend::bus::bridge::Bridge;
-use fullsend::bus::{Commit, Draft, Key, Op, Origin, Outgoing, leased};
+use fullsend::bus::{
+    Commit, Consumer, ConsumerOptions, Context, Draft, Effects, Failure, Handler, Key, Op, Origin, Outgoing, Received,
+    leased, letters,
+};
 use fullsend::contracts::channel::grants;
 use fullsend::contracts::messages::{EchoRequest, Echoes};
 use fullsend::contracts::wiring::ECHO;
@@ -157,7 +160,7 @@ pub(crate) async fn garbage_in_the_stream(_run: Run) -> color_eyre::Result<()> {
     let mut dead = 0;
     let entries: Vec<(Fields<'_>, &str)> = vec![
         (vec![("foo", b"bar")], "no field `e`"),
-        (vec![("b", br#"{"type":"echo_request","text":"x"}"#)], "no field `e`"),
+        (vec![("b", br#"{"type":"echo_request"}"#)], "text"),
         (vec![("e", b""), ("b", b"")], "no field `e`"),
         (vec![("e", b"{")], "JSON"),
         (vec![("e", b"[]"), ("b", b"{}")], "envelope"),
@@ -170,6 +173,21 @@ pub(crate) async fn garbage_in_the_stream(_run: Run) -> color_eyre::Result<()> {
         xadd(&server, fields);
         dead += 1;
         buried(&rig, dead, word).await?;
+    }
+    // A body without an envelope is one that the bridge would wrap.
+    xadd(&server, &[("b", br#"{"type":"echo_request","text":"bare"}"#), ("more", b"1")]);
+    eventually("the bare body is handled", async || Ok(rig.others("bare").await? == 1)).await?;
+    // What is no message is kept with all that came with it.
+    for (fields, kept) in [
+        (vec![("foo", &b"bar"[..]), ("n", b"1"), ("n", b"2")], r#"{"foo":"bar","n":["1","2"]}"#),
+        (vec![("b", b"[1]"), ("why", b"\xff\0")], r#"{"b":"[1]","why":{"hex":"ff00"}}"#),
+    ] {
+        xadd(&server, &fields);
+        dead += 1;
+        buried(&rig, dead, "").await?;
+        let entries = work::entries(&*bus, ChannelName::DeadLetter).await?;
+        let letter = letters::read(entries.last().ok_or_eyre("no letter")?)?;
+        ensure!(letter.original_body == kept, "{} was kept", letter.original_body);
     }
     for (body, word) in bad_bodies() {
         xadd(&server, &[("e", good.as_bytes()), ("b", &body)]);
@@ -190,6 +208,91 @@ pub(crate) async fn garbage_in_the_stream(_run: Run) -> color_eyre::Result<()> {
     ensure!(reasons(&rig).await?.len() == dead, "{:?}", reasons(&rig).await?);
     ensure!(rig.errors().is_empty(), "{:?}", rig.errors());
     rig.stop().await
+}
+
+/// Somebody puts a text where the dead letters go: what cannot be handled waits, the rest goes on, and nothing is lost.
+pub(crate) async fn dead_letters_refused(_run: Run) -> color_eyre::Result<()> {
+    let server = RedisServer::durable();
+    let bus = Store::Redis { url: server.url(), prefix: String::new() }.open(clock(), None).await?;
+    let rig = Rig::start(&bus, 2, clock());
+    server.run(&["SET", "fullsend:dead_letter:stream", "mine"]);
+    for n in 0..5 {
+        xadd(&server, &[("foo", n.to_string().as_bytes())]);
+        xadd(&server, &[("b", format!(r#"{{"type":"echo_request","text":"good{n}"}}"#).as_bytes())]);
+    }
+    for n in 0..5 {
+        eventually("the others are handled", async || Ok(rig.others(&format!("good{n}")).await? == 1)).await?;
+    }
+    eventually("what is no message waits", async || {
+        Ok(work::group(&*bus).await?.is_some_and(|(group, _)| group.pending == 5))
+    })
+    .await?;
+    eventually("it is said", async || Ok(!work::entries(&*bus, ChannelName::Alerts).await?.is_empty())).await?;
+    let alerts = work::entries(&*bus, ChannelName::Alerts).await?;
+    ensure!(alerts.len() == 1 && alerts[0].b.contains("dead-letter-refused:"), "{alerts:?}");
+    server.run(&["DEL", "fullsend:dead_letter:stream"]);
+    eventually("all are kept", async || Ok(reasons(&rig).await?.len() == 5)).await?;
+    work::settle(&*bus, Duration::from_secs(10)).await.map_err(color_eyre::Report::msg)?;
+    ensure!(rig.errors().is_empty(), "{:?}", rig.errors());
+    rig.stop().await
+}
+
+/// Counts what is on the echo channel, and reads another one beside it.
+struct Two;
+
+impl Handler for Two {
+    type Grant = grants::Echo;
+
+    fn channels(&self) -> &[ChannelName] {
+        &[ChannelName::Metrics, ChannelName::Echo]
+    }
+
+    async fn handle(&self, message: Received, cx: Context<grants::Echo>) -> Result<Effects<grants::Echo>, Failure> {
+        let mut effects = cx.effects();
+        effects.add(Key::new("faults:two"), message.entry.channel.as_str().to_owned(), 1, None);
+        Ok(effects)
+    }
+}
+
+/// Somebody puts a text under one of two streams: the other is read on, and when it is a stream again, so is the first.
+pub(crate) async fn one_stream_is_none(_run: Run) -> color_eyre::Result<()> {
+    let server = RedisServer::durable();
+    let bus = Store::Redis { url: server.url(), prefix: String::new() }.open(clock(), None).await?;
+    let options = ConsumerOptions { heartbeat: Duration::from_millis(100), ..ConsumerOptions::default() };
+    let consumer = Consumer::new(Arc::clone(&bus), Two, options, clock(), Arc::new(Ids::random()));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { consumer.run(stop).await }
+    });
+    let counted = async |channel: ChannelName, times: &str| -> color_eyre::Result<bool> {
+        let state = bus.get(&Key::new("faults:two")).await?;
+        let document = state.as_ref().and_then(|state| state.document());
+        Ok(document.and_then(|document| document.get(channel.as_str())).is_some_and(|count| count == times))
+    };
+    let body: Fields<'_> = vec![("b", br#"{"type":"echo_request","text":"x"}"#)];
+    xadd(&server, &body);
+    eventually("the first is handled", async || counted(ChannelName::Echo, "1").await).await?;
+    server.run(&["DEL", "fullsend:metrics:stream"]);
+    server.run(&["SET", "fullsend:metrics:stream", "mine"]);
+    for times in ["2", "3", "4"] {
+        xadd(&server, &body);
+        eventually("the others are handled", async || counted(ChannelName::Echo, times).await).await?;
+    }
+    eventually("it is said", async || Ok(work::entries(&*bus, ChannelName::Alerts).await?.len() == 1)).await?;
+    server.run(&["DEL", "fullsend:metrics:stream"]);
+    server.run(&["XADD", "fullsend:metrics:stream", "*", "b", r#"{"event":"email_sent","experiment_id":"exp_1"}"#]);
+    eventually("it is read again", async || {
+        let letters = work::dead_letters(&*bus).await?;
+        ensure!(letters.is_empty(), "{letters:?}");
+        counted(ChannelName::Metrics, "1").await
+    })
+    .await?;
+    let alerts = work::entries(&*bus, ChannelName::Alerts).await?;
+    ensure!(alerts[0].b.contains("channel-left-out:echo:metrics"), "{alerts:?}");
+    ensure!(!running.is_finished(), "the consumer has ended");
+    stop.cancel();
+    Ok(running.await??)
 }
 
 /// Said by a program of ours that does not check, on both engines.

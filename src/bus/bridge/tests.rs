@@ -4,8 +4,10 @@ use pretty_assertions::assert_eq;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::bus::Bus as _;
 use crate::bus::leased::hold;
 use crate::bus::testing::World;
+use crate::contracts::Priority;
 
 type Holder = (CancellationToken, JoinHandle<Result<(), BusError>>);
 
@@ -100,7 +102,7 @@ async fn nonsense_becomes_a_dead_letter_with_an_alert() {
         assert_eq!((letter.original_body.as_str(), letter.group), (nonsense, None));
         let alerts = world.alerts().await;
         assert_eq!(alerts.len(), 1);
-        assert_eq!(alerts[0].alert_id, "dead-letter:bus:echo");
+        assert_eq!(alerts[0].alert_id, "dead-letter:bus:echo:malformed");
         let envelope = world.entries(ChannelName::DeadLetter).await[0].message().unwrap().envelope;
         assert_eq!(envelope.trust, Trust::External);
         assert!(world.entries(ChannelName::Echo).await.is_empty());
@@ -109,13 +111,17 @@ async fn nonsense_becomes_a_dead_letter_with_an_alert() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_of_300_kib_is_kept_as_a_dead_letter() {
+async fn of_a_body_of_3_mib_the_beginning_is_kept_as_a_dead_letter() {
     let world = World::new();
     let bridge = listening(&world).await;
-    let body = format!(r#"{{"type":"echo_request","text":"{}"}}"#, "x".repeat(300 * 1024));
+    let body = format!(r#"{{"type":"echo_request","text":"{}"}}"#, "ü".repeat(3 * 512 * 1024));
     world.store.publish_bare(ChannelName::Echo, &body);
     let letter = letter(&world).await;
-    assert!(letter.original_body == body, "it is kept whole");
+    assert_eq!(letter.original_body.len(), BODY_LIMIT - 1, "up to a whole character");
+    assert!(body.starts_with(&letter.original_body));
+    let cut = letter.body_cut.unwrap();
+    assert_eq!(cut.bytes, body.len() as u64);
+    assert_eq!(cut.sha256, format!("{:x}", Sha256::digest(&body)));
     assert!(world.entries(ChannelName::Echo).await.is_empty());
     stopped(bridge).await;
 }
@@ -145,4 +151,33 @@ async fn what_was_heard_before_the_end_is_still_wrapped() {
     stop.cancel();
     task.await.unwrap().unwrap();
     assert_eq!(world.asked().await, ["last"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_we_announce_is_known_also_where_the_stream_begins_again_with_lower_ids() {
+    let world = World::new();
+    let later = crate::bus::memory::MemoryBus::new(Arc::new(crate::contracts::TokioClock::from(
+        world.clock.now() + chrono::TimeDelta::days(365),
+    )));
+    later.commit(vec![Commit::of(vec![Op::Append(world.request("of next year"))])]).await.unwrap();
+    world.store.adopt(&later, ChannelName::Echo);
+    let bridge = listening(&world).await;
+    world.store.adopt(&crate::bus::memory::MemoryBus::new(Arc::clone(&world.clock)), ChannelName::Echo);
+    world.say(world.request("one")).await;
+    world.say(world.request("two")).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    stopped(bridge).await;
+    assert_eq!(world.asked().await, ["one", "two"], "nothing is wrapped a second time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_nonsense_is_one_alert() {
+    let world = World::new();
+    let bridge = listening(&world).await;
+    for n in 0..40 {
+        world.store.publish_bare(ChannelName::Echo, &format!("nonsense {n}"));
+    }
+    world.until(async |world| world.entries(ChannelName::DeadLetter).await.len() == 40).await;
+    stopped(bridge).await;
+    assert_eq!(world.alerts().await.len(), 1);
 }

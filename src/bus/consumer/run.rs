@@ -1,9 +1,11 @@
 //! The loop itself: one task that owns all that a consumer holds. Here it reads and starts.
 
 mod alive;
+mod aside;
+mod parked;
 mod settle;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,12 +19,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::aside::Aside;
+use self::parked::MOST_PARKED;
 use super::slot::Slot;
 use super::window::{Held, HeldKey, Window};
 use super::{BusRef, Consumer, Context, Failure, Handler, Received};
 use crate::bus::backoff::Backoff;
-use crate::bus::{BusError, Claimed, Claims, Commit, Effects, GroupFound, Op, Outcome, PendingRef, Want};
-use crate::contracts::messages::{DeadLetterCode, Severity};
+use crate::bus::{BusError, Claimed, Commit, Effects, Op, Outcome, PendingRef, Want, letters::Bell};
+use crate::contracts::messages::DeadLetterCode;
 use crate::contracts::{ChannelName, Grant, Trust};
 
 /// A blocked read comes back after this long, so that a change of mind is never far.
@@ -62,12 +66,18 @@ struct Unit {
 enum Settles {
     /// A handler's effects.
     Handled { held: Held, reruns: u32 },
-    /// The message goes to the dead letters.
-    Dead,
+    /// The message goes to the dead letters; `again` if that was refused before.
+    Dead { again: bool },
     /// The claim record counts an attempt that starts as soon as this is committed.
     Start { held: Held },
     /// The claim record forgets a start that did not happen.
     Unstart,
+}
+
+impl Settles {
+    fn is_again(&self) -> bool {
+        matches!(self, Self::Dead { again: true })
+    }
 }
 
 /// A read under way, and what it asked for.
@@ -85,7 +95,9 @@ struct Committing {
 struct Loop<'a, H: Handler> {
     consumer: &'a Consumer<H>,
     slot: Slot,
+    /// Those that are read.
     channels: Vec<ChannelName>,
+    aside: Vec<Aside>,
     slots: usize,
     window: Window,
     delayed: Vec<(Instant, Held, u32)>,
@@ -93,6 +105,12 @@ struct Loop<'a, H: Handler> {
     running_keys: HashSet<HeldKey>,
     units: Vec<Unit>,
     committing: Option<Committing>,
+    /// Dead letters that were refused, the one to try next first; when that is; why, and whether it was said.
+    parked: VecDeque<Unit>,
+    parked_until: Instant,
+    parked_backoff: Backoff,
+    park_reason: Option<(String, bool)>,
+    bell: Bell,
     /// So many commits carry one unit each, because one of them was refused together with others.
     singly: usize,
     reading: Option<Reading>,
@@ -127,6 +145,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                 Err(err) => return Err(err),
             };
             tracing::warn!(group = consumer.group, %err, "the consumer cannot start yet");
+            consumer.counts.turned();
             tokio::select! {
                 () = stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(backoff.next_delay()) => {}
@@ -141,10 +160,12 @@ impl<'a, H: Handler> Loop<'a, H> {
     ) -> Result<Self, BusError> {
         let options = &consumer.options;
         let slot = take_slot(consumer).await?;
+        let mut rng = rng;
         let mut work = Self {
             consumer,
             slot,
             channels: consumer.handler.channels().to_vec(),
+            aside: Vec::new(),
             slots: consumer.handler.slots().max(1),
             window: Window::default(),
             delayed: Vec::new(),
@@ -152,6 +173,11 @@ impl<'a, H: Handler> Loop<'a, H> {
             running_keys: HashSet::new(),
             units: Vec::new(),
             committing: None,
+            parked: VecDeque::new(),
+            parked_until: Instant::now(),
+            parked_backoff: aside::patient(&mut rng),
+            park_reason: None,
+            bell: Bell::default(),
             singly: 0,
             reading: None,
             more: true,
@@ -162,23 +188,18 @@ impl<'a, H: Handler> Loop<'a, H> {
             rng,
             stop: stop.clone(),
         };
-        work.ensure_groups().await?;
-        let claims = consumer.bus.own_pending(&work.slot.reader, &work.channels, options.window).await?;
-        work.take_claims(claims).await;
+        if let Err(err) = work.take_own(options.window).await {
+            // It is tried again from the beginning, with a slot of its own.
+            work.slot.give_up(&consumer.bus).await.ok();
+            return Err(err);
+        }
         Ok(work)
     }
 
-    async fn ensure_groups(&mut self) -> Result<(), BusError> {
-        for channel in self.channels.clone() {
-            if let GroupFound::Resumed(id) = self.consumer.bus.ensure_group(channel, self.consumer.group).await? {
-                let message = format!(
-                    "the group `{}` of {channel} had been deleted; it goes on after {id}, where its acknowledgements had come to",
-                    self.consumer.group
-                );
-                let fix = "find out who deletes groups; messages that were handled out of order after that entry are handled again";
-                self.alert("group-resumed", channel, Severity::High, &message, fix).await;
-            }
-        }
+    async fn take_own(&mut self, limit: usize) -> Result<(), BusError> {
+        self.ensure_groups().await?;
+        let claims = self.consumer.bus.own_pending(&self.slot.reader, &self.channels, limit).await?;
+        self.take_claims(claims).await;
         Ok(())
     }
 
@@ -190,9 +211,12 @@ impl<'a, H: Handler> Loop<'a, H> {
             self.now = Instant::now();
             self.quiet_until = self.quiet_until.filter(|until| *until > self.now);
             self.start_due();
+            self.unpark_due();
             self.push_out();
             self.start_reading();
             self.consumer.counts.holding.store(self.held_count() as u64, Ordering::Relaxed);
+            self.consumer.counts.turned();
+            self.tell_trouble();
             let wake = self.next_wake();
             let stop = self.stop.clone();
             tokio::select! {
@@ -219,19 +243,25 @@ impl<'a, H: Handler> Loop<'a, H> {
 
     fn held_count(&self) -> usize {
         let committing = self.committing.as_ref().map_or(0, |committing| committing.units.len());
-        self.window.len() + self.delayed.len() + self.running.len() + self.units.len() + committing
+        self.window.len() + self.delayed.len() + self.running.len() + self.units.len() + committing + self.parked.len()
     }
 
     /// Everything that is held: waiting, running, to be retried, and on its way to the bus.
     fn held_keys(&self) -> HashSet<HeldKey> {
+        let delayed = self.delayed.iter().map(|(_, held, _)| held.key());
+        let parked = self.parked.iter().filter_map(parked::key);
+        self.busy_keys().chain(self.window.keys()).chain(delayed).chain(parked).collect()
+    }
+
+    /// What runs, and what is on its way to the bus.
+    fn busy_keys(&self) -> impl Iterator<Item = HeldKey> + '_ {
         let committing = self.committing.iter().flat_map(|committing| &committing.units);
         let units = self.units.iter().chain(committing).flat_map(|unit| {
             let starting = if let Settles::Start { held } = &unit.settles { Some(held.key()) } else { None };
             let settled = unit.commit.acknowledge.iter().map(|pending| (pending.channel, pending.entry));
             settled.chain(starting)
         });
-        let delayed = self.delayed.iter().map(|(_, held, _)| held.key());
-        self.window.keys().chain(delayed).chain(self.running_keys.iter().copied()).chain(units).collect()
+        self.running_keys.iter().copied().chain(units)
     }
 
     /// Slots that neither run nor are about to.
@@ -241,7 +271,7 @@ impl<'a, H: Handler> Loop<'a, H> {
         let taken = self.units.iter().chain(committing).filter(|unit| match unit.settles {
             Settles::Start { .. } => true,
             Settles::Handled { .. } => self.slots == 1,
-            Settles::Dead | Settles::Unstart => false,
+            Settles::Dead { .. } | Settles::Unstart => false,
         });
         self.slots.saturating_sub(self.running.len() + taken.count())
     }
@@ -251,14 +281,16 @@ impl<'a, H: Handler> Loop<'a, H> {
         // What is due already waits for a slot, and a handler that ends wakes the loop anyway.
         let retry = self.delayed.iter().map(|(due, ..)| *due).filter(|due| *due > self.now).min();
         let ahead = self.full_since.map(|since| since + READ_AHEAD_AFTER).filter(|due| *due > self.now);
-        [retry, ahead, self.quiet_until].into_iter().flatten().min()
+        let parked = (!self.parked.is_empty()).then_some(self.parked_until).filter(|due| *due > self.now);
+        [retry, ahead, parked, self.quiet_until].into_iter().flatten().min()
     }
 
     // ---- reading -------------------------------------------------------------------------------------------------------
 
     fn start_reading(&mut self) {
         self.full_since = if self.free_slots() == 0 { self.full_since.or(Some(self.now)) } else { None };
-        if self.reading.is_some() || self.quiet_until.is_some() || self.units.len() >= 2 * MOST_UNITS {
+        let full = self.units.len() >= 2 * MOST_UNITS || self.parked.len() >= MOST_PARKED;
+        if self.reading.is_some() || self.quiet_until.is_some() || full {
             return;
         }
         let capacity = self.consumer.options.window;
@@ -310,6 +342,9 @@ impl<'a, H: Handler> Loop<'a, H> {
 
     /// What to do when the bus failed: nothing but wait, unless it can never work.
     async fn bus_failed(&mut self, err: &BusError, during: &'static str) -> Result<(), BusError> {
+        if matches!(err, BusError::ForeignType { .. }) {
+            return self.go_on_without(err).await;
+        }
         if !err.is_passing() {
             return Err(err.clone());
         }
@@ -321,25 +356,6 @@ impl<'a, H: Handler> Loop<'a, H> {
             tracing::warn!(group = self.consumer.group, %err, "the group cannot be made again yet");
         }
         Ok(())
-    }
-
-    async fn take_claims(&mut self, claims: Claims) {
-        let now = self.consumer.clock.monotonic();
-        for claimed in claims.claimed {
-            let key = (claimed.entry.channel, claimed.entry.id);
-            let known = self.held_keys().contains(&key);
-            if !known {
-                self.window.put(Held::new(claimed, false, now));
-            }
-        }
-        if let Some((channel, id)) = claims.vanished.first() {
-            let message = format!(
-                "{} unhandled messages of {channel} are gone from its stream (the first is {id}): somebody trimmed or deleted them",
-                claims.vanished.len()
-            );
-            let fix = "let only `fullsend` trim its streams; it never removes what a group still needs";
-            self.alert("messages-vanished", *channel, Severity::Critical, &message, fix).await;
-        }
     }
 
     // ---- starting ------------------------------------------------------------------------------------------------------

@@ -100,8 +100,7 @@ mod tests {
         let origin = crate::bus::Origin::new(clock, Arc::new(Ids::seeded(ms)), Trust::System);
         let mut envelope = origin.envelope("echo_request", "control_room");
         envelope.priority = priority;
-        let entry =
-            Entry { channel: ChannelName::Echo, id: EntryId { ms, seq: 0 }, e: envelope.to_json(), b: "{}".to_owned() };
+        let entry = Entry::new(ChannelName::Echo, EntryId { ms, seq: 0 }, envelope.to_json(), "{}".to_owned());
         Held::new(Claimed { entry, attempt: 0 }, false, Duration::from_secs(since))
     }
 
@@ -139,7 +138,7 @@ mod tests {
     #[test]
     fn an_unreadable_envelope_waits_like_any_other() {
         let mut window = Window::default();
-        let entry = Entry { channel: ChannelName::Echo, id: EntryId { ms: 1, seq: 0 }, e: "{".into(), b: "{}".into() };
+        let entry = Entry::new(ChannelName::Echo, EntryId { ms: 1, seq: 0 }, "{".into(), "{}".into());
         window.put(Held::new(Claimed { entry, attempt: 0 }, false, Duration::ZERO));
         window.put(held(2, Priority::High, 0));
         assert_eq!(order(&mut window, 0), [2, 1]);

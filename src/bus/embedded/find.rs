@@ -94,7 +94,7 @@ pub(super) fn range(conn: &Connection, channel: ChannelName, range: Range) -> ru
     let limit = i64::try_from(range.limit).unwrap_or(i64::MAX);
     conn.prepare_cached(&sql)?
         .query_map(params![from, to, limit], |row| {
-            Ok(Entry { channel, id: id_of(row.get(0)?, row.get(1)?), e: row.get(2)?, b: row.get(3)? })
+            Ok(Entry::new(channel, id_of(row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?))
         })?
         .collect()
 }

@@ -192,7 +192,7 @@ impl Store {
         let mut statement = self.conn.prepare_cached(&head.after)?;
         let mut rows = statement.query(params![after, at_most(limit)])?;
         while let Some(row) = rows.next()? {
-            let entry = Entry { channel, id: id_of(row.get(1)?, row.get(2)?), e: row.get(3)?, b: row.get(4)? };
+            let entry = Entry::new(channel, id_of(row.get(1)?, row.get(2)?), row.get(3)?, row.get(4)?);
             found.push((group, row.get(0)?, entry));
         }
         if found.len() == before {
@@ -253,7 +253,7 @@ impl Store {
                         "UPDATE pending SET consumer = ?4, since = ?5 WHERE grp = ?1 AND ms = ?2 AND seq = ?3",
                     )?
                     .execute([key[0], key[1], key[2], consumer, now])?;
-                claims.claimed.push(Claimed { entry: Entry { channel, id, e, b }, attempt });
+                claims.claimed.push(Claimed { entry: Entry::new(channel, id, e, b), attempt });
             } else {
                 self.conn
                     .prepare_cached("DELETE FROM pending WHERE grp = ?1 AND ms = ?2 AND seq = ?3")?

@@ -118,7 +118,7 @@ pub(super) fn search(
         let mut statement = conn.prepare_cached(&sql)?;
         let mut rows = statement.query(params![query, row_of(number, 0), row_of(number, until), at_most(limit)])?;
         while let Some(row) = rows.next()? {
-            found.push(Entry { channel, id: id_of(row.get(0)?, row.get(1)?), e: row.get(2)?, b: row.get(3)? });
+            found.push(Entry::new(channel, id_of(row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?));
         }
     }
     found.sort_by_key(|entry| std::cmp::Reverse(entry.id));

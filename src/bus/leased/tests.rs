@@ -104,3 +104,67 @@ async fn the_work_stops_when_the_lease_is_somebody_elses() {
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!(log.lock().unwrap().len(), 2, "it waits while another holds the lease");
 }
+
+/// Never ends by itself, and does not listen.
+struct Deaf(Log);
+
+impl Singleton for Deaf {
+    fn lease(&self) -> &'static str {
+        "test"
+    }
+
+    async fn work(&self, fence: LeaseFence, _stop: CancellationToken) -> Result<(), BusError> {
+        self.0.lock().unwrap().push(("deaf", fence.number, Instant::now()));
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_does_not_listen_is_dropped_with_its_lease() {
+    let world = World::new();
+    let log = Log::default();
+    let handle = Arc::new(world.store.another());
+    let bus: SharedBus = Arc::<MemoryBus>::clone(&handle);
+    let stop = CancellationToken::new();
+    let (worker, clock, ids) = (Deaf(Arc::clone(&log)), Arc::clone(&world.clock), Arc::clone(&world.ids));
+    let token = stop.clone();
+    let task = tokio::spawn(async move { hold(&worker, &bus, &clock, &ids, token).await });
+    world.until(async |_| log.lock().unwrap().len() == 1).await;
+    handle.fail_next(1_000_000, BusError::Unreachable("a test".to_owned()));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    handle.fail_next(0, BusError::Closed);
+    world.until(async |_| log.lock().unwrap().len() == 2).await;
+    assert_eq!(names(&log)[1].0, "deaf", "it is begun anew under a new lease");
+    let stopped = Instant::now();
+    stop.cancel();
+    task.await.unwrap().unwrap();
+    assert!(stopped.elapsed() <= TTL, "it took {:?}", stopped.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn turns_are_those_of_the_work_and_not_of_the_lease() {
+    struct Loop(Option<Duration>);
+    impl Singleton for Loop {
+        fn lease(&self) -> &'static str {
+            "test"
+        }
+        async fn work(&self, _fence: LeaseFence, stop: CancellationToken) -> Result<(), BusError> {
+            while let (Some(every), false) = (self.0, stop.is_cancelled()) {
+                tokio::time::sleep(every).await;
+            }
+            std::future::pending().await
+        }
+    }
+    let turns_in_a_minute = async |work: Loop| {
+        let world = World::new();
+        let counts = Arc::new(Counts::default());
+        let (bus, stop) = (world.bus(), CancellationToken::new());
+        let held = hold(&work, &bus, &world.clock, &world.ids, stop);
+        let counted = COUNTS.scope(Arc::clone(&counts), held);
+        assert!(tokio::time::timeout(Duration::from_mins(1), counted).await.is_err(), "it holds the lease to the end");
+        counts.turns.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    // One when it asks for the lease, one when the work begins; the lease is renewed more than seventy times.
+    assert_eq!(turns_in_a_minute(Loop(None)).await, 2);
+    assert_eq!(turns_in_a_minute(Loop(Some(Duration::from_secs(7)))).await, 2 + 8);
+}

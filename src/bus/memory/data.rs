@@ -89,7 +89,7 @@ impl Group {
 impl Stream {
     fn claimed(&self, channel: ChannelName, id: EntryId, attempt: u32) -> Option<Claimed> {
         let (e, b) = self.entries.get(&id).cloned()?;
-        let entry = Entry { channel, id, e, b };
+        let entry = Entry::new(channel, id, e, b);
         Some(Claimed { entry, attempt })
     }
 
@@ -123,11 +123,20 @@ impl Data {
     }
 
     fn group(&mut self, channel: ChannelName, group: &str) -> Result<&mut Group, BusError> {
+        self.expect_stream(channel)?;
         self.stream(channel).groups.get_mut(group).ok_or_else(|| BusError::NoGroup { channel, group: group.to_owned() })
     }
 
     pub(super) fn stream_key(channel: ChannelName) -> Key {
         Key::new(format!("{channel}:stream"))
+    }
+
+    fn expect_stream(&self, channel: ChannelName) -> Result<(), BusError> {
+        let key = Self::stream_key(channel);
+        if self.keys.contains_key(&key) {
+            return Err(BusError::ForeignType { key: key.to_string(), found: "foreign".to_owned(), wanted: "stream" });
+        }
+        Ok(())
     }
 
     pub(super) fn set_foreign(&mut self, key: &Key) {
@@ -138,10 +147,7 @@ impl Data {
     // ---- groups --------------------------------------------------------------------------------------------------------
 
     pub(super) fn ensure_group(&mut self, channel: ChannelName, group: &str) -> Result<GroupFound, BusError> {
-        let key = Self::stream_key(channel);
-        if self.keys.contains_key(&key) {
-            return Err(BusError::ForeignType { key: key.to_string(), found: "foreign".to_owned(), wanted: "stream" });
-        }
+        self.expect_stream(channel)?;
         let stream = self.stream(channel);
         if stream.groups.contains_key(group) {
             return Ok(GroupFound::Existing);
@@ -259,8 +265,7 @@ impl Data {
         };
         let within = self.stream(channel).entries.iter();
         let within = within.filter(|(id, _)| after(id) && before(id));
-        let entry =
-            |(id, (e, b)): (&EntryId, &(String, String))| Entry { channel, id: *id, e: e.clone(), b: b.clone() };
+        let entry = |(id, (e, b)): (&EntryId, &(String, String))| Entry::new(channel, *id, e.clone(), b.clone());
         if range.newest_first {
             within.rev().take(range.limit).map(entry).collect()
         } else {

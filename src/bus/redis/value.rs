@@ -3,6 +3,7 @@
 //! Must never trust a shape: what is not as it should be is a [`BusError::Protocol`], never a panic.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use redis::Value;
@@ -108,15 +109,56 @@ pub(super) fn id_or_nil(value: &Value) -> Result<Option<EntryId>, BusError> {
 
 /// An entry from its id and its fields.
 pub(super) fn entry(channel: ChannelName, entry_id: &Value, fields: Value) -> Result<Entry, BusError> {
+    let fields = pairs(fields)?;
+    let others = if is_ours(&fields) { None } else { Some(object(&fields)?.into_boxed_str()) };
     let (mut e, mut b) = (String::new(), String::new());
-    for (name, value) in pairs(fields)? {
+    for (name, value) in fields {
         match text(&name)?.as_ref() {
             "e" => e = into_text(value)?,
             "b" => b = into_text(value)?,
             _ => {}
         }
     }
-    Ok(Entry { channel, id: id(entry_id)?, e, b })
+    Ok(Entry { fields: others, ..Entry::new(channel, id(entry_id)?, e, b) })
+}
+
+/// Whether `e` and `b` say all that is there: none other, neither twice, both UTF-8.
+fn is_ours(fields: &[(Value, Value)]) -> bool {
+    let named = |wanted: &[u8]| {
+        fields.iter().filter(|(name, _)| matches!(name, Value::BulkString(name) if name == wanted)).count()
+    };
+    let plain = |(_, value): &(Value, Value)| match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).is_ok(),
+        _ => true,
+    };
+    let (e, b) = (named(b"e"), named(b"b"));
+    e <= 1 && b <= 1 && e + b == fields.len() && fields.iter().all(plain)
+}
+
+/// Fields as the text of a JSON object that loses nothing: see [`Entry::fields`].
+fn object(fields: &[(Value, Value)]) -> Result<String, BusError> {
+    let mut object = serde_json::Map::new();
+    for (name, value) in fields {
+        let value = match value {
+            Value::BulkString(bytes) if std::str::from_utf8(bytes).is_err() => {
+                let mut hex = String::with_capacity(2 * bytes.len());
+                for byte in bytes {
+                    // Writing to a string cannot fail.
+                    let _ = write!(hex, "{byte:02x}");
+                }
+                serde_json::json!({ "hex": hex })
+            }
+            value => text(value)?.into(),
+        };
+        match object.get_mut(text(name)?.as_ref()) {
+            Some(serde_json::Value::Array(values)) => values.push(value),
+            Some(first) => *first = serde_json::Value::Array(vec![first.take(), value]),
+            None => {
+                object.insert(text(name)?.into_owned(), value);
+            }
+        }
+    }
+    Ok(serde_json::Value::from(object).to_string())
 }
 
 /// Entries as `XRANGE` answers them.
@@ -140,4 +182,31 @@ pub(super) fn streams(value: Value) -> Result<Vec<(String, Value)>, BusError> {
             .collect::<Result<_, _>>()?,
     };
     streams.into_iter().map(|(key, entries)| Ok((into_text(key)?, entries))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(fields: &[(&str, &[u8])]) -> Entry {
+        let words = fields.iter().flat_map(|(name, value)| [name.as_bytes(), value]);
+        let words = words.map(|word| Value::BulkString(word.to_vec())).collect();
+        entry(ChannelName::Echo, &Value::BulkString(b"5-1".to_vec()), Value::Array(words)).unwrap()
+    }
+
+    #[test]
+    fn fields_of_others_are_all_kept_as_they_came() {
+        for (fields, e, b, all) in [
+            (vec![("e", &b"{}"[..]), ("b", b"{1}")], "{}", "{1}", None),
+            (vec![("b", b"{}"), ("e", b"")], "", "{}", None),
+            (vec![("b", b"{}")], "", "{}", None),
+            (vec![("foo", b"bar"), ("n", b"1")], "", "", Some(r#"{"foo":"bar","n":"1"}"#)),
+            (vec![("e", b"{}"), ("b", b"x"), ("more", b"\"")], "{}", "x", Some(r#"{"e":"{}","b":"x","more":"\""}"#)),
+            (vec![("b", b"1"), ("b", b"2"), ("b", b"3")], "", "3", Some(r#"{"b":["1","2","3"]}"#)),
+            (vec![("b", b"\xff\0")], "", "\u{fffd}\0", Some(r#"{"b":{"hex":"ff00"}}"#)),
+        ] {
+            let entry = of(&fields);
+            assert_eq!((entry.e.as_str(), entry.b.as_str(), entry.fields.as_deref()), (e, b, all), "{fields:?}");
+        }
+    }
 }

@@ -44,16 +44,16 @@ async fn what_is_too_old_goes_and_the_rest_stays() {
     tokio::time::sleep(DAY * 5).await;
     say(&world, &["young"]).await;
     tokio::time::sleep(DAY * 3).await;
-    assert_eq!(trimmer(&world, 7, 100).trim().await, Ok(2));
+    assert_eq!(trimmer(&world, 7, 100).trim(&CancellationToken::new()).await, Ok(2));
     assert_eq!(world.asked().await, ["young"]);
-    assert_eq!(trimmer(&world, 7, 100).trim().await, Ok(0));
+    assert_eq!(trimmer(&world, 7, 100).trim(&CancellationToken::new()).await, Ok(0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_beyond_the_length_go() {
     let world = World::new();
     say(&world, &["a", "b", "c", "d", "e"]).await;
-    assert_eq!(trimmer(&world, 7, 2).trim().await, Ok(3));
+    assert_eq!(trimmer(&world, 7, 2).trim(&CancellationToken::new()).await, Ok(3));
     assert_eq!(world.asked().await, ["d", "e"]);
 }
 
@@ -63,10 +63,10 @@ async fn nothing_goes_that_a_group_has_not_been_given_or_not_acknowledged() {
     say(&world, &["a", "b", "c", "d", "e"]).await;
     handle(&world, 3, &[0, 2]).await;
     tokio::time::sleep(DAY * 30).await;
-    assert_eq!(trimmer(&world, 7, 0).trim().await, Ok(1));
+    assert_eq!(trimmer(&world, 7, 0).trim(&CancellationToken::new()).await, Ok(1));
     assert_eq!(world.asked().await, ["b", "c", "d", "e"], "`b` is pending, `d` was never handed out");
     assert_eq!(world.bus().drop_group(ChannelName::Echo, "echo").await, Ok(true));
-    assert_eq!(trimmer(&world, 7, 0).trim().await, Ok(4));
+    assert_eq!(trimmer(&world, 7, 0).trim(&CancellationToken::new()).await, Ok(4));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +100,7 @@ async fn a_live_group_raises_no_alert() {
         tokio::time::sleep(Duration::from_hours(20)).await;
         world.bus().own_pending(&reader(), &[ChannelName::Echo], 1).await.unwrap();
         tokio::time::sleep(Duration::from_hours(1)).await;
-        trimmer(&world, 365, 1_000).look_for_idle_groups(None).await.unwrap();
+        trimmer(&world, 365, 1_000).look_for_idle_groups(None, &CancellationToken::new()).await.unwrap();
     }
     assert_eq!(world.alerts().await, []);
 }
@@ -112,8 +112,38 @@ async fn a_trimmer_whose_lease_has_gone_alerts_nobody() {
     handle(&world, 1, &[]).await;
     tokio::time::sleep(DAY * 2).await;
     let lapsed = LeaseFence { name: "trimmer".to_owned(), number: 7 };
-    trimmer(&world, 7, 10).look_for_idle_groups(Some(&lapsed)).await.unwrap();
+    trimmer(&world, 7, 10).look_for_idle_groups(Some(&lapsed), &CancellationToken::new()).await.unwrap();
     assert_eq!(world.alerts().await, []);
-    trimmer(&world, 7, 10).look_for_idle_groups(None).await.unwrap();
+    trimmer(&world, 7, 10).look_for_idle_groups(None, &CancellationToken::new()).await.unwrap();
     assert_eq!(world.alerts().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_nobody_ever_read_for_raises_an_alert_when_its_messages_have_waited_a_day() {
+    let world = World::new();
+    world.bus().ensure_group(ChannelName::Echo, "builder").await.unwrap();
+    tokio::time::sleep(DAY * 3).await;
+    let look =
+        async || trimmer(&world, 365, 1_000).look_for_idle_groups(None, &CancellationToken::new()).await.unwrap();
+    look().await;
+    assert_eq!(world.alerts().await, [], "nothing waits for it");
+    say(&world, &["a", "b"]).await;
+    tokio::time::sleep(Duration::from_hours(23)).await;
+    look().await;
+    assert_eq!(world.alerts().await, []);
+    tokio::time::sleep(Duration::from_hours(2)).await;
+    look().await;
+    let alerts = world.alerts().await;
+    assert_eq!(alerts.len(), 1);
+    assert!(alerts[0].message.contains("`builder` for 25 hours; 2 messages wait"), "{alerts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trimmer_that_is_to_stop_begins_no_further_channel() {
+    let world = World::new();
+    say(&world, &["a", "b"]).await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    assert_eq!(trimmer(&world, 7, 0).trim(&stop).await, Ok(0));
+    assert_eq!(world.asked().await, ["a", "b"]);
 }

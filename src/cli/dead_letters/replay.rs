@@ -89,6 +89,9 @@ impl Replayer<'_> {
         let channel = letters::original_channel(&letter)
             .filter(|channel| channel.route().kind == ChannelKind::Work)
             .ok_or_else(|| format!("there is no work channel `{}`", sanitize_line(&letter.channel, 60)))?;
+        if let Some(cut) = &letter.body_cut {
+            return Err(format!("only the beginning of its {} bytes is kept", cut.bytes));
+        }
         let original = serde_json::from_str::<Envelope>(&letter.original_envelope).ok();
         // Words do not become more trustworthy by being said again; what nobody vouched for came from outside.
         let trust = original.as_ref().map_or(Trust::External, |envelope| envelope.trust.and(Trust::Operator));

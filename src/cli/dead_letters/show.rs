@@ -9,7 +9,7 @@ use super::mark::{Mark, Marks, Status};
 use super::{Context, OK, PAGE};
 use crate::bus::{Bound, Entry, Range, SharedBus, letters};
 use crate::contracts::envelope::rfc3339;
-use crate::contracts::messages::DeadLetter;
+use crate::contracts::messages::{Cut, DeadLetter};
 use crate::contracts::untrusted::{sanitize, sanitize_line};
 use crate::contracts::{ChannelName, Envelope};
 
@@ -70,11 +70,6 @@ fn original_type(letter: &DeadLetter) -> Option<String> {
     serde_json::from_str::<Envelope>(&letter.original_envelope).ok().map(|envelope| envelope.kind.into_owned())
 }
 
-/// The name of a code, as it is written.
-fn code(letter: &DeadLetter) -> String {
-    serde_json::to_value(letter.code).ok().and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
 fn row(entry: &Entry, mark: &Mark) -> [String; 9] {
     let name = |text: &str| sanitize_line(text, NAME_LIMIT);
     let at = rfc3339(entry.id.at());
@@ -87,7 +82,7 @@ fn row(entry: &Entry, mark: &Mark) -> [String; 9] {
             name(&letter.channel),
             original_type(&letter).map_or_else(|| "-".to_owned(), |kind| name(&kind)),
             letter.group.as_deref().map_or_else(|| "-".to_owned(), name),
-            code(&letter),
+            letter.code.as_str().to_owned(),
             letter.attempts.to_string(),
             sanitize_line(&letter.reason, REASON_LIMIT),
         ],
@@ -133,11 +128,11 @@ pub(super) fn one(entry: &Entry, mark: &Mark, cx: &Context) -> color_eyre::Resul
             line("channel", &letter.channel);
             line("entry", &letter.entry);
             line("group", letter.group.as_deref().unwrap_or("-"));
-            line("code", &code(&letter));
+            line("code", letter.code.as_str());
             line("attempts", &letter.attempts.to_string());
             line("reason", &letter.reason);
-            section(&mut text, "original envelope", &letter.original_envelope);
-            section(&mut text, "original body", &letter.original_body);
+            section(&mut text, &heading("original envelope", letter.envelope_cut.as_ref()), &letter.original_envelope);
+            section(&mut text, &heading("original body", letter.body_cut.as_ref()), &letter.original_body);
         }
         Err(err) => {
             line("malformed", &err.to_string());
@@ -146,6 +141,17 @@ pub(super) fn one(entry: &Entry, mark: &Mark, cx: &Context) -> color_eyre::Resul
         }
     }
     cx.out.text(&text)
+}
+
+/// The name of a text, and what the whole is where only its beginning is kept.
+fn heading(name: &str, cut: Option<&Cut>) -> String {
+    match cut {
+        None => name.to_owned(),
+        Some(Cut { bytes, sha256 }) => {
+            let sha256 = sanitize_line(sha256, NAME_LIMIT + 4);
+            format!("{name}: the beginning of {bytes} bytes with the SHA-256 {sha256}")
+        }
+    }
 }
 
 /// A text below its heading: JSON laid out, anything else as it is, harmless in any case.

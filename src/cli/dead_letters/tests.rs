@@ -3,7 +3,7 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::bus::letters::{Letter, dead};
+use crate::bus::letters::{Bell, Letter, dead};
 use crate::bus::{BusError, Key, Message};
 use crate::cli::testing::{Stage, json_lines};
 use crate::contracts::messages::DeadLetterCode;
@@ -47,7 +47,7 @@ async fn give_up(stage: &Stage, entry: &Entry, reason: &str) -> EntryId {
         code: DeadLetterCode::Exhausted,
         reason: reason.to_owned(),
     };
-    match stage.commit(dead(&stage.origin(), &letter)).await {
+    match stage.commit(dead(&stage.origin(), &letter, &mut Bell::default(), std::time::Duration::ZERO)).await {
         crate::bus::Outcome::Committed(ids) => ids[0],
         other => panic!("{other:?}"),
     }
@@ -246,7 +246,7 @@ async fn all_means_what_nothing_was_done_about() {
 #[tokio::test]
 async fn what_nobody_vouched_for_is_replayed_as_external_and_said_to_be_malformed() {
     let stage = Stage::new();
-    let entry = Entry { channel: ChannelName::Echo, id: EntryId::ZERO, e: "{".to_owned(), b: "[1]".to_owned() };
+    let entry = Entry::new(ChannelName::Echo, EntryId::ZERO, "{".to_owned(), "[1]".to_owned());
     let id = give_up(&stage, &entry, "not JSON").await;
     let mut listener = stage.bus.listen(&[ChannelName::Echo]).await.unwrap();
     let (well, _, remarks) = run(&stage, false, &["replay", &id.to_string()]).await;
@@ -260,17 +260,15 @@ async fn what_nobody_vouched_for_is_replayed_as_external_and_said_to_be_malforme
 #[tokio::test]
 async fn what_cannot_be_replayed_fails_and_stays() {
     let stage = Stage::new();
-    let large = Entry {
-        channel: ChannelName::Echo,
-        id: EntryId::ZERO,
-        e: String::new(),
-        b: json!({ "type": "echo_request", "text": "x".repeat(300_000) }).to_string(),
-    };
+    let body = json!({ "type": "echo_request", "text": "x".repeat(300_000) }).to_string();
+    let large = Entry::new(ChannelName::Echo, EntryId::ZERO, String::new(), body);
     let large = give_up(&stage, &large, "too large").await;
     let odd = stage.say(ChannelName::DeadLetter, "somebody", r#"{"type":"dead_letter"}"#).await;
     let (well, _, remarks) = run(&stage, false, &["replay", &large.to_string(), &odd.to_string(), "7-7"]).await;
     assert!(!well);
-    assert!(remarks.contains("at most 262144 are carried"), "{remarks}");
+    assert!(remarks.contains("only the beginning of its 300033 bytes is kept"), "{remarks}");
+    let (_, text, _) = run(&stage, false, &["show", &large.to_string()]).await;
+    assert!(text.contains("original body: the beginning of 300033 bytes with the SHA-256 "), "{text}");
     assert!(remarks.contains("it is no dead letter: dead_letter: missing field `channel`"), "{remarks}");
     assert!(remarks.contains("error: 7-7: there is no such dead letter"), "{remarks}");
     assert_eq!(list(&stage, &[]).await.len(), 2);

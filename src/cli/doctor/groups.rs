@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Area, Report, long};
 use crate::bus::retention::IDLE_ALERT;
+use crate::bus::waiting::{Waiting, waiting};
 use crate::bus::{BusError, ChannelInfo, EntryId, GroupInfo, Level, SharedBus};
 use crate::cli::Context;
 use crate::cli::output::Output;
@@ -21,8 +22,11 @@ const SILENT: Duration = Duration::from_secs(10);
 pub(super) struct Row {
     channel: ChannelName,
     group: String,
-    /// Not handed out yet; none where the engine cannot tell.
-    waiting: Option<u64>,
+    /// Not handed out yet.
+    waiting: u64,
+    /// There are more: counting ended there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    or_more: bool,
     pending: u64,
     /// Since a consumer gave a sign of life, in milliseconds.
     idle_ms: Option<u64>,
@@ -36,7 +40,7 @@ pub(super) fn print(rows: &[Row], out: &Output) -> color_eyre::Result<()> {
             [
                 row.channel.short().to_owned(),
                 row.group.clone(),
-                row.waiting.map_or_else(|| "?".to_owned(), |count| count.to_string()),
+                Waiting { count: row.waiting, or_more: row.or_more }.to_string(),
                 row.pending.to_string(),
                 row.consumers.to_string(),
                 row.idle_ms
@@ -65,12 +69,17 @@ pub(super) async fn look(bus: &SharedBus, cx: &Context, report: &mut Report) {
         }
         never_run(&info, report);
         for group in &info.groups {
+            let waiting = match waiting(bus, channel, group).await {
+                Ok(waiting) => waiting,
+                Err(err) => return report.failed(Area::Work, channel.as_str(), &err),
+            };
             report.pending += group.pending;
-            look_at(channel, group, cx, report);
+            look_at(channel, group, waiting, cx, report);
             report.groups.push(Row {
                 channel,
                 group: group.group.clone(),
-                waiting: group.lag,
+                waiting: waiting.count,
+                or_more: waiting.or_more,
                 pending: group.pending,
                 idle_ms: group.idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)),
                 consumers: group.consumers.len(),
@@ -99,9 +108,7 @@ async fn dead_letters(bus: &SharedBus, report: &mut Report) {
 fn never_run(info: &ChannelInfo, report: &mut Report) {
     let built = info.channel.route().groups.iter().filter(|service| service.is_built());
     for service in built.filter(|_| info.length > 0) {
-        let there = info.groups.iter().find(|group| group.group == service.as_str());
-        // A group that was given something has been served, if not since it was moved here.
-        if there.is_none_or(|group| group.consumers.is_empty() && group.last_delivered == EntryId::ZERO) {
+        if !info.groups.iter().any(|group| group.group == service.as_str()) {
             let what =
                 format!("{} messages on {} wait for `{service}`, which has never run here", info.length, info.channel);
             report.add(Area::Work, Level::Warning, what, start(service.as_str()));
@@ -109,15 +116,23 @@ fn never_run(info: &ChannelInfo, report: &mut Report) {
     }
 }
 
-fn look_at(channel: ChannelName, group: &GroupInfo, cx: &Context, report: &mut Report) {
+fn look_at(channel: ChannelName, group: &GroupInfo, waiting: Waiting, cx: &Context, report: &mut Report) {
     let name = &group.group;
     let stale = cx.config.consumer.stale_after * 2;
     let silent = stale.max(SILENT);
-    let Some(idle) = group.idle else { return };
+    let Some(idle) = group.idle else {
+        // A group that was given something has been served, if not since it was moved here.
+        let served = group.last_delivered != EntryId::ZERO;
+        let why = if served { "for which nobody reads any more" } else { "which has never run here" };
+        if waiting.count > 0 {
+            let what = format!("{waiting} messages on {channel} wait for `{name}`, {why}");
+            report.add(Area::Work, Level::Warning, what, start(name));
+        }
+        return;
+    };
     if idle >= IDLE_ALERT {
-        let waiting = group.lag.map_or_else(|| "messages may wait".to_owned(), |lag| format!("{lag} messages wait"));
         let what = format!(
-            "nobody has read {channel} for `{name}` for {}; {waiting}, and nothing is removed that it has not handled",
+            "nobody has read {channel} for `{name}` for {}; {waiting} messages wait, and nothing is removed that it has not handled",
             long(idle)
         );
         let fix = format!("{}, or drop the group: `fullsend groups drop {} {name}`", start(name), channel.short());
@@ -129,9 +144,9 @@ fn look_at(channel: ChannelName, group: &GroupInfo, cx: &Context, report: &mut R
         .map(|oldest| (cx.clock.now() - oldest.at()).to_std().unwrap_or_default())
         .unwrap_or_default();
     if idle >= silent {
-        if let Some(lag) = group.lag.filter(|lag| *lag > 0) {
+        if waiting.count > 0 {
             let what = format!(
-                "{lag} messages on {channel} wait for `{name}`, whose last sign of life was {} ago",
+                "{waiting} messages on {channel} wait for `{name}`, whose last sign of life was {} ago",
                 long(idle)
             );
             report.add(Area::Work, Level::Warning, what, start(name));

@@ -348,3 +348,37 @@ fn lengths_and_sizes_read_well() {
     );
     assert_eq!([2_048, 3 << 20, 5 << 29].map(size), ["2 KiB", "3.0 MiB", "2.5 GiB"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_home_that_is_not_there_is_named_and_not_made() {
+    let mut place = Place::new(false);
+    let typo = place.home.path().join("typo");
+    place.cx.config.home.clone_from(&typo);
+    assert_eq!(run(&place.cx).await.unwrap(), OK);
+    let text = place.results.text();
+    assert!(text.contains(&format!("there is no store in {} yet", typo.display())), "{text}");
+    assert!(!text.contains("everything is fine"), "{text}");
+    assert!(!typo.exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_for_a_group_without_a_consumer_are_a_finding() {
+    let place = Place::new(false);
+    let bus = healthy(&place).await;
+    let shared: SharedBus = Arc::<MemoryBus>::clone(&bus);
+    for group in ["echo", "builder"] {
+        shared.ensure_group(ECHO, group).await.unwrap();
+    }
+    let said = async || -> Vec<String> {
+        let report = looked(&place, &bus).await;
+        let work = report.findings.into_iter().filter(|found| found.area == Area::Work);
+        work.map(|found| found.finding.what).collect()
+    };
+    assert_eq!(said().await, Vec::<String>::new(), "nothing waits (the echo request is said after the look)");
+    let mut expected = ["builder", "echo"]
+        .map(|name| format!("1 messages on fullsend:echo wait for `{name}`, which has never run here"));
+    let mut found = said().await;
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+}

@@ -116,7 +116,9 @@ async fn without_anybody_to_ask_it_takes_a_yes() {
     assert_eq!(remarks, "");
     assert_eq!(
         json_lines(&json),
-        [json!({ "channel": "fullsend:echo", "group": "echo", "dropped": true, "pending": 1, "lag": 2 })]
+        [
+            json!({ "channel": "fullsend:echo", "group": "echo", "dropped": true, "pending": 1, "lag": 2, "lag_or_more": false })
+        ]
     );
     assert!(!is_there(&stage, "echo").await);
 
@@ -132,4 +134,25 @@ async fn without_anybody_to_ask_it_takes_a_yes() {
 #[case(90_061_000, "1d1h")]
 fn times_are_rounded(#[case] ms: u64, #[case] shown: &str) {
     assert_eq!(rounded(Duration::from_millis(ms)), shown);
+}
+
+#[tokio::test]
+async fn on_a_narrow_terminal_the_table_leaves_out_what_can_be_missed() {
+    let stage = stage().await;
+    stage.bus.ensure_group(ChannelName::ExperimentResults, &"x".repeat(70)).await.unwrap();
+    let shown = async |width: usize| {
+        let (mut cx, results, _) = stage.context(false);
+        cx.out = cx.out.within(width);
+        act(&args(&["list"]), NOBODY, &cx, &stage.bus).await.unwrap();
+        results.text()
+    };
+    let narrow = shown(80).await;
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+    let line = |name: &str| narrow.lines().find(|line| line.contains(name)).unwrap();
+    assert_eq!(
+        line(" echo ").split_whitespace().collect::<Vec<_>>(),
+        ["echo", "echo", "1", "2", "1m30s", "1m30s", "1"]
+    );
+    assert!(line("builder").starts_with("echo                builder*"), "{narrow}");
+    assert!(shown(200).await.contains("not in this version"));
 }

@@ -36,8 +36,12 @@ impl Write for Gone {
 }
 
 fn kept() -> (Output, Kept, Kept) {
+    kept_as(false)
+}
+
+fn kept_as(json: bool) -> (Output, Kept, Kept) {
     let (results, remarks) = (Kept::default(), Kept::default());
-    let out = Output::to(false, Box::new(results.clone()), Box::new(remarks.clone()));
+    let out = Output::to(json, Box::new(results.clone()), Box::new(remarks.clone()));
     (out, results, remarks)
 }
 
@@ -92,4 +96,43 @@ fn an_error_says_cause_and_next_step_without_secrets() {
         ["error: the bus cannot be reached", "  because: no answer from redis://u:***@host\\u{1b}[2J"]
     );
     assert_eq!(out.finish(Err(Usage("no such channel".to_owned()).into())), ExitCode::from(2));
+}
+
+#[test]
+fn a_program_gets_errors_and_findings_as_json() {
+    let (out, _, remarks) = kept_as(true);
+    let report = eyre!("no answer from redis://u:canary@host\u{1b}[2J").wrap_err("the bus cannot be reached");
+    assert_eq!(out.finish(Err(report)), FAILED);
+    assert_eq!(out.finish(Err(Usage("no such \"channel\"".to_owned()).into())), ExitCode::from(2));
+    out.error("one of many");
+    out.finding(&Finding { level: Level::Warning, what: "evicts".to_owned(), fix: "do not".to_owned() });
+    let said = clap::Command::new("fullsend").arg(clap::arg!(--mode <M>)).try_get_matches_from(["fullsend", "--mod=x"]);
+    assert_eq!(out.clap(&said.unwrap_err()), ExitCode::from(2));
+    let text = remarks.text();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected = serde_json::json!([
+        {
+            "error": "the bus cannot be reached",
+            "causes": ["no answer from redis://u:***@host\u{1b}[2J"],
+        },
+        { "error": "no such \"channel\"" },
+        { "error": "one of many" },
+        { "level": "warning", "what": "evicts", "fix": "do not" },
+    ]);
+    assert_eq!(lines[..4], expected.as_array().unwrap()[..]);
+    assert_eq!(lines[4]["error"], "unexpected argument '--mod' found");
+    assert!(lines[4]["hints"].as_array().unwrap().iter().any(|hint| hint.as_str().unwrap().contains("--mode")));
+}
+
+#[test]
+fn a_table_that_is_too_wide_for_the_terminal_is_the_narrow_one() {
+    let rows = [["東京".to_owned(), "0123456789".to_owned()]];
+    let shown = |width: Option<usize>| {
+        let (out, results, _) = kept();
+        let out = if let Some(width) = width { out.within(width) } else { out };
+        out.table_that_fits((["A", "B"], &rows), || (["A"], vec![["東京".to_owned()]])).unwrap();
+        results.text()
+    };
+    let wide = "A     B\n東京  0123456789\n";
+    assert_eq!([None, Some(16), Some(15)].map(shown), [wide, wide, "A\n東京\n"]);
 }

@@ -188,7 +188,7 @@ async fn a_notice_is_told_to_whoever_listens() {
 
 #[test]
 fn standard_input_is_read_to_its_end_and_no_further_than_a_body() {
-    assert_eq!(read_all(&b"{\"a\":1}\r\n"[..]).unwrap(), "{\"a\":1}");
-    assert!(read_all(&b"a\xff"[..]).unwrap_err().to_string().contains("at byte 1"));
-    assert!(read_all(io::repeat(b'a')).unwrap_err().to_string().contains("more than 262144 bytes"));
+    assert_eq!(given::read_all(&b"{\"a\":1}\r\n"[..], "x").unwrap(), "{\"a\":1}");
+    assert!(given::read_all(&b"a\xff"[..], "x").unwrap_err().to_string().contains("at byte 1"));
+    assert!(given::read_all(io::repeat(b'a'), "x").unwrap_err().to_string().contains("more than 262144 bytes"));
 }

@@ -124,7 +124,7 @@ pub(super) async fn show(plan: &Plan, cx: &Context, news: News, stop: &Cancellat
 }
 
 fn say_away(out: &Output, err: &BusError) {
-    out.remark(&format!("warning: {err}"));
+    out.remark(&format!("warning: {err}; it is tried again"));
 }
 
 fn say_back(out: &Output, with_notices: bool) {

@@ -45,9 +45,14 @@ impl<'a> Shown<'a> {
         Self {
             channel: entry.channel,
             entry: Some(entry.id),
-            e: Cow::Borrowed(&entry.e),
+            e: match &envelope {
+                // A bare body: the envelope that its readers give it.
+                Some(envelope) if entry.e.is_empty() => Cow::Owned(envelope.to_json()),
+                _ => Cow::Borrowed(&entry.e),
+            },
             envelope,
-            body: &entry.b,
+            // What is no message is shown with all that came with it.
+            body: entry.fields.as_deref().filter(|_| malformed.is_some()).unwrap_or(&entry.b),
             malformed: malformed.map(|err| err.to_string()),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
 use super::*;
-use crate::bus::{BusError, Outgoing};
+use crate::bus::{BusError, Entry, EntryId, Outgoing};
 use crate::cli::output::{Closed, Output};
 use crate::cli::testing::{Kept, Stage, json_lines, noon};
 use crate::contracts::{Priority, keys};
@@ -246,7 +246,7 @@ async fn a_bus_that_is_away_is_said_once_and_nothing_is_missed() {
     assert_eq!(
         remarks.lines().collect::<Vec<_>>(),
         [
-            "warning: the bus cannot be reached: a test. It is tried again by itself",
+            "warning: the bus cannot be reached: a test; it is tried again",
             "the bus is back; going on from where it was",
         ]
     );
@@ -335,4 +335,25 @@ fn heartbeats_are_left_out_where_nothing_was_chosen() {
         filter.matches(&EntryView { channel: ChannelName::Health, envelope: Some(&envelope), body: "{}" })
     };
     assert_eq!((shown("heartbeat"), shown("service_state")), (false, true));
+}
+
+#[tokio::test]
+async fn what_another_program_added_is_shown_with_all_that_came_with_it() {
+    let stage = Stage::new();
+    let id = EntryId { ms: 1_772_357_400_000, seq: 0 };
+    let foreign = Entry {
+        fields: Some(r#"{"foo":"bar\u001b[2J","n":"1"}"#.into()),
+        ..Entry::new(ChannelName::Echo, id, String::new(), String::new())
+    };
+    let bare = Entry::new(ChannelName::Echo, id, String::new(), HELLO.to_owned());
+    for (json, words) in [(false, ["foo=bar", "hello"]), (true, ["\"n\":\"1\"", "\"source\":\"bridge\""])] {
+        let (cx, results, _) = stage.context(json);
+        for (entry, word) in [&foreign, &bare].into_iter().zip(words) {
+            line::show(&plan(&[]), &cx, &line::Shown::stored(entry)).unwrap();
+            let shown = results.text();
+            let last = shown.lines().last().unwrap_or_default();
+            assert!(last.contains(word) && !last.contains('\u{1b}'), "{last}");
+            assert_eq!(last.contains("malformed"), word.contains("foo") || word.contains("n\""), "{last}");
+        }
+    }
 }

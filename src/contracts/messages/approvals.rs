@@ -13,6 +13,7 @@ use crate::contracts::ChannelName;
 use crate::contracts::body::{Example, bodies};
 use crate::contracts::envelope::{Priority, Trust, millis_option, read_time};
 use crate::contracts::lifecycle::LifecycleEvent;
+use crate::contracts::notes::{NoteChange, NoteName};
 
 bodies! {
     /// What needs a yes.
@@ -96,7 +97,14 @@ pub enum Intent {
         /// The fields and their new texts.
         fields: std::collections::BTreeMap<String, String>,
     },
-    /// An experiment takes a step of its lifecycle.
+    /// A note of the team changes.
+    Note {
+        /// Which.
+        name: NoteName,
+        /// How.
+        change: NoteChange,
+    },
+    /// An experiment takes a step of its lifecycle. `archive` also cancels its schedule and its run, and resolves its alerts.
     Step {
         /// Which experiment.
         experiment_id: String,
@@ -320,6 +328,13 @@ pub struct ApprovalVerdict {
     /// Whether the same shall be allowed from now on without asking.
     #[serde(default, deserialize_with = "read::or_default")]
     pub always: bool,
+    /// That holds until then; class 3 needs an end.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millis_option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    pub until: Option<DateTime<Utc>>,
+    /// That holds for so many a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u64>,
     /// Who answers.
     #[serde(default, deserialize_with = "read::id_option", skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -337,6 +352,8 @@ impl Example for ApprovalVerdict {
             reason: Some("looks right".to_owned()),
             edited: None,
             always: false,
+            until: None,
+            per_day: None,
             by: Some("operator".to_owned()),
             surface: Some("control_room".to_owned()),
         }

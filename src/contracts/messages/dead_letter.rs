@@ -29,10 +29,26 @@ pub struct DeadLetter {
     pub code: DeadLetterCode,
     /// How many times a handler was started on it.
     pub attempts: u32,
-    /// Its envelope as it was stored, JSON or not.
+    /// Its envelope as it was stored, JSON or not. At most 256 KiB: see `envelope_cut`.
     pub original_envelope: String,
-    /// Its body as it was stored, JSON or not.
+    /// Its body as it was stored, JSON or not. Where another program added an entry that is no message and has other fields
+    /// than `e` and `b`: all its fields, as a JSON object. At most 256 KiB: see `body_cut`.
     pub original_body: String,
+    /// What `original_envelope` is the beginning of; none where it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope_cut: Option<Cut>,
+    /// What `original_body` is the beginning of; none where it is whole. A letter that lacks a part of its body cannot be replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_cut: Option<Cut>,
+}
+
+/// The whole of a text of which only the beginning is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cut {
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// Why a message was given up.
@@ -49,6 +65,18 @@ pub enum DeadLetterCode {
     Expired,
 }
 
+impl DeadLetterCode {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Exhausted => "exhausted",
+            Self::Terminal => "terminal",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 impl Example for DeadLetter {
     fn example() -> Self {
         Self {
@@ -60,6 +88,8 @@ impl Example for DeadLetter {
             attempts: 0,
             original_envelope: "{}".to_owned(),
             original_body: r#"{"type":"escalation"}"#.to_owned(),
+            envelope_cut: None,
+            body_cut: None,
         }
     }
 }

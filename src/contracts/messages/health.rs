@@ -28,11 +28,21 @@ pub struct Heartbeat {
     pub failed: u64,
     /// Messages it holds now, started or waiting.
     pub holding: u32,
+    /// Seconds for which its loop has not turned; it is started again after a minute of that.
+    #[serde(default)]
+    pub still_s: u64,
 }
 
 impl Example for Heartbeat {
     fn example() -> Self {
-        Self { service: "echo".to_owned(), instance: "host/4711".to_owned(), handled: 1204, failed: 3, holding: 2 }
+        Self {
+            service: "echo".to_owned(),
+            instance: "host/4711".to_owned(),
+            handled: 1204,
+            failed: 3,
+            holding: 2,
+            still_s: 0,
+        }
     }
 }
 

@@ -8,9 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::bus::testing::World;
 use crate::bus::{Consumer, ConsumerOptions, Outgoing, letters};
-use crate::contracts::body::Example;
-use crate::contracts::messages::{DeadLetterCode, Escalation};
-use crate::contracts::wiring::TO_ORCHESTRATOR;
+use crate::contracts::messages::DeadLetterCode;
 use crate::contracts::{Body, Envelope, Trust};
 
 fn start(world: &World) -> CancellationToken {
@@ -32,11 +30,8 @@ async fn counted(world: &World, channel: ChannelName) -> Option<String> {
 async fn settled(world: &World) {
     world
         .until(async |world| {
-            let mut groups = Vec::new();
-            for channel in [ChannelName::Echo, ChannelName::ToOrchestrator] {
-                groups.extend(world.bus().inspect(channel).await.unwrap().groups);
-            }
-            groups.len() == 2 && groups.iter().all(|group| group.pending == 0 && group.lag == Some(0))
+            let groups = world.bus().inspect(ChannelName::Echo).await.unwrap().groups;
+            groups.len() == 1 && groups.iter().all(|group| group.pending == 0 && group.lag == Some(0))
         })
         .await;
 }
@@ -68,23 +63,7 @@ async fn a_request_is_answered_once_in_its_own_chain_and_counted_once() {
         assert_eq!((answer.trace, answer.cause), (asked.trace, Some(asked.id)));
         assert_eq!(answer.trust, trust);
         assert_eq!(counted(&world, ChannelName::Echo).await.as_deref(), Some("1"));
-        assert_eq!(counted(&world, ChannelName::ToOrchestrator).await, None);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_escalation_is_counted_and_not_answered() {
-    let world = World::new();
-    let body = ToOrchestrator::from(Escalation::example());
-    let message =
-        world.origin(Trust::Member).compose::<crate::contracts::channel::grants::Watcher, _>(TO_ORCHESTRATOR, body);
-    world.say(message.unwrap()).await;
-    start(&world);
-    world.until(async |world| counted(world, ChannelName::ToOrchestrator).await.is_some()).await;
-    settled(&world).await;
-    assert_eq!(counted(&world, ChannelName::ToOrchestrator).await.as_deref(), Some("1"));
-    assert!(world.entries(ChannelName::Echo).await.is_empty());
-    assert!(world.entries(ChannelName::DeadLetter).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

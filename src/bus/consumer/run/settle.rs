@@ -68,9 +68,14 @@ impl<H: Handler> Loop<'_, H> {
         let (channel, entry) = held.key();
         let commit = Commit {
             acknowledge: vec![PendingRef { channel, group: self.consumer.group.to_owned(), entry }],
-            ..Commit::of(letters::dead(&self.consumer.origin(Trust::System), &letter))
+            ..Commit::of(letters::dead(
+                &self.consumer.origin(Trust::System),
+                &letter,
+                &mut self.bell,
+                self.consumer.clock.monotonic(),
+            ))
         };
-        self.units.push(Unit { commit, settles: Settles::Dead });
+        self.units.push(Unit { commit, settles: Settles::Dead { again: false } });
     }
 
     /// Commits what is settled, together with the marks of what starts next. One call is under way at a time; meanwhile reading
@@ -102,6 +107,7 @@ impl<H: Handler> Loop<'_, H> {
                 for (unit, outcome) in units.into_iter().zip(outcomes) {
                     self.conclude(unit, outcome);
                 }
+                self.say_parked().await;
                 Ok(())
             }
             Err(err) if err.is_passing() => {
@@ -122,12 +128,13 @@ impl<H: Handler> Loop<'_, H> {
                 for unit in units {
                     self.refused(unit, color_eyre::Report::new(err.clone()))?;
                 }
+                self.say_parked().await;
                 Ok(())
             }
         }
     }
 
-    /// A unit that the bus will not take counts as a failed attempt; what is no handler's ends the consumer.
+    /// A unit that the bus will not take counts as a failed attempt, a dead letter waits; what is neither ends the consumer.
     fn refused(&mut self, unit: Unit, reason: color_eyre::Report) -> Result<(), BusError> {
         match unit.settles {
             Settles::Handled { held, .. } => {
@@ -135,7 +142,11 @@ impl<H: Handler> Loop<'_, H> {
                 self.failed(held, &Failure::from(reason));
                 Ok(())
             }
-            Settles::Dead | Settles::Start { .. } | Settles::Unstart => Err(BusError::Protocol(format!("{reason:#}"))),
+            Settles::Dead { again } => {
+                self.park(unit, again, &format!("{reason:#}"));
+                Ok(())
+            }
+            Settles::Start { .. } | Settles::Unstart => Err(BusError::Protocol(format!("{reason:#}"))),
         }
     }
 
@@ -149,17 +160,17 @@ impl<H: Handler> Loop<'_, H> {
                     self.begin(held, 0);
                 }
             }
-            Settles::Dead => {
-                if outcome.is_done() {
-                    Counts::up(&self.consumer.counts.dead);
-                } else if outcome != Outcome::NotPending {
-                    tracing::error!(
-                        ?outcome,
-                        group = self.consumer.group,
-                        "a dead letter could not be written; it stays pending"
-                    );
+            Settles::Dead { again } => match outcome {
+                Outcome::Refused(refusal) => self.park(unit, again, &refusal.to_string()),
+                outcome => {
+                    if outcome.is_done() {
+                        Counts::up(&self.consumer.counts.dead);
+                    }
+                    if again {
+                        self.unparked();
+                    }
                 }
-            }
+            },
             Settles::Unstart => {}
         }
     }

@@ -1,0 +1,66 @@
+//! The team: the services of this version, as the settings let them run in this process.
+//!
+//! Owns how each is made. Must never run them: that is the supervisor's, for whoever started it.
+
+use std::sync::Arc;
+
+use super::{Context, open};
+use crate::bus::bridge::Bridge;
+use crate::bus::retention::{RetentionPolicy, Trimmer};
+use crate::bus::timers::Timers;
+use crate::bus::{Consumer, Handler, SharedBus};
+use crate::contracts::ServiceName;
+use crate::llm::ledger::Sweeper;
+use crate::services::echo::Echo;
+use crate::supervisor::{ConsumerService, LeasedService, Phase, Supervisor};
+
+/// The name of this process on the bus: host and process.
+pub fn instance() -> String {
+    format!("{}/{}", open::host(), std::process::id())
+}
+
+/// The services that the settings let run here, ready to be run.
+///
+/// # Errors
+/// Where a prompt of the context folder cannot be used.
+pub fn supervisor(cx: &Context, bus: &SharedBus) -> color_eyre::Result<Supervisor> {
+    let drain = open::consumer_options(cx).drain;
+    let mut supervisor =
+        Supervisor::new(Arc::clone(bus), Arc::clone(&cx.clock), Arc::clone(&cx.ids), instance(), drain);
+    let runs = |service| cx.config.services.runs(service);
+    if runs(ServiceName::Echo) {
+        supervisor.add(consumer(cx, bus, Echo::default()));
+    }
+    keep(cx, bus, &mut supervisor);
+    Ok(supervisor)
+}
+
+/// Those who keep things in order, each one of a kind.
+fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
+    let runs = |service| cx.config.services.runs(service);
+    let (clock, ids) = (|| Arc::clone(&cx.clock), || Arc::clone(&cx.ids));
+    let at = || (Arc::clone(bus), clock(), ids());
+    // Nobody else can publish on the embedded engine, so there is nothing to bridge.
+    if runs(ServiceName::Bridge) && bus.engine() == "redis" {
+        let bridge = Bridge { bus: Arc::clone(bus), clock: clock(), ids: ids() };
+        supervisor.add(LeasedService::new(bridge, Phase::Intake, at()));
+    }
+    if runs(ServiceName::Ledger) {
+        let sweeper = Sweeper { ledger: open::ledger(cx, bus) };
+        supervisor.add(LeasedService::new(sweeper, Phase::Housekeeping, at()));
+    }
+    if runs(ServiceName::Timers) {
+        let timers = Timers { bus: Arc::clone(bus), clock: clock() };
+        supervisor.add(LeasedService::new(timers, Phase::Housekeeping, at()));
+    }
+    if runs(ServiceName::Trimmer) {
+        let policy = RetentionPolicy { age: cx.config.retention.age, length: cx.config.retention.length };
+        let trimmer = Trimmer { bus: Arc::clone(bus), policy, clock: clock(), ids: ids() };
+        supervisor.add(LeasedService::new(trimmer, Phase::Housekeeping, at()));
+    }
+}
+
+fn consumer<H: Handler>(cx: &Context, bus: &SharedBus, handler: H) -> ConsumerService<H> {
+    let options = open::consumer_options(cx);
+    ConsumerService::new(Consumer::new(Arc::clone(bus), handler, options, Arc::clone(&cx.clock), Arc::clone(&cx.ids)))
+}

@@ -1,0 +1,9 @@
+//! The tasks, one file each: input, answer, and what is wrong with an answer. Their rules of thumb stand beside them.
+
+pub mod classify;
+pub mod decide;
+pub mod respond;
+
+pub use classify::{Classification, Classify, Verdict};
+pub use decide::{Action, Decide, Decision, Payload};
+pub use respond::{Reply, Respond};

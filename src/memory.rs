@@ -1,0 +1,51 @@
+//! Memory: what the team knows. The notes (product context, worklist, learnings) with all their versions, and what is loaded for a decision.
+//!
+//! Owns the notes' texts, versions and merges, and [`TeamContext`]. Must never lose a version, and never decide what a note should say.
+//!
+//! | file | what |
+//! |---|---|
+//! | `note` | a note's document, and how a change of it becomes a new version |
+//! | `worklist`, `learnings` | how items, the focus and learnings are written into the text |
+//! | `merge` | three-way merge with what others wrote meanwhile |
+//! | `history`, `patch` | versions, and how each text is had again |
+//! | `context`, `load`, `experiments` | what a decision is made from |
+//! | `check` | what should not stand in a note |
+//!
+//! The files in the context folder are kept by the mirror, a service.
+
+pub mod check;
+pub mod context;
+mod experiments;
+pub mod history;
+mod learnings;
+mod lines;
+pub mod load;
+pub mod merge;
+pub mod note;
+mod patch;
+#[cfg(test)]
+mod tests;
+mod worklist;
+
+pub use context::{ExperimentBrief, NoteBrief, TeamContext};
+pub use load::{Memory, load};
+pub use merge::{Hunk, MergeConflict};
+pub use note::{Author, ChangeError, NoteEdit, NoteError, NoteState, apply, change, edits};
+
+/// In a text that nobody has filled in yet.
+pub const TEMPLATE_MARK: &str = "(fill in)";
+
+/// What a new context folder is given as product context.
+pub const PRODUCT_TEMPLATE: &str = "\
+# Product context
+
+What is being sold: (fill in)
+
+For whom: (fill in)
+
+What it costs: (fill in)
+
+What makes it different: (fill in)
+
+What we may never say or do: (fill in)
+";

@@ -1,0 +1,145 @@
+//! The labelled scenarios and the hostile messages are well-formed, and cover what there is to judge.
+#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, also in its helpers")]
+
+#[path = "support/scenarios.rs"]
+#[expect(dead_code, reason = "what a mind is shown is read by those who show it")]
+mod scenarios;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use fullsend::contracts::lifecycle::ExperimentState;
+use fullsend::contracts::{ChannelName, WIRING};
+use pretty_assertions::assert_eq;
+use scenarios::{Injection, Label, Scenario};
+use serde_json::{Value, json};
+
+fn folder(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+fn all() -> Vec<Scenario> {
+    scenarios::scenarios(&folder("scenarios")).unwrap()
+}
+
+fn hostile() -> Vec<Injection> {
+    scenarios::injections(&folder("injections")).unwrap()
+}
+
+/// Those for the watcher, and those for the orchestrator.
+fn split() -> (Vec<Scenario>, Vec<Scenario>) {
+    all().into_iter().partition(|scenario| scenario.channel == ChannelName::DiscordRaw)
+}
+
+fn message(scenario: &Scenario) -> Value {
+    serde_json::from_str(&scenario.message).unwrap()
+}
+
+fn is_snake_case(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Names that occur twice or are not in snake case.
+fn odd_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().filter(|name| !is_snake_case(name) || !seen.insert(*name)).collect()
+}
+
+#[test]
+fn every_name_is_unique() {
+    assert_eq!(odd_names(all().iter().map(|scenario| scenario.name.as_str())), Vec::<&str>::new());
+    assert_eq!(odd_names(hostile().iter().map(|injection| injection.name.as_str())), Vec::<&str>::new());
+}
+
+#[test]
+fn every_message_is_one_of_its_channel() {
+    for scenario in all() {
+        if let Err(err) = scenario.channel.check(&scenario.message) {
+            panic!("{}: {err}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn every_label_is_one_of_the_mind_that_is_asked_and_none_contradicts_another() {
+    for scenario in all() {
+        let name = &scenario.name;
+        let known: &[Label] =
+            if scenario.channel == ChannelName::DiscordRaw { &Label::CLASSES } else { &Label::ACTIONS };
+        let labels: Vec<Label> = [scenario.expected]
+            .into_iter()
+            .chain(scenario.acceptable.iter().copied())
+            .chain(scenario.forbidden.iter().copied())
+            .collect();
+        assert!(labels.iter().all(|label| known.contains(label)), "{name}: {labels:?}");
+        assert_eq!(labels.iter().collect::<BTreeSet<_>>().len(), labels.len(), "{name} says one label twice");
+        assert!(!scenario.about.is_empty(), "{name} has no reason");
+        assert!(scenario.expect.contains.iter().all(|words| !words.is_empty()), "{name}");
+    }
+}
+
+#[test]
+fn every_experiment_that_is_to_be_acted_on_is_there() {
+    for scenario in all() {
+        let name = &scenario.name;
+        let state = &scenario.state;
+        let ids: Vec<&str> = state.experiments.iter().map(|experiment| experiment.id.as_str()).collect();
+        assert_eq!(odd_names(ids.iter().copied()), Vec::<&str>::new(), "{name}");
+        let wanted = scenario.expect.experiment_id.as_deref();
+        if let Some(wanted) = wanted {
+            let found = state.experiments.iter().find(|experiment| experiment.id == wanted);
+            assert!(found.is_some_and(|found| found.state != ExperimentState::Archived), "{name}: {wanted}");
+        }
+        assert!(scenario.expected != Label::KillExperiment || wanted.is_some(), "{name} does not say what to kill");
+        assert!(state.runs.iter().all(|run| ids.contains(&run.experiment_id.as_str())), "{name}");
+        let tools = state.experiments.iter().filter_map(|experiment| experiment.tool.as_deref());
+        assert!(tools.chain(state.tools.iter().map(String::as_str)).all(is_snake_case), "{name}");
+    }
+}
+
+#[test]
+fn what_was_denied_is_known() {
+    for scenario in all() {
+        let message = message(&scenario);
+        if message["type"] == "approval_completed" && message["outcome"] == "denied" {
+            let approval = scenario.state.approvals.iter().find(|known| message["approval_id"] == *known.id);
+            assert!(approval.is_some_and(|known| Label::ACTIONS.contains(&known.action)), "{}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn every_message_type_and_every_action_is_judged() {
+    let (classify, decide) = split();
+    assert!(decide.len() >= 150, "{} to decide", decide.len());
+    assert!(classify.len() >= 60, "{} to classify", classify.len());
+
+    let kinds: BTreeSet<&str> =
+        decide.iter().map(|scenario| scenario.channel.check(&scenario.message).unwrap()).collect();
+    let route = WIRING.iter().find(|route| route.channel == ChannelName::ToOrchestrator).unwrap();
+    let wanted = route.types.iter().map(|kind| kind.name);
+    let missing: Vec<&str> = wanted
+        .chain(["experiment_completed", "experiment_failed", "approval_completed"])
+        .filter(|kind| !kinds.contains(kind))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
+
+    for label in Label::ACTIONS {
+        assert!(decide.iter().any(|scenario| scenario.expected == label), "{label:?} is never right");
+    }
+    for label in Label::CLASSES {
+        assert!(classify.iter().any(|scenario| scenario.expected == label), "{label:?} is never right");
+    }
+}
+
+#[test]
+fn every_hostile_message_can_be_said_in_a_chat() {
+    let hostile = hostile();
+    assert!(hostile.len() >= 60, "{} hostile messages", hostile.len());
+    for injection in hostile {
+        let body = json!({ "type": "discord_message", "content": injection.text() }).to_string();
+        assert_eq!(ChannelName::DiscordRaw.check(&body), Ok("discord_message"), "{}", injection.name);
+        assert!(is_snake_case(&injection.kind), "{}", injection.name);
+    }
+}
