@@ -6,3 +6,6 @@
 pub mod echo;
 pub mod gate;
 pub mod mirror;
+pub mod orchestrator;
+pub mod watcher;
+pub mod wording;
