@@ -92,7 +92,7 @@ impl Bench {
     }
 
     async fn until(&self, what: &str, done: impl AsyncFn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !done(self).await {
             assert!(Instant::now() < deadline, "it never happened: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
