@@ -10,15 +10,21 @@ pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod budget;
+pub mod classify;
 pub mod completions;
 pub mod config;
+pub mod context;
 pub mod dead_letters;
+pub mod decide;
+pub mod decisions;
 pub mod doctor;
 mod gist;
 mod given;
 pub mod groups;
 mod handled;
 pub mod hold;
+pub mod models;
+pub mod notes;
 pub mod open;
 pub mod output;
 pub mod publish;
@@ -129,11 +135,17 @@ enum Command {
     Audit(audit::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
+    Context(context::Args),
+    Notes(notes::Args),
     Budget(budget::Args),
+    Decide(decide::Args),
+    Classify(classify::Args),
+    Decisions(decisions::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
     Config(config::Args),
+    Models(models::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Move(relocate::Args),
@@ -158,6 +170,7 @@ impl Command {
             Self::Approvals(args) => args.changes(),
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
+            Self::Notes(args) => args.changes(),
             Self::Budget(args) => args.changes(),
             _ => false,
         }
@@ -240,7 +253,12 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Audit(args) => audit::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
+        Command::Context(args) => context::run(args, cx),
+        Command::Notes(args) => notes::run(args, cx),
         Command::Budget(args) => budget::run(args, cx),
+        Command::Decide(args) => decide::run(args, cx),
+        Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),
+        Command::Decisions(args) => decisions::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),
@@ -249,6 +267,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Config(_) => config::run(cx),
+        Command::Models(args) => models::run(args, cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
 }
