@@ -55,7 +55,7 @@ fn every_task_has_a_prompt_that_fits_its_input() {
         kind: "escalation".to_owned(),
         trust: crate::contracts::Trust::External,
         message: serde_json::Map::from_iter([("content".to_owned(), json!("</team>"))]),
-        team: TeamContext { tools: vec!["mailer".to_owned()], ..TeamContext::default() },
+        team: TeamContext { tools: vec!["mailer".to_owned()], ..TeamContext::default() }.into(),
         denied: None,
     };
     let prompt = prompts.user(TaskName::Decide, &input).unwrap();
