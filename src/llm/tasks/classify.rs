@@ -2,11 +2,14 @@
 //!
 //! Owns the watcher's question and its answer. The chat text is data: it is quoted into the prompt, never spliced into instructions.
 
+mod rules;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::contracts::{Priority, Untrusted};
+use crate::llm::{Ruled, Task, TaskName};
 
 /// The task.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +76,23 @@ impl<'de> Deserialize<'de> for Classification {
             priority: fields.get("priority").and_then(|value| Priority::deserialize(value).ok()).unwrap_or_default(),
             suggested_response: text("suggested_response"),
         })
+    }
+}
+
+impl Task for Classify {
+    const NAME: TaskName = TaskName::Classify;
+    type Input = ClassifyInput;
+    type Output = Classification;
+
+    fn rule(input: &ClassifyInput) -> Ruled<Classification> {
+        rules::rule(input)
+    }
+
+    fn faults(_input: &ClassifyInput, output: &Classification) -> Vec<String> {
+        let numbers =
+            output.suggested_response.as_deref().is_some_and(|text| text.contains(|c: char| c.is_ascii_digit()));
+        let fault = "`suggested_response` has numbers; they come from state, so leave it empty";
+        if numbers { vec![fault.to_owned()] } else { Vec::new() }
     }
 }
 
