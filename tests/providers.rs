@@ -1,10 +1,5 @@
 //! The providers over real HTTP: streams as they should be, and a table of everything that goes wrong.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may stop at what it did not expect"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
 
 #[path = "support/http_server.rs"]
 mod http_server;

@@ -196,6 +196,7 @@ impl Protocol {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is made where it is given")]
 pub(crate) fn event(data: Value) -> String {
     match data["type"].as_str() {
         Some(kind) => format!("event: {kind}\ndata: {data}\n\n"),

@@ -132,9 +132,9 @@ async fn viewers_see_the_reasoning_while_it_comes() {
     let go_on = Arc::new(Notify::new());
     let steps = vec![
         stream_head(),
-        chunk(whole[..at].as_bytes()),
+        chunk(&whole.as_bytes()[..at]),
         Step::Wait(Arc::clone(&go_on)),
-        chunk(whole[at..].as_bytes()),
+        chunk(&whole.as_bytes()[at..]),
         chunk_end(),
     ];
     let server = HttpServer::start(vec![steps]).await;
@@ -172,11 +172,8 @@ async fn viewers_see_the_reasoning_while_it_comes() {
     for (number, said) in seen[1..seen.len() - 1].iter().enumerate() {
         let LlmCalls::Delta(delta) = said else { panic!("{said:?}") };
         assert_eq!((Some(&delta.call_id), delta.seq), (start.call_id.as_ref(), Some(number as u64)));
-        if delta.part == LlmPart::Reasoning {
-            reasoning.push_str(delta.text.raw())
-        } else {
-            text.push_str(delta.text.raw())
-        }
+        let so_far = if delta.part == LlmPart::Reasoning { &mut reasoning } else { &mut text };
+        so_far.push_str(delta.text.raw());
     }
     assert_eq!((reasoning.as_str(), text.as_str()), ("Let me think.", GOOD));
     let Some(LlmCalls::Complete(end)) = seen.last() else { panic!("{seen:?}") };

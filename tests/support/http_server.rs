@@ -164,12 +164,9 @@ async fn answer(stream: &mut TcpStream, steps: Vec<Step>) -> bool {
 
 /// An answer with a status and a body.
 pub(crate) fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Vec<Step> {
-    let mut head =
-        format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\ncontent-type: application/json\r\n", body.len());
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    vec![Step::Send(format!("{head}\r\n{body}").into_bytes())]
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\ncontent-type: application/json\r\n", body.len());
+    let further: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    vec![Step::Send(format!("{head}{}\r\n{body}", further.concat()).into_bytes())]
 }
 
 /// The head of a stream of events, without its length: it ends with the connection, or with [`chunk_end`].
