@@ -209,9 +209,7 @@ async fn at_once(bus: &SharedBus, content: &str) -> f64 {
         let mut missing = vec![true; FLOOD];
         for _ in 0..FLOOD {
             let number = reply(&mut replies).await;
-            if !std::mem::take(&mut missing[number]) {
-                panic!("{number} was answered twice");
-            }
+            assert!(std::mem::take(&mut missing[number]), "{number} was answered twice");
         }
     });
     sent.unwrap();
