@@ -550,33 +550,8 @@ fn idea(case: &mut Case<'_>, said: &str, words: &Words) -> Decision {
     ]);
     let alike = case.alike(words);
     let like = alike.first().map(|(share, known)| (*share, (*known).clone()));
-    if words.has(&["pizza", "lunch", "beer", "birthday", "party", "team event", "drinks", "coffee machine"])
-        && !words.has(&["customers", "leads", "users", "mail"])
-    {
-        case.because("It is not about the product.");
-        return case.tell("That sounds nice, but it is nothing I can test. Ask the others!", Priority::Low);
-    }
-    if words.has(&["last time", "the same again", "do the thing", "the thing"]) && stems.len() < 6 {
-        case.because("It is not said what is meant.");
-        return case.tell("Which one do you mean? Tell me whom to reach, and how.", Priority::Medium);
-    }
-    if team.product.text.trim().is_empty() {
-        case.because("There is no product context, so nobody can say who a good lead is.");
-        return case.tell("I don't know what we sell yet. Please fill in `product_context.md`: what it is, for whom, and what not to do.", Priority::Medium);
-    }
-    if stems.len() < 4 && !words.counts() && !words.has(TRY)
-        || words.has(&["go viral", "do something with", "something with ai", "could be big"])
-    {
-        case.because("It does not say whom to reach, how, or what to offer.");
-        return case.tell(
-            "I like the direction. Whom should it reach, through what, and what would we offer them?",
-            Priority::Medium,
-        );
-    }
-    if words.has(&["no hurry", "at some point", "some day", "someday", "eventually", "low priority", "nice to have"]) {
-        case.because("It is wanted some time, not now.");
-        let line = format!("1. {} (low priority)", cut(said, 160));
-        return case.rewrite(notes::with_line(&team.worklist.text, "ready", &line, false));
+    if let Some(decision) = unclear(case, said, words) {
+        return decision;
     }
     if change
         && let Some((share, experiment)) = &like
@@ -636,6 +611,40 @@ fn idea(case: &mut Case<'_>, said: &str, words: &Words) -> Decision {
         case.input.trust >= Trust::Operator && words.has(&["most important", "this week", "today", "now", "urgent"]);
     let priority = if soon { Priority::High } else { Priority::Medium };
     case.dispatch(&cut(said, 80), said, priority)
+}
+
+/// An idea that nobody can act upon yet: not about the product, not said for whom, or not wanted now.
+fn unclear(case: &mut Case<'_>, said: &str, words: &Words) -> Option<Decision> {
+    let stems = words.stems();
+    if words.has(&["pizza", "lunch", "beer", "birthday", "party", "team event", "drinks", "coffee machine"])
+        && !words.has(&["customers", "leads", "users", "mail"])
+    {
+        case.because("It is not about the product.");
+        return Some(case.tell("That sounds nice, but it is nothing I can test. Ask the others!", Priority::Low));
+    }
+    if words.has(&["last time", "the same again", "do the thing", "the thing"]) && stems.len() < 6 {
+        case.because("It is not said what is meant.");
+        return Some(case.tell("Which one do you mean? Tell me whom to reach, and how.", Priority::Medium));
+    }
+    if case.input.team.product.text.trim().is_empty() {
+        case.because("There is no product context, so nobody can say who a good lead is.");
+        return Some(case.tell("I don't know what we sell yet. Please fill in `product_context.md`: what it is, for whom, and what not to do.", Priority::Medium));
+    }
+    if stems.len() < 4 && !words.counts() && !words.has(TRY)
+        || words.has(&["go viral", "do something with", "something with ai", "could be big"])
+    {
+        case.because("It does not say whom to reach, how, or what to offer.");
+        return Some(case.tell(
+            "I like the direction. Whom should it reach, through what, and what would we offer them?",
+            Priority::Medium,
+        ));
+    }
+    if words.has(&["no hurry", "at some point", "some day", "someday", "eventually", "low priority", "nice to have"]) {
+        case.because("It is wanted some time, not now.");
+        let line = format!("1. {} (low priority)", cut(said, 160));
+        return Some(case.rewrite(notes::with_line(&case.input.team.worklist.text, "ready", &line, false)));
+    }
+    None
 }
 
 /// The experiment under way that goes the same rare way to people: by text message, or by phone.
