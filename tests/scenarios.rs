@@ -22,13 +22,22 @@ fn all() -> Vec<Scenario> {
     scenarios::scenarios(&folder("scenarios")).unwrap()
 }
 
+/// Those that only judge: no rule is written after them.
+fn held_out() -> Vec<Scenario> {
+    scenarios::scenarios(&folder("heldout")).unwrap()
+}
+
+fn every() -> Vec<Scenario> {
+    all().into_iter().chain(held_out()).collect()
+}
+
 fn hostile() -> Vec<Injection> {
     scenarios::injections(&folder("injections")).unwrap()
 }
 
 /// Those for the watcher, and those for the orchestrator.
-fn split() -> (Vec<Scenario>, Vec<Scenario>) {
-    all().into_iter().partition(|scenario| scenario.channel == ChannelName::DiscordRaw)
+fn split(scenarios: Vec<Scenario>) -> (Vec<Scenario>, Vec<Scenario>) {
+    scenarios.into_iter().partition(|scenario| scenario.channel == ChannelName::DiscordRaw)
 }
 
 fn message(scenario: &Scenario) -> Value {
@@ -48,13 +57,13 @@ fn odd_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
 
 #[test]
 fn every_name_is_unique() {
-    assert_eq!(odd_names(all().iter().map(|scenario| scenario.name.as_str())), Vec::<&str>::new());
+    assert_eq!(odd_names(every().iter().map(|scenario| scenario.name.as_str())), Vec::<&str>::new());
     assert_eq!(odd_names(hostile().iter().map(|injection| injection.name.as_str())), Vec::<&str>::new());
 }
 
 #[test]
 fn every_message_is_one_of_its_channel() {
-    for scenario in all() {
+    for scenario in every() {
         if let Err(err) = scenario.channel.check(&scenario.message) {
             panic!("{}: {err}", scenario.name);
         }
@@ -63,7 +72,7 @@ fn every_message_is_one_of_its_channel() {
 
 #[test]
 fn every_label_is_one_of_the_mind_that_is_asked_and_none_contradicts_another() {
-    for scenario in all() {
+    for scenario in every() {
         let name = &scenario.name;
         let known: &[Label] =
             if scenario.channel == ChannelName::DiscordRaw { &Label::CLASSES } else { &Label::ACTIONS };
@@ -81,7 +90,7 @@ fn every_label_is_one_of_the_mind_that_is_asked_and_none_contradicts_another() {
 
 #[test]
 fn every_experiment_that_is_to_be_acted_on_is_there() {
-    for scenario in all() {
+    for scenario in every() {
         let name = &scenario.name;
         let state = &scenario.state;
         let ids: Vec<&str> = state.experiments.iter().map(|experiment| experiment.id.as_str()).collect();
@@ -100,7 +109,7 @@ fn every_experiment_that_is_to_be_acted_on_is_there() {
 
 #[test]
 fn what_was_denied_is_known() {
-    for scenario in all() {
+    for scenario in every() {
         let message = message(&scenario);
         if message["type"] == "approval_completed" && message["outcome"] == "denied" {
             let approval = scenario.state.approvals.iter().find(|known| message["approval_id"] == *known.id);
@@ -111,10 +120,21 @@ fn what_was_denied_is_known() {
 
 #[test]
 fn every_message_type_and_every_action_is_judged() {
-    let (classify, decide) = split();
+    let (classify, decide) = split(all());
     assert!(decide.len() >= 150, "{} to decide", decide.len());
     assert!(classify.len() >= 60, "{} to classify", classify.len());
+    assert_all_are_judged(&classify, &decide);
+}
 
+#[test]
+fn sixty_scenarios_are_held_out_over_every_message_type_and_every_action() {
+    let (classify, decide) = split(held_out());
+    assert_eq!((decide.len(), classify.len()), (42, 18));
+    assert!(decide.iter().chain(&classify).all(|scenario| scenario.name.starts_with("heldout_")));
+    assert_all_are_judged(&classify, &decide);
+}
+
+fn assert_all_are_judged(classify: &[Scenario], decide: &[Scenario]) {
     let kinds: BTreeSet<&str> =
         decide.iter().map(|scenario| scenario.channel.check(&scenario.message).unwrap()).collect();
     let route = WIRING.iter().find(|route| route.channel == ChannelName::ToOrchestrator).unwrap();
