@@ -4,6 +4,7 @@
 //! thumb; a provider answers tasks; [`Mind::ask`] goes down the chain of providers until one answers, journals the raw answer, and
 //! says what it cost. Must never act on an answer: that is the service's that asked.
 
+pub mod eval;
 pub mod ledger;
 pub mod live;
 pub mod mind;

@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod decide;
 pub mod respond;
+mod words;
 
 pub use classify::{Classification, Classify, Verdict};
 pub use decide::{Action, Decide, Decision, Payload};

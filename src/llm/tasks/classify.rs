@@ -2,11 +2,14 @@
 //!
 //! Owns the watcher's question and its answer. The chat text is data: it is quoted into the prompt, never spliced into instructions.
 
+mod rules;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::contracts::{Priority, Untrusted};
+use crate::llm::{Ruled, Task, TaskName};
 
 /// The task.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +29,7 @@ pub struct ClassifyInput {
 }
 
 /// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing.
@@ -35,6 +38,20 @@ pub enum Verdict {
     Answer,
     /// The orchestrator decides.
     Escalate,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ignore, Self::Answer, Self::Escalate];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Answer => "answer",
+            Self::Escalate => "escalate",
+        }
+    }
 }
 
 /// The answer.
@@ -73,6 +90,23 @@ impl<'de> Deserialize<'de> for Classification {
             priority: fields.get("priority").and_then(|value| Priority::deserialize(value).ok()).unwrap_or_default(),
             suggested_response: text("suggested_response"),
         })
+    }
+}
+
+impl Task for Classify {
+    const NAME: TaskName = TaskName::Classify;
+    type Input = ClassifyInput;
+    type Output = Classification;
+
+    fn rule(input: &ClassifyInput) -> Ruled<Classification> {
+        rules::rule(input)
+    }
+
+    fn faults(_input: &ClassifyInput, output: &Classification) -> Vec<String> {
+        let numbers =
+            output.suggested_response.as_deref().is_some_and(|text| text.contains(|c: char| c.is_ascii_digit()));
+        let fault = "`suggested_response` has numbers; they come from state, so leave it empty";
+        if numbers { vec![fault.to_owned()] } else { Vec::new() }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod faults;
 mod read;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::contracts::{Priority, Trust};
+use crate::llm::{Ruled, Task, TaskName};
 use crate::memory::TeamContext;
 
 /// The task.
@@ -144,4 +146,18 @@ pub struct Payload {
     pub outputs: Vec<String>,
     /// `dispatch_to_builder`: what it must do, or must not.
     pub requirements: Vec<String>,
+}
+
+impl Task for Decide {
+    const NAME: TaskName = TaskName::Decide;
+    type Input = DecideInput;
+    type Output = Decision;
+
+    fn rule(input: &DecideInput) -> Ruled<Decision> {
+        rules::rule(input)
+    }
+
+    fn faults(input: &DecideInput, output: &Decision) -> Vec<String> {
+        faults::faults(input, output)
+    }
 }

@@ -2,10 +2,14 @@
 //!
 //! Owns the watcher's second question. The numbers in an answer come from the state in the input, never from the model.
 
+pub(super) mod rules;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::words::Words;
 use crate::contracts::Untrusted;
+use crate::llm::{Ruled, Task, TaskName};
 
 /// The task.
 #[derive(Debug, Clone, Copy)]
@@ -43,4 +47,48 @@ pub struct Status {
 pub struct Reply {
     /// What to say.
     pub content: String,
+}
+
+/// Most characters of a reply.
+pub const REPLY_LIMIT: usize = 600;
+
+impl Respond {
+    /// Whether it asks how things stand: then the answer comes from state, and no model is asked.
+    pub fn asks_for_status(input: &RespondInput) -> bool {
+        rules::is_status_question(&Words::of(input.content.raw()), input.content.raw())
+    }
+
+    /// How things stand, in one or two sentences.
+    pub fn status_in_words(status: &Status) -> String {
+        rules::status_in_words(status)
+    }
+}
+
+impl Task for Respond {
+    const NAME: TaskName = TaskName::Respond;
+    type Input = RespondInput;
+    type Output = Reply;
+
+    fn rule(input: &RespondInput) -> Ruled<Reply> {
+        rules::rule(input)
+    }
+
+    fn faults(input: &RespondInput, output: &Reply) -> Vec<String> {
+        let mut faults = Vec::new();
+        if output.content.trim().is_empty() {
+            faults.push("`content` is empty".to_owned());
+        }
+        if output.content.chars().count() > REPLY_LIMIT {
+            faults.push(format!("`content` is too long; at most {REPLY_LIMIT} characters"));
+        }
+        let known = serde_json::to_string(&input.status).unwrap_or_default();
+        let known: Vec<&str> = known.split(|c: char| !c.is_ascii_digit()).collect();
+        let digits = output.content.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+        faults.extend(
+            digits
+                .filter(|digits| !known.contains(digits))
+                .map(|digits| format!("{digits} is not in the status; a reply has no numbers but those")),
+        );
+        faults
+    }
 }

@@ -1,0 +1,266 @@
+//! What the rules read in the notes, and how they change the worklist: line by line, leaving every other line as it is.
+
+use crate::llm::tasks::words::{Words, common, cover, overlap};
+
+/// Most bytes of a note that are looked at: the newest learnings, and more items than anybody keeps.
+const LOOKED_AT: usize = 64 * 1024;
+/// Most learnings that are looked at, the newest first.
+const LEARNINGS: usize = 300;
+
+/// A learning.
+pub(super) struct Learning {
+    pub(super) headline: String,
+    /// The lines below it.
+    pub(super) evidence: String,
+    pub(super) words: Words,
+}
+
+fn start_of(text: &str) -> &str {
+    let mut end = text.len().min(LOOKED_AT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// The learnings, newest first: each bold line, with what stands below it.
+pub(super) fn learnings(text: &str) -> Vec<Learning> {
+    let mut found: Vec<Learning> = Vec::new();
+    for line in start_of(text).lines().map(str::trim) {
+        if let Some(headline) = line.strip_prefix("**") {
+            if found.len() == LEARNINGS {
+                break;
+            }
+            let headline = headline.trim_end_matches('*').trim().to_owned();
+            found.push(Learning { words: Words::of(&headline), headline, evidence: String::new() });
+        } else if let Some(last) = found.last_mut()
+            && let Some(below) = line.strip_prefix('-')
+        {
+            last.evidence.push_str(if last.evidence.is_empty() { "" } else { "; " });
+            last.evidence.push_str(below.trim());
+            last.words = std::mem::take(&mut last.words).and(&Words::of(below));
+        }
+    }
+    found
+}
+
+/// The learning that speaks against something: it says of these people, or of this way, that it does not work.
+pub(super) fn against(text: &str, words: &Words) -> Option<String> {
+    let stems = words.stems();
+    let now = words.has(&["now", "this week", "this month", "today", "tomorrow", "right away"]);
+    let mut best: Option<(f64, String)> = None;
+    for learning in learnings(text) {
+        let clauses = learning.headline.split([',', ';']).map(|clause| (clause, true));
+        let below = learning.evidence.split(';').map(|clause| (clause, false));
+        for (clause, is_headline) in clauses.chain(below) {
+            let said = Words::of(clause);
+            if !warns(&said) {
+                continue;
+            }
+            let mut target = said.stems();
+            target.retain(|stem| !DULL.contains(&stem.as_str()) && !stem.starts_with(|c: char| c.is_ascii_digit()));
+            let seasonal = MONTHS.iter().any(|month| said.has(&[month])) || said.has(&["season"]);
+            let in_season = seasonal && (now || MONTHS.iter().any(|month| said.has(&[month]) && words.has(&[month])));
+            let met = common(&target, &stems);
+            let share = if in_season && met >= 1 {
+                0.9
+            } else if seasonal {
+                0.0
+            } else {
+                cover(&target, &stems)
+            };
+            let enough = if is_headline { 0.6 } else { 0.66 };
+            if met >= 1
+                && share >= enough
+                && (met >= 2 || target.len() == 1)
+                && best.as_ref().is_none_or(|(top, _)| share > *top)
+            {
+                let below =
+                    if learning.evidence.is_empty() { String::new() } else { format!(" ({})", learning.evidence) };
+                best = Some((share, format!("{}{below}", learning.headline)));
+            }
+        }
+    }
+    best.map(|(_, learning)| learning)
+}
+
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+/// Words of learnings that are about the outcome, not about whom or how.
+const DULL: &[&str] = &[
+    "answer", "ignor", "open", "never", "avoid", "month", "week", "day", "days", "fail", "complain", "spam", "worse",
+    "bad", "los", "lost", "wast", "direct", "almost", "nothing", "nobod", "none", "no", "restrict", "ban", "block",
+    "expensiv", "dear", "dearer", "too",
+];
+
+/// Whether it says that something does not work.
+fn warns(words: &Words) -> bool {
+    words.has(&[
+        "ignore",
+        "ignores",
+        "ignored",
+        "restricted",
+        "dont",
+        "do not",
+        "doesnt",
+        "does not",
+        "didnt",
+        "did not",
+        "never",
+        "loses",
+        "lost",
+        "bounced",
+        "fails",
+        "failed",
+        "worse",
+        "0 replies",
+        "no replies",
+        "no reply",
+        "0 answers",
+        "0",
+        "banned",
+        "refused",
+        "unsubscribed",
+        "complained",
+        "complaints",
+        "wasted",
+        "avoid",
+        "dead",
+        "nobody",
+        "costs more",
+        "too expensive",
+        "spam",
+        "blocked",
+        "no more",
+        "hate",
+        "hates",
+        "no",
+        "not",
+        "stop",
+        "useless",
+        "flopped",
+        "backfired",
+        "only harm",
+        "angry",
+    ])
+}
+
+/// An item of the worklist.
+pub(super) struct Item<'a> {
+    /// The whole line.
+    pub(super) line: &'a str,
+    /// Its section, in lower case.
+    pub(super) section: String,
+    pub(super) words: Words,
+}
+
+impl Item<'_> {
+    /// The item without its mark.
+    pub(super) fn words_of_it(&self) -> String {
+        let text = self.line.trim().trim_start_matches(|c: char| c.is_ascii_digit() || "-*.[]x ".contains(c));
+        text.replace("**", "")
+    }
+
+    /// What it is called: up to the dash or bracket that begins its remarks.
+    pub(super) fn title(&self) -> String {
+        let text = self.words_of_it();
+        let end = [" - ", " (", " – "].iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
+        text[..end].trim().to_owned()
+    }
+
+    pub(super) fn is_in(&self, section: &str) -> bool {
+        self.section.starts_with(section)
+    }
+}
+
+/// The items, in order.
+pub(super) fn items(worklist: &str) -> Vec<Item<'_>> {
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in start_of(worklist).lines() {
+        let trimmed = line.trim();
+        if let Some(heading) = trimmed.strip_prefix("## ") {
+            section = heading.to_lowercase();
+        } else if trimmed.starts_with("- ")
+            || trimmed.starts_with("* ")
+            || trimmed.starts_with(|c: char| c.is_ascii_digit())
+        {
+            found.push(Item { line, section: section.clone(), words: Words::of(trimmed) });
+        }
+    }
+    found
+}
+
+/// The item that a text is about, and how much.
+pub(super) fn likest<'a>(worklist: &'a str, words: &Words) -> Option<(f64, Item<'a>)> {
+    let stems = words.stems();
+    items(worklist)
+        .into_iter()
+        .map(|item| {
+            (overlap(&stems, &Words::of(&item.title()).stems()).max(overlap(&stems, &item.words.stems())), item)
+        })
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+const HEADINGS: [(&str, &str); 4] = [
+    ("active", "## Active (In Progress)"),
+    ("ready", "## Ready (Prioritized Queue)"),
+    ("blocked", "## Blocked"),
+    ("completed", "## Completed This Week"),
+];
+
+/// The worklist with this line in a section: first or last.
+pub(super) fn with_line(worklist: &str, section: &str, line: &str, first: bool) -> String {
+    let mut lines: Vec<String> = worklist.lines().map(str::to_owned).collect();
+    let is_heading = |line: &str| line.trim_start().starts_with("## ");
+    let at = lines.iter().position(|line| is_heading(line) && line.to_lowercase().contains(section));
+    let Some(at) = at else {
+        let heading = HEADINGS.iter().find(|(name, _)| *name == section).map_or("## Ready", |(_, heading)| heading);
+        lines.extend([String::new(), heading.to_owned(), line.to_owned()]);
+        return lines.join("\n") + "\n";
+    };
+    let end = lines[at + 1..].iter().position(|line| is_heading(line)).map_or(lines.len(), |offset| at + 1 + offset);
+    let last =
+        lines[at + 1..end].iter().rposition(|line| !line.trim().is_empty()).map_or(at + 1, |offset| at + 2 + offset);
+    lines.insert(if first { at + 1 } else { last }, line.to_owned());
+    renumbered(&lines.join("\n")) + "\n"
+}
+
+/// The worklist without this line.
+pub(super) fn without(worklist: &str, line: &str) -> String {
+    let mut gone = false;
+    let kept: Vec<&str> =
+        worklist.lines().filter(|other| gone || *other != line || !std::mem::replace(&mut gone, true)).collect();
+    renumbered(&kept.join("\n")) + "\n"
+}
+
+/// Numbered items count from 1 in each section.
+fn renumbered(worklist: &str) -> String {
+    let mut number = 0;
+    let mut lines = Vec::new();
+    for line in worklist.lines() {
+        if line.trim_start().starts_with("## ") {
+            number = 0;
+        }
+        match line.split_once(". ") {
+            Some((digits, rest)) if !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) => {
+                number += 1;
+                lines.push(format!("{number}. {rest}"));
+            }
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,558 @@
+//! What the rules do about numbers: alerts, and how runs ended. Evidence first: few observations, or little certainty, decide nothing.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Case, cut, percent, state, wanted};
+use crate::contracts::Priority;
+use crate::contracts::lifecycle::ExperimentState;
+use crate::llm::tasks::decide::Decision;
+use crate::llm::tasks::words::Words;
+use crate::memory::ExperimentBrief;
+
+/// Fewer observations say nothing for sure.
+const ENOUGH: f64 = 80.0;
+/// Less certainty is a guess.
+const SURE: f64 = 0.9;
+/// Metrics that hurt people, or our name.
+const HARM: &[&str] = &["complaint", "complaints", "spam", "unsubscribe", "bounce"];
+/// Names of metrics that count tries.
+const TRIES: &[&str] = &[
+    "sent",
+    "send",
+    "sends",
+    "calls",
+    "views",
+    "visits",
+    "invited",
+    "letters",
+    "impressions",
+    "listeners",
+    "contacted",
+    "posts",
+    "shown",
+    "cards",
+    "scans",
+];
+/// Names of metrics that count what is hoped for.
+const HITS: &[&str] = &[
+    "replies",
+    "reply",
+    "meetings",
+    "booked",
+    "signups",
+    "leads",
+    "trials",
+    "installs",
+    "stars",
+    "sales",
+    "answers",
+    "positive",
+    "conversions",
+];
+
+/// What an experiment's own numbers say.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// In words.
+    pub(super) words: String,
+    /// Enough was tried, and next to nothing came of it, or people complain.
+    pub(super) fails: bool,
+}
+
+/// The first rate of an experiment that it wants to be high.
+pub(super) fn rate(known: &ExperimentBrief) -> Option<f64> {
+    known.metrics.iter().find(|(name, _)| name.ends_with("_rate") && !harms(name)).map(|(_, value)| *value)
+}
+
+/// What its own numbers say.
+pub(super) fn evidence(known: &ExperimentBrief) -> Evidence {
+    if known.metrics.is_empty() {
+        return Evidence { words: "it has no numbers yet".to_owned(), fails: false };
+    }
+    let number = |name: &str, value: f64| if name.ends_with("_rate") { percent(value) } else { format!("{value}") };
+    let words: Vec<String> = known
+        .metrics
+        .iter()
+        .take(8)
+        .map(|(name, value)| format!("{} {}", cut(name, 40), number(name, *value)))
+        .collect();
+    let enough = tries(&known.metrics).is_some_and(|tries| tries >= ENOUGH);
+    let harm = known
+        .metrics
+        .iter()
+        .any(|(name, value)| harms(name) && *value >= 0.05 || name.contains("complaint") && *value >= 0.005);
+    Evidence { words: words.join(", "), fails: enough && (rate(known).is_some_and(|rate| rate < 0.01) || harm) }
+}
+
+/// Whether a metric counts what hurts people, or our name.
+fn harms(metric: &str) -> bool {
+    Words::of(&metric.replace('_', " ")).has(HARM)
+}
+
+/// A metric crossed a line, a run reported an error, or a number is odd.
+pub(super) fn alert(case: &mut Case<'_>) -> Decision {
+    let id = case.text("experiment_id").unwrap_or_default().to_owned();
+    if case.is_archived(&id) {
+        return case.nothing("The experiment is archived already.");
+    }
+    let Some(experiment) = case.experiment().cloned() else {
+        return case.nothing("No experiment has this name, so there is nothing to act upon.");
+    };
+    let kind = case.text("alert_type").unwrap_or(&case.input.kind).to_owned();
+    match kind.as_str() {
+        "error" => return error(case, &experiment),
+        "anomaly" => return anomaly(case, &id),
+        _ => {}
+    }
+    let value = case.number("value").or_else(|| current(case));
+    let metric = metric(case);
+    let sample = case.number("sample_size").or_else(|| tries(&experiment.metrics));
+    let certainty = case.number("confidence");
+    let direction = direction(case, value);
+    let figures = figures(&metric, value, case.number("threshold"), sample, certainty);
+    if case.is_external() && !confirmed(&experiment, &metric, value) {
+        return case.nothing("It came from outside, and our own numbers do not say the same.");
+    }
+    let harm = harms(&metric);
+    let sure = certainty.is_none_or(|certainty| certainty >= SURE);
+    let enough = sample.is_some_and(|sample| sample >= ENOUGH);
+    match direction {
+        Some(false) => {
+            if !matches!(
+                state(&experiment),
+                Some(ExperimentState::Running | ExperimentState::Measuring | ExperimentState::Ready)
+            ) {
+                return ended_badly(case, &experiment, &figures, enough && sure);
+            }
+            if enough && sure {
+                return failing(case, &experiment, &figures, harm);
+            }
+            let complaints = Words::of(&metric.replace('_', " ")).has(&["complaint", "complaints", "spam"]);
+            if complaints && sample.is_some_and(|sample| sample >= 10.0) && value.unwrap_or(0.0) > 0.0 {
+                case.because("People complain, although the sample is small.");
+                return case.tell(
+                    &format!("People complain about {id}: {figures}. Please look at it; `/pause` holds everything."),
+                    Priority::Urgent,
+                );
+            }
+            if sample.is_none() && certainty.is_none() {
+                case.because("The alert gives no evidence, and the state has none.");
+                return case.tell(&format!("{id} is below its line ({figures}), but I do not know after how many observations. Should it stop, or go on?"), Priority::Medium);
+            }
+            case.nothing(&format!("Too little evidence to stop it ({figures})."))
+        }
+        Some(true) => succeeded(case, &experiment, &figures, enough && sure),
+        None => case.nothing("It does not say whether that is good or bad."),
+    }
+}
+
+fn failing(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, harm: bool) -> Decision {
+    let advice = case.text("recommendation").unwrap_or_default().to_owned();
+    let words = Words::of(&advice);
+    if !harm
+        && words.has(&[
+            "another offer",
+            "change",
+            "try another",
+            "different",
+            "reword",
+            "rewrite",
+            "new subject",
+            "adjust",
+            "revise",
+        ])
+        && !words.has(&["kill", "all"])
+    {
+        case.because(&format!("It fails as it is ({figures}), but the advice is to change it: {}.", cut(&advice, 200)));
+        let idea = format!("{} Keep what works; {}", cut(&experiment.hypothesis, 500), cut(&advice, 300));
+        return case.revise(&experiment.id, &format!("Change {}", experiment.id), &idea, Priority::High);
+    }
+    case.because(&format!("It failed its criterion, with enough evidence: {figures}."));
+    let priority = if harm { Priority::Urgent } else { Priority::High };
+    case.kill(&experiment.id, &format!("It failed its criterion: {figures}."), priority)
+}
+
+fn ended_badly(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, proven: bool) -> Decision {
+    let over = matches!(state(experiment), Some(ExperimentState::Completed | ExperimentState::Failed));
+    if over && proven {
+        return learn(case, experiment, &format!("did not work: {figures}"));
+    }
+    case.nothing(&format!("It is {}, so there is nothing to stop ({figures}).", experiment.state))
+}
+
+fn succeeded(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, proven: bool) -> Decision {
+    if !proven {
+        return case.nothing(&format!("It looks good, but rests on too little ({figures})."));
+    }
+    if matches!(
+        state(experiment),
+        Some(ExperimentState::Completed | ExperimentState::Failed | ExperimentState::Paused | ExperimentState::Draft)
+    ) {
+        return learn(case, experiment, &format!("worked: {figures}"));
+    }
+    let items = super::notes::items(&case.input.team.worklist.text);
+    if items.iter().any(|item| {
+        item.is_in("active")
+            && item.line.contains(&experiment.id)
+            && item.words.has(&["scaling", "scale", "designing", "bigger", "second"])
+    }) {
+        return case.nothing("It is being made bigger already.");
+    }
+    case.because(&format!("It works, with enough evidence: {figures}."));
+    let advice = case.text("recommendation").map(|advice| format!(" {}.", cut(advice, 200))).unwrap_or_default();
+    let idea = format!("Make it bigger, as it works ({figures}): {}{advice}", cut(&experiment.hypothesis, 500));
+    case.revise(&experiment.id, &format!("Scale up {}", experiment.id), &idea, Priority::Medium)
+}
+
+fn learn(case: &mut Case<'_>, experiment: &ExperimentBrief, what: &str) -> Decision {
+    if known(case, experiment) {
+        return case.nothing("The learnings say so already.");
+    }
+    case.because("The experiment is over, and its numbers teach something.");
+    let headline = format!("{}: {what}", cut(&experiment.hypothesis, 100));
+    case.learn(&headline, vec![format!("{}: {what}", experiment.id)])
+}
+
+fn known(case: &Case<'_>, experiment: &ExperimentBrief) -> bool {
+    let stems = super::about(experiment).stems();
+    super::notes::learnings(&case.input.team.learnings.text)
+        .iter()
+        .any(|learning| crate::llm::tasks::words::overlap(&stems, &learning.words.stems()) >= 0.4)
+}
+
+fn error(case: &mut Case<'_>, experiment: &ExperimentBrief) -> Decision {
+    let said = case.text("message").or_else(|| case.text("recommendation")).unwrap_or_default().to_owned();
+    fault(case, &experiment.id.clone(), &said, false)
+}
+
+fn anomaly(case: &mut Case<'_>, id: &str) -> Decision {
+    let severity = case.text("severity").unwrap_or("warning").to_owned();
+    let certainty = case.number("confidence").unwrap_or(1.0);
+    if severity == "info" || certainty < 0.6 {
+        return case.nothing("The number is a little unusual, which happens.");
+    }
+    case.because("A number behaves as it never did, and nobody knows why yet.");
+    let said = case.text("message").unwrap_or("a metric behaves oddly").to_owned();
+    case.tell(
+        &format!(
+            "{id}: {}. Please look whether the counting, or somebody, is wrong before it is acted upon.",
+            cut(&said, 300)
+        ),
+        Priority::High,
+    )
+}
+
+/// What is done about an error of a run or a tool.
+fn fault(case: &mut Case<'_>, id: &str, said: &str, repeats: bool) -> Decision {
+    let words = Words::of(said);
+    if words.has(&["cancelled", "canceled", "retried with success", "went well", "recovered"]) {
+        return case.nothing("It was stopped on purpose, or has gone well since.");
+    }
+    if words.has(&["402", "payment", "balance", "credits", "credit", "quota"]) {
+        case.because("Money or credits are missing, which a person must see to.");
+        return case.tell(
+            &format!("{id} cannot go on: {}. Somebody must top up or raise the limit.", cut(said, 200)),
+            Priority::High,
+        );
+    }
+    if words.has(&["401", "unauthorized", "api key", "expired", "revoked", "forbidden", "403", "credentials"]) {
+        case.because("A key or a permission is missing, which a person must see to.");
+        return case.tell(
+            &format!("{id} cannot go on: {}. Please look at the key or the permission.", redacted(said)),
+            Priority::High,
+        );
+    }
+    let bug = words.has(&[
+        "keyerror",
+        "typeerror",
+        "valueerror",
+        "traceback",
+        "division by zero",
+        "none type",
+        "nonetype",
+        "exception",
+        "panic",
+        "not subscriptable",
+        "null pointer",
+        "index out of",
+    ]);
+    let each = words.has(&["each of the last", "every run", "all runs", "fails in each", "on all"]);
+    if bug {
+        let name = wanted::named(said).or_else(|| case.text("tool_name").map(str::to_owned));
+        if let Some(name) = name {
+            case.because(&format!("The tool {name} is broken: its own error says so."));
+            return repair(case, &name, said);
+        }
+    }
+    if each || repeats {
+        case.because("It fails every time, so it will not mend itself.");
+        return case.tell(
+            &format!("{id} fails every time: {}. What should be done about it?", cut(said, 200)),
+            Priority::High,
+        );
+    }
+    case.nothing("It happened once, and may not happen again.")
+}
+
+/// A tool that exists cannot be built under its own name; its next version can.
+fn repair(case: &mut Case<'_>, name: &str, said: &str) -> Decision {
+    let there = case.input.team.tools.iter().any(|tool| tool == name);
+    let next = if there { format!("{}_fixed", name.chars().take(56).collect::<String>()) } else { name.to_owned() };
+    let purpose = format!("Mend {name}: {}", cut(said, 400));
+    case.build(
+        &next,
+        &purpose,
+        vec![format!("does what {name} does, without this error: {}", cut(said, 200))],
+        Priority::High,
+    )
+}
+
+/// A run ended.
+pub(super) fn run_ended(case: &mut Case<'_>) -> Decision {
+    let id = case.text("experiment_id").unwrap_or_default().to_owned();
+    if case.is_archived(&id) {
+        return case.nothing("The experiment is archived already.");
+    }
+    let run = case.text("run_id").unwrap_or_default().to_owned();
+    if case.input.team.recent_runs.iter().any(|line| !run.is_empty() && line.contains(&run) && line.contains("decided"))
+    {
+        return case.nothing("This run is decided upon already.");
+    }
+    let Some(experiment) = case.experiment().cloned() else {
+        return case.nothing("No experiment has this name.");
+    };
+    let result = result(case, "result_summary");
+    let sum = |names: &[&str]| {
+        result.iter().filter(|(name, _)| named_like(name, names)).map(|(_, value)| *value).reduce(f64::max)
+    };
+    let (tried, hits, complaints) = (sum(TRIES), sum(HITS), sum(&["complaints", "complaint", "spam"]));
+    let rate = result.iter().find(|(name, _)| name.ends_with("_rate")).map(|(_, value)| *value).or_else(|| {
+        match (hits, tried) {
+            (Some(hits), Some(tried)) if tried > 0.0 => Some(hits / tried),
+            _ => None,
+        }
+    });
+    let told = result.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
+    if let (Some(complaints), Some(tried)) = (complaints, tried)
+        && tried >= 50.0
+        && complaints / tried >= 0.01
+    {
+        case.because(&format!("Too many complaints: {told}."));
+        return case.kill(&id, &format!("Too many complaints: {told}."), Priority::Urgent);
+    }
+    let items = result.iter().find(|(name, _)| name.as_str() == "items").map(|(_, items)| *items);
+    if items == Some(0.0) {
+        case.because("The run found nothing, so its source or its filter is wrong.");
+        let idea = format!("It found nothing. Widen the source or the filter: {}", cut(&experiment.hypothesis, 500));
+        return case.revise(&id, &format!("Find more for {id}"), &idea, Priority::Medium);
+    }
+    let over = matches!(state(&experiment), Some(ExperimentState::Completed | ExperimentState::Failed));
+    match (rate, tried) {
+        (Some(rate), Some(tried)) if tried >= ENOUGH && rate >= 0.08 => {
+            if over {
+                return learn(case, &experiment, &format!("worked: {told}"));
+            }
+            succeeded(case, &experiment, &told, true)
+        }
+        (Some(rate), Some(tried)) if tried >= 150.0 && rate < 0.005 => {
+            if over {
+                return learn(case, &experiment, &format!("did not work: {told}"));
+            }
+            case.because(&format!("It comes to nothing again and again: {told}."));
+            case.kill(&id, &format!("It comes to nothing: {told}."), Priority::High)
+        }
+        _ => case.nothing("The run ended; its numbers decide nothing yet."),
+    }
+}
+
+/// A run failed.
+pub(super) fn run_failed(case: &mut Case<'_>) -> Decision {
+    let id = case.text("experiment_id").unwrap_or_default().to_owned();
+    if case.is_archived(&id) {
+        return case.nothing("The experiment is archived already.");
+    }
+    if case.experiment().is_none() {
+        return case.nothing("No experiment has this name.");
+    }
+    let code = code(case);
+    let said = case.text("error").unwrap_or_default().to_owned();
+    let words = Words::of(&said);
+    let run = case.text("run_id").unwrap_or_default().to_owned();
+    let before = case
+        .input
+        .team
+        .recent_runs
+        .iter()
+        .filter(|line| line.contains(&id) && line.contains("fail") && (run.is_empty() || !line.contains(&run)))
+        .count();
+    match code.as_str() {
+        "cancelled" => case.nothing("It was stopped on purpose."),
+        "not_found" => missing_tool(case, &said),
+        "invalid_params" => {
+            case.because("The experiment names a parameter that the tool does not have.");
+            let hypothesis = case.experiment().map(|known| known.hypothesis.clone()).unwrap_or_default();
+            let idea = format!("Mend the parameters: {}. {}", cut(&said, 300), cut(&hypothesis, 300));
+            case.revise(&id, &format!("Mend {id}"), &idea, Priority::High)
+        }
+        "timeout" if before > 0 => {
+            case.because("It takes too long every time: the batches are too big.");
+            let idea = format!("It takes too long every time ({}). Split it into smaller batches.", cut(&said, 300));
+            case.revise(&id, &format!("Smaller batches for {id}"), &idea, Priority::Medium)
+        }
+        "timeout" | "transient" => case.nothing("It happened once, and may not happen again."),
+        "tool" if words.has(&["robots", "terms", "disallows", "forbids", "403", "policy"]) => {
+            case.because("The source does not allow it any more, and we keep to that.");
+            case.tell(
+                &format!("{id} cannot go on: {}. We should find another source, or end it.", cut(&said, 200)),
+                Priority::High,
+            )
+        }
+        "tool" => match wanted::named(&said).or_else(|| case.text("tool_name").map(str::to_owned)) {
+            Some(name) => {
+                case.because(&format!("The tool {name} has a fault."));
+                repair(case, &name, &said)
+            }
+            None => fault(case, &id, &said, before > 0),
+        },
+        "exhausted" | "unauthorized" => {
+            case.because("It gave up after several tries, so a person should look.");
+            case.tell(
+                &format!("A run of {id} failed: {}. What was done until then is kept.", redacted(&said)),
+                Priority::High,
+            )
+        }
+        _ => fault(case, &id, &said, before > 0),
+    }
+}
+
+/// Somebody reports a failed run; its result is decided upon by itself.
+pub(super) fn run_reported(case: &mut Case<'_>) -> Decision {
+    let id = case.text("experiment_id").unwrap_or_default().to_owned();
+    if case.is_archived(&id) {
+        return case.nothing("The experiment is archived already.");
+    }
+    if case.text("run_id").is_some() {
+        return case.nothing("The run is decided upon by its result; this only reports it.");
+    }
+    let said = case.text("error").unwrap_or_default().to_owned();
+    match code(case).as_str() {
+        "not_found" => missing_tool(case, &said),
+        "cancelled" | "transient" => case.nothing("It was stopped on purpose, or has gone well since."),
+        _ => fault(case, &id, &said, false),
+    }
+}
+
+fn missing_tool(case: &mut Case<'_>, said: &str) -> Decision {
+    let name = case.text("tool_name").map(str::to_owned).or_else(|| wanted::named(said));
+    let Some(name) = name else {
+        case.because("A tool is missing, but not even its name is known.");
+        return case.tell(
+            "A run needs a tool that is not there, and does not say which. Which tool should it use?",
+            Priority::Medium,
+        );
+    };
+    let under_way = super::notes::items(&case.input.team.worklist.text)
+        .iter()
+        .any(|item| item.is_in("active") && item.line.contains(&name));
+    if under_way {
+        return case.nothing(&format!("The tool {name} is being built already."));
+    }
+    case.because(&format!("The tool {name} is missing, and a run needs it."));
+    let hypothesis = case.experiment().map(|known| known.hypothesis.clone()).unwrap_or_default();
+    case.build(&name, &format!("Needed for: {}", cut(&hypothesis, 400)), Vec::new(), Priority::High)
+}
+
+fn code(case: &Case<'_>) -> String {
+    let code = case.text("code").map(str::to_owned);
+    code.unwrap_or_else(|| match case.text("error_type").unwrap_or_default() {
+        "ToolNotFoundError" => "not_found".to_owned(),
+        "ToolTimeoutError" => "timeout".to_owned(),
+        "ToolRetryExhaustedError" => "exhausted".to_owned(),
+        _ => String::new(),
+    })
+}
+
+/// Numbers by name in an object of the message.
+fn result(case: &Case<'_>, field: &str) -> BTreeMap<String, f64> {
+    let fields = case.input.message.get(field).and_then(Value::as_object);
+    fields.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
+}
+
+fn named_like(name: &str, parts: &[&str]) -> bool {
+    !name.ends_with("_rate") && name.split('_').any(|word| parts.contains(&word))
+}
+
+/// How often something was tried, as the experiment's own numbers say.
+fn tries(metrics: &BTreeMap<String, f64>) -> Option<f64> {
+    metrics.iter().filter(|(name, _)| named_like(name, TRIES)).map(|(_, value)| *value).reduce(f64::max)
+}
+
+fn metric(case: &Case<'_>) -> String {
+    let criterion = case.text("criterion").and_then(|criterion| criterion.split_whitespace().next());
+    case.text("metric").or(criterion).unwrap_or("a metric").to_owned()
+}
+
+/// The older alerts keep their values under `current_value`.
+fn current(case: &Case<'_>) -> Option<f64> {
+    match case.input.message.get("current_value")? {
+        Value::Object(values) => values.get(&metric(case)).and_then(Value::as_f64),
+        other => other.as_f64(),
+    }
+}
+
+/// Whether it is good news; none where nothing tells.
+fn direction(case: &Case<'_>, value: Option<f64>) -> Option<bool> {
+    match case.text("direction").unwrap_or(&case.input.kind) {
+        "success" | "success_threshold" => return Some(true),
+        "failure" | "failure_threshold" => return Some(false),
+        _ => {}
+    }
+    let advice = Words::of(case.text("recommendation").unwrap_or_default());
+    if advice.has(&["kill", "killing", "stop", "stopping", "end", "archive", "pause"]) {
+        return Some(false);
+    }
+    if advice.has(&["scale", "double", "grow", "continue", "more of"]) {
+        return Some(true);
+    }
+    let harm = harms(&metric(case));
+    let threshold = case.number("threshold")?;
+    Some(if harm { value? < threshold } else { value? > threshold })
+}
+
+/// Whether our own numbers say the same as a message from outside.
+fn confirmed(experiment: &ExperimentBrief, metric: &str, value: Option<f64>) -> bool {
+    let (Some(own), Some(value)) = (experiment.metrics.get(metric), value) else { return false };
+    (own - value).abs() <= (own.abs() * 0.5).max(0.005)
+}
+
+/// The evidence in words.
+fn figures(
+    metric: &str,
+    value: Option<f64>,
+    threshold: Option<f64>,
+    sample: Option<f64>,
+    certainty: Option<f64>,
+) -> String {
+    let number = |n: f64| if metric.ends_with("_rate") { percent(n) } else { format!("{n}") };
+    let mut text = cut(metric, 60);
+    if let Some(value) = value {
+        text += &format!(" is {}", number(value));
+    }
+    if let Some(threshold) = threshold {
+        text += &format!(", the line is {}", number(threshold));
+    }
+    if let Some(sample) = sample {
+        text += &format!(", after {sample}");
+    }
+    if let Some(certainty) = certainty {
+        text += &format!(", {} sure", percent(certainty));
+    }
+    text
+}
+
+/// A text that may hold a key, without it.
+fn redacted(said: &str) -> String {
+    crate::telemetry::redact::redact(&cut(said, 200))
+}
