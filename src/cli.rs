@@ -5,16 +5,26 @@
 //! How to add a verb: a file with `Args` (with an example) and `run`, a variant of `Command`, and an arm in `dispatch`; for one
 //! that waits that is `runtime()?.block_on(verb::run(args, cx))`.
 
+pub mod approvals;
+pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod budget;
+pub mod classify;
 pub mod completions;
 pub mod config;
+pub mod context;
 pub mod dead_letters;
+pub mod decide;
+pub mod decisions;
 pub mod doctor;
 mod gist;
 mod given;
 pub mod groups;
+mod handled;
+pub mod hold;
+pub mod models;
+pub mod notes;
 pub mod open;
 pub mod output;
 pub mod publish;
@@ -119,13 +129,23 @@ enum Command {
     Serve(serve::Args),
     Publish(publish::Args),
     Tail(tail::Args),
+    Approvals(approvals::Args),
+    Hold(hold::Args),
+    Go(hold::GoArgs),
+    Audit(audit::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
+    Context(context::Args),
+    Notes(notes::Args),
     Budget(budget::Args),
+    Decide(decide::Args),
+    Classify(classify::Args),
+    Decisions(decisions::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
     Config(config::Args),
+    Models(models::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Move(relocate::Args),
@@ -146,9 +166,11 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Serve(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Serve(_) | Self::Hold(_) | Self::Go(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Approvals(args) => args.changes(),
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
+            Self::Notes(args) => args.changes(),
             Self::Budget(args) => args.changes(),
             _ => false,
         }
@@ -225,9 +247,18 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         }
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
+        Command::Approvals(args) => approvals::run(args, cx),
+        Command::Hold(args) => hold::run(args, cx),
+        Command::Go(args) => hold::run_go(args, cx),
+        Command::Audit(args) => audit::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),
+        Command::Context(args) => context::run(args, cx),
+        Command::Notes(args) => notes::run(args, cx),
         Command::Budget(args) => budget::run(args, cx),
+        Command::Decide(args) => decide::run(args, cx),
+        Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),
+        Command::Decisions(args) => decisions::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),
@@ -236,6 +267,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Config(_) => config::run(cx),
+        Command::Models(args) => models::run(args, cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
 }

@@ -4,6 +4,7 @@
 //! reading, `fullsend config` and the template come. Must never show a secret, and never guess: an unknown name or a wrong
 //! value is refused, with its place.
 
+mod approvals;
 mod budget;
 mod check;
 pub mod duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use approvals::Approvals;
 pub use budget::{Budgets, Limits, OnExceeded, amount};
 pub use error::{ConfigError, Problem, Source};
 pub use home::{private_file, private_folder};
@@ -77,6 +79,10 @@ pub struct Config {
     pub llm: LlmConfig,
     /// What may be spent on models.
     pub budget: Budgets,
+    /// How the gate asks.
+    pub approvals: Approvals,
+    /// The program, with its arguments, that tells the person that something needs him; empty for none.
+    pub notify_command: Vec<String>,
     /// The log.
     pub log: Log,
     /// The settings file that was read.
@@ -190,6 +196,8 @@ impl Config {
             },
             llm: LlmConfig::default(),
             budget: Budgets::default(),
+            approvals: Approvals::default(),
+            notify_command: Vec::new(),
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
@@ -215,6 +223,12 @@ impl Config {
             )
             .flag("--context")
             .founding_env(&["CONTEXT_PATH"]),
+            Row::new(
+                "notify_command",
+                Slot::Words(&mut self.notify_command),
+                "A program to run when something needs a person: the first approval that waits, a critical alert. The text is on its \
+                 standard input and in FULLSEND_NOTIFY_TEXT.",
+            ),
             Row::new(
                 "bus.url",
                 Slot::BusUrl(&mut self.bus.url),
@@ -288,6 +302,7 @@ impl Config {
             .flag("--log"),
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
         ];
+        rows.extend(self.approvals.rows());
         rows.extend(self.llm.rows());
         rows.extend(self.budget.rows());
         rows
@@ -402,6 +417,11 @@ impl Config {
     /// The embedded engine's file.
     pub fn store(&self) -> PathBuf {
         self.home.join("fullsend.db")
+    }
+
+    /// The copy of the audit chain.
+    pub fn audit_file(&self) -> PathBuf {
+        self.home.join("audit.jsonl")
     }
 
     /// The folder of the log files.

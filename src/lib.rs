@@ -44,6 +44,12 @@
 //! | Time and chance come from outside | `clippy.toml`, `faults::clocks::embedded_clock_jumps`, `faults::clocks::redis_clock_jumps` |
 //! | Untrusted text is a type; only a harmless form is printed or logged | `untrusted::nothing_harmful_comes_out`, `tail::a_message_is_one_harmless_line`, `telemetry::control_characters_do_not_reach_the_log` |
 //! | No secret is shown or logged | `cli::a_password_is_never_shown`, `telemetry::no_secret_reaches_the_log` |
+//! | No version of a note is lost, and no line of anybody's by a clean merge | `memory::tests::a_clean_merge_loses_no_line_of_anybody`, `memory::tests::every_version_can_be_had_again`, `memory::a_mirror_that_is_killed_loses_no_line_on_embedded` |
+//! | Risk and policy are the table of the contract, by code | `approvals::tests::an_action_has_the_class_of_the_table`, `approvals::tests::the_policy_is_the_table` |
+//! | What is approved is committed whole, as it was shown, with its record; the first verdict counts, one from outside never | `verdicts::a_yes_commits_exactly_what_was_shown`, `verdicts::the_first_verdict_counts_and_the_late_one_is_told_so`, `verdicts::an_answer_that_does_not_count_changes_nothing`, `policies::several_intents_happen_together_or_not_at_all`, `gate::a_gate_that_is_killed_commits_each_yes_once_and_leaves_its_chain_whole` |
+//! | Nothing is committed on facts that changed; silence means no | `verdicts::a_yes_on_facts_that_changed_is_asked_again_with_the_difference`, `verdicts::silence_escalates_at_half_time_and_then_means_no` |
+//! | The audit chain has one order, and shows what was done to it | `policies::two_gates_keep_one_chain`, `audit::the_first_bad_record_is_named` |
+//! | A kill is state first, in one commit; a hold is heeded within half a second | `control::a_kill_is_state_first_all_of_it_and_can_be_taken_back`, `hold::on_hold_nothing_starts_and_what_runs_comes_to_its_end` |
 //! | A store moves to another engine and back with nothing lost | `stores::a_bus_moves_to_redis_and_back`, `conformance::moving::a_moved_store_goes_on` |
 //! | The README shows what there is | `readme::every_verb_is_shown`, `readme::every_command_line_is_taken` |
 //!

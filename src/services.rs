@@ -5,3 +5,7 @@
 
 pub mod echo;
 pub mod gate;
+pub mod mirror;
+pub mod orchestrator;
+pub mod watcher;
+pub mod wording;

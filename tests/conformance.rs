@@ -142,6 +142,7 @@ macro_rules! conform {
                     a_deleted_document_starts_afresh
                     scans_page_every_key_once
                     scans_take_the_prefix_literally
+                    several_keys_are_read_in_one_go
                     case_matters
                 }
                 leases {

@@ -174,11 +174,10 @@ pub async fn rules(bus: &SharedBus) -> Result<Vec<Rule>, BusError> {
 /// What the table says, without any rule: none where it goes, else why it asks.
 pub fn table(mode: Mode, class: RiskClass, trust: Trust) -> Option<&'static str> {
     match (class, mode) {
-        (RiskClass::Harmless, _) => None,
+        (RiskClass::Harmless, _) | (RiskClass::Reversible, Mode::Autopilot) => None,
         (RiskClass::Internal, Mode::Guarded | Mode::Autopilot) if trust > Trust::External => None,
         (RiskClass::Internal, Mode::Guarded | Mode::Autopilot) => Some("its cause came from outside"),
         (_, Mode::Manual) => Some("the mode is manual"),
-        (RiskClass::Reversible, Mode::Autopilot) => None,
         (RiskClass::Reversible, Mode::Guarded) => Some("class 2 asks in the mode guarded"),
         (RiskClass::Outward, _) => Some("class 3 always asks"),
     }

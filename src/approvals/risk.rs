@@ -105,11 +105,9 @@ fn of_step(event: LifecycleEvent, id: &str, facts: &[Fact], trust: Trust, target
         LifecycleEvent::Approve | LifecycleEvent::Start | LifecycleEvent::Resume | LifecycleEvent::Restore => {
             going_live(targets.simulates(id))
         }
-        LifecycleEvent::Pause if targets.simulates(id) => RiskClass::Internal,
-        LifecycleEvent::Pause => RiskClass::Reversible,
-        LifecycleEvent::Archive if targets.simulates(id) => RiskClass::Internal,
+        LifecycleEvent::Pause | LifecycleEvent::Archive if targets.simulates(id) => RiskClass::Internal,
         LifecycleEvent::Archive if trust == Trust::External && !has_evidence(id, facts) => RiskClass::Outward,
-        LifecycleEvent::Archive => RiskClass::Reversible,
+        LifecycleEvent::Pause | LifecycleEvent::Archive => RiskClass::Reversible,
         // What became of a run is bookkeeping.
         LifecycleEvent::Measure | LifecycleEvent::Recur | LifecycleEvent::Complete | LifecycleEvent::Fail => {
             RiskClass::Internal
@@ -204,7 +202,7 @@ fn of_setting<'a>(key: &str, field: impl Fn(&str) -> Option<&'a str>, targets: &
             // A draft is approved before it contacts anybody; what is approved already would contact others than was said.
             let draft = targets.experiment(id).is_none_or(|experiment| experiment.get("state") == Some("draft"));
             let leaves_simulation = key.starts_with("experiments:") && field("mode").is_some();
-            if !leaves_simulation && (draft || targets.simulates(id)) || leaves_simulation && draft {
+            if draft || !leaves_simulation && targets.simulates(id) {
                 RiskClass::Reversible
             } else {
                 RiskClass::Outward

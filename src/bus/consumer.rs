@@ -96,6 +96,11 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
+    /// Whether it starts nothing while everything is on hold (`fullsend:status`); what runs comes to its end.
+    fn heeds_hold(&self) -> bool {
+        false
+    }
+
     /// Handles one message: nothing but the returned effects may change anything that others see.
     fn handle(
         &self,

@@ -12,7 +12,6 @@ use chrono::{DateTime, Utc};
 
 use super::commit::{Expect, Op, Outgoing, StateChange, Timer, Ttl};
 use super::state::Key;
-use crate::contracts::channel::grants;
 use crate::contracts::{
     Body, Channel, Clock, Envelope, Grant, Ids, MessageId, Priority, Says, ShapeError, TraceId, Trust,
 };
@@ -171,15 +170,6 @@ impl Origin {
         }
         envelope.expires_at = draft.expires_at;
         Outgoing::new(channel.name, envelope, draft.body.write()?)
-    }
-}
-
-impl Effects<grants::Gate> {
-    /// Adds what the gate composed. It alone does what others proposed and says it in their names, so the table is checked while it
-    /// runs: see `services::gate`.
-    pub(crate) fn composed(mut self, ops: impl IntoIterator<Item = Op>) -> Self {
-        self.ops.extend(ops);
-        self
     }
 }
 

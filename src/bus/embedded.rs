@@ -53,8 +53,8 @@ use self::shared::{QUEUE_ROOM, Shared, lock};
 use self::store::Store;
 use self::writer::Writer;
 use super::{
-    Bus, BusError, ChannelInfo, Claimed, Claims, Commit, Entry, EntryId, GroupFound, Health, Key, LeaseFence, Listener,
-    Outcome, Outgoing, Range, Reader, Record, State, Want,
+    Bus, BusError, ChannelInfo, Claimed, Claims, Commit, Entry, EntryId, Got, GroupFound, Health, Key, LeaseFence,
+    Listener, Outcome, Outgoing, Range, Reader, Record, State, Want,
 };
 use crate::contracts::{ChannelName, Clock};
 
@@ -348,6 +348,13 @@ impl Bus for EmbeddedBus {
         let (key, wall) = (key.clone(), self.shared.wall());
         let found = self.shared.read_only(move |conn| state::read(conn, &key, wall)).await?;
         found.map(|found| found.map(|(state, _)| state))
+    }
+
+    async fn get_many(&self, keys: &[Key], only: Option<&[&str]>) -> Result<Vec<Got>, BusError> {
+        let (keys, wall) = (keys.to_vec(), self.shared.wall());
+        let only: Option<Vec<String>> = only.map(|only| only.iter().map(|&field| field.to_owned()).collect());
+        let read = move |conn: &rusqlite::Connection| state::read_many(conn, &keys, only.as_deref(), wall);
+        self.shared.read_only(read).await
     }
 
     async fn scan(

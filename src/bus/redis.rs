@@ -28,6 +28,7 @@ mod target;
 mod transfer;
 mod value;
 mod view;
+mod wire;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -45,8 +46,8 @@ use self::names::Names;
 use self::queue::Queue;
 use self::target::Target;
 use super::{
-    Bus, BusError, ChannelInfo, Claimed, Claims, Commit, Entry, EntryId, GroupFound, Health, Key, LeaseFence, Listener,
-    Outcome, Outgoing, Range, Reader, Record, State, Want,
+    Bus, BusError, ChannelInfo, Claimed, Claims, Commit, Entry, EntryId, Got, GroupFound, Health, Key, LeaseFence,
+    Listener, Outcome, Outgoing, Range, Reader, Record, State, Want,
 };
 use crate::contracts::{ChannelName, Clock};
 
@@ -229,6 +230,11 @@ impl Bus for RedisBus {
     async fn get(&self, key: &Key) -> Result<Option<State>, BusError> {
         self.open()?;
         Ok(self.state_with_ttl(key).await?.map(|(state, _)| state))
+    }
+
+    async fn get_many(&self, keys: &[Key], only: Option<&[&str]>) -> Result<Vec<Got>, BusError> {
+        self.open()?;
+        self.do_get_many(keys, only).await
     }
 
     async fn scan(

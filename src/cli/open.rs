@@ -9,13 +9,18 @@ use std::time::Duration;
 use color_eyre::Section;
 use color_eyre::eyre::WrapErr;
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use crate::approvals::policy::Limits;
 use crate::bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use crate::bus::redis::{RedisBus, RedisOptions};
 use crate::bus::{BusError, ConsumerOptions, SharedBus};
 use crate::config::Durability;
+use crate::contracts::{ServiceName, Trust};
 use crate::llm::ledger::{Ledger, Prices};
+use crate::llm::{Asking, Mind, MindParts};
+use crate::services::gate::GateOptions;
 
 /// The bus of the settings.
 ///
@@ -86,9 +91,41 @@ pub fn consumer_options(cx: &Context) -> ConsumerOptions {
     }
 }
 
+/// How the gate asks, by the settings.
+pub fn gate_options(cx: &Context) -> GateOptions {
+    let approvals = &cx.config.approvals;
+    GateOptions {
+        mode: cx.config.mode,
+        limits: Limits { per_day: approvals.autopilot_per_day, cents: approvals.autopilot_cents },
+        deadline: approvals.deadline,
+        outward_deadline: approvals.outward_deadline,
+    }
+}
+
 /// The name of this machine, fit to stand in a consumer's name.
 pub fn host() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).take(60).collect();
     if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
+/// A mind that asks as the settings say; with a bus it journals, and counts what is spent.
+///
+/// # Errors
+/// Where a prompt of the context folder cannot be used.
+pub fn mind(cx: &Context, bus: Option<&SharedBus>) -> color_eyre::Result<Mind> {
+    Mind::new(MindParts {
+        config: cx.config.llm.clone(),
+        context: cx.config.context.clone(),
+        bus: bus.map(Arc::clone),
+        ledger: bus.map(|bus| ledger(cx, bus)),
+        clock: Arc::clone(&cx.clock),
+        ids: Arc::clone(&cx.ids),
+    })
+}
+
+/// Who asks where a verb does.
+pub fn asking(trust: Trust) -> Asking {
+    let (message, trace) = (None, None);
+    Asking { service: ServiceName::ControlRoom, message, trace, trust, stop: CancellationToken::new() }
 }

@@ -11,7 +11,12 @@ use crate::bus::timers::Timers;
 use crate::bus::{Consumer, Handler, SharedBus};
 use crate::contracts::ServiceName;
 use crate::llm::ledger::Sweeper;
+use crate::memory::Memory;
 use crate::services::echo::Echo;
+use crate::services::gate::{self, AuditCopy, Gate, Notifier};
+use crate::services::mirror::Mirror;
+use crate::services::orchestrator::Orchestrator;
+use crate::services::watcher::Watcher;
 use crate::supervisor::{ConsumerService, LeasedService, Phase, Supervisor};
 
 /// The name of this process on the bus: host and process.
@@ -31,8 +36,29 @@ pub fn supervisor(cx: &Context, bus: &SharedBus) -> color_eyre::Result<Superviso
     if runs(ServiceName::Echo) {
         supervisor.add(consumer(cx, bus, Echo::default()));
     }
+    think(cx, bus, &mut supervisor)?;
+    if runs(ServiceName::Gate) {
+        supervisor.add(consumer(cx, bus, Gate::new(open::gate_options(cx))));
+    }
     keep(cx, bus, &mut supervisor);
     Ok(supervisor)
+}
+
+/// Those who think.
+fn think(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) -> color_eyre::Result<()> {
+    let runs = |service| cx.config.services.runs(service);
+    if !runs(ServiceName::Watcher) && !runs(ServiceName::Orchestrator) {
+        return Ok(());
+    }
+    let mind = open::mind(cx, Some(bus))?;
+    let memory = Arc::new(Memory::default());
+    if runs(ServiceName::Watcher) {
+        supervisor.add(consumer(cx, bus, Watcher::new(mind.clone(), Arc::clone(&memory), Arc::clone(&cx.clock))));
+    }
+    if runs(ServiceName::Orchestrator) {
+        supervisor.add(consumer(cx, bus, Orchestrator::new(mind, memory, cx.config.llm.thinking_timeout)));
+    }
+    Ok(())
 }
 
 /// Those who keep things in order, each one of a kind.
@@ -48,6 +74,18 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
     if runs(ServiceName::Ledger) {
         let sweeper = Sweeper { ledger: open::ledger(cx, bus) };
         supervisor.add(LeasedService::new(sweeper, Phase::Housekeeping, at()));
+    }
+    if runs(ServiceName::Memory) {
+        let (folder, record) = (cx.config.context.clone(), cx.config.home.join("mirror.json"));
+        let mirror = Mirror { bus: Arc::clone(bus), folder, record, clock: clock(), ids: ids() };
+        supervisor.add(LeasedService::new(mirror, Phase::Housekeeping, at()));
+    }
+    if runs(ServiceName::Gate) {
+        let copy = AuditCopy { bus: Arc::clone(bus), path: cx.config.audit_file() };
+        supervisor.add(LeasedService::new(copy, Phase::Housekeeping, at()));
+        let command = cx.config.notify_command.clone();
+        let notifier = Notifier { bus: Arc::clone(bus), clock: clock(), command, terminal: gate::terminal() };
+        supervisor.add(LeasedService::new(notifier, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Timers) {
         let timers = Timers { bus: Arc::clone(bus), clock: clock() };

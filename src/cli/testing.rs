@@ -8,16 +8,22 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::output::Output;
+use crate::approvals::Wanted;
 use crate::bus::memory::MemoryBus;
-use crate::bus::{Commit, EntryId, Op, Origin, Outcome, Outgoing, Reader, SharedBus, Timer, Want};
+use crate::bus::testing::World;
+use crate::bus::{
+    Commit, Consumer, ConsumerOptions, EntryId, Op, Origin, Outcome, Outgoing, Reader, SharedBus, Timer, Want,
+};
 use crate::config::Config;
 use crate::contracts::channel::grants;
-use crate::contracts::messages::{EchoRequest, Echoes};
-use crate::contracts::wiring::ECHO;
-use crate::contracts::{ChannelName, Clock, Ids, ManualClock, Trust};
+use crate::contracts::messages::{EchoRequest, Echoes, Intent, Proposals};
+use crate::contracts::wiring::{ECHO, PROPOSALS};
+use crate::contracts::{ChannelName, Clock, Ids, ManualClock, ServiceName, Trust};
+use crate::services::gate::Gate;
 
 /// Bytes that were written, for somebody who wants to read them.
 #[derive(Clone, Default)]
@@ -195,4 +201,77 @@ pub(super) async fn take(bus: &SharedBus, channel: ChannelName, count: usize) {
     bus.ensure_group(channel, "echo").await.unwrap();
     let reader = Reader { group: "echo".to_owned(), consumer: "echo@h#0".to_owned() };
     bus.read(&reader, &[channel], Want { start: count, ahead: 0 }, Duration::ZERO).await.unwrap();
+}
+
+/// A bus on paused time, where a gate runs if a test lets one.
+pub(super) struct Desk {
+    pub(super) world: World,
+    pub(super) home: TempDir,
+    stop: CancellationToken,
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        Self { world: World::new(), home: tempfile::tempdir().unwrap(), stop: CancellationToken::new() }
+    }
+
+    /// Runs a gate until the desk goes.
+    pub(super) fn gate(&self) {
+        let page = Page::new(false);
+        let cx = self.context(page.out);
+        let options = ConsumerOptions { seed: Some(1), ..ConsumerOptions::default() };
+        let gate = Gate::new(super::open::gate_options(&cx));
+        let consumer = Consumer::new(self.world.bus(), gate, options, cx.clock, cx.ids);
+        let stop = self.stop.clone();
+        tokio::spawn(async move { consumer.run(stop).await });
+    }
+
+    fn context(&self, out: Output) -> Context {
+        let (clock, ids) = (Arc::clone(&self.world.clock), Arc::clone(&self.world.ids));
+        Context { config: Config::at(self.home.path()), clock, ids, out }
+    }
+
+    /// A verb's context, and what it writes.
+    pub(super) fn verb(&self, json: bool) -> (Context, Kept, Kept) {
+        let Page { out, results, remarks } = Page::new(json);
+        (self.context(out), results, remarks)
+    }
+
+    /// What the orchestrator wants, as a proposal that was said. Answers its id.
+    pub(super) async fn propose(&self, intents: Vec<Intent>, trust: Trust) -> String {
+        let wanted = Wanted {
+            proposer: ServiceName::Orchestrator,
+            title: "mail\u{1b}[2J them".to_owned(),
+            reason: "two of five answered".to_owned(),
+            intents,
+            facts: Vec::new(),
+            details: serde_json::Map::new(),
+            cost_usd: Some(1.5),
+            trust,
+        };
+        let proposal = crate::approvals::propose(&self.world.bus(), wanted).await.unwrap();
+        let id = proposal.approval_id.clone();
+        let body = Proposals::from(proposal);
+        self.world.say(self.world.origin(trust).compose::<grants::Orchestrator, _>(PROPOSALS, body).unwrap()).await;
+        self.world
+            .until(async |world| {
+                let groups = world.bus().inspect(ChannelName::Proposals).await.unwrap().groups;
+                groups.len() == 1 && groups.iter().all(|group| group.pending == 0 && group.lag == Some(0))
+            })
+            .await;
+        id
+    }
+
+    /// A document, changed.
+    pub(super) async fn document(&self, key: &str, fields: &[(&str, &str)]) {
+        let fields = fields.iter().map(|(name, text)| ((*name).to_owned(), Some((*text).to_owned()))).collect();
+        let (key, expect) = (crate::bus::Key::new(key), crate::bus::Expect::Any);
+        self.world.commit(vec![Op::Change { key, expect, fields, ttl: crate::bus::Ttl::Keep }]).await;
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }

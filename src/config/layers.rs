@@ -19,6 +19,8 @@ use crate::telemetry::redact;
 
 /// Names the settings file, as `--config` does.
 const CONFIG_ENV: &str = "FULLSEND_CONFIG";
+/// What `notify_command` is told by; it may well call the program.
+const TOLD: [&str; 2] = ["FULLSEND_NOTIFY_EVENT", "FULLSEND_NOTIFY_TEXT"];
 
 /// Variables of the founding designs for parts that this version does not contain. Nobody reads them; they are no mistake.
 pub(super) const FOUNDING_LATER: [&str; 2] = ["FULLSEND_MODEL", "FULLSEND_TIMEOUT"];
@@ -250,7 +252,7 @@ pub(super) fn environment(env: &Environment, names: &[Names], problems: &mut Vec
             }),
         }
     }
-    for name in env.vars.keys().filter(|name| name.starts_with("FULLSEND_")) {
+    for name in env.vars.keys().filter(|name| name.starts_with("FULLSEND_") && !TOLD.contains(&name.as_str())) {
         let known = || names.iter().map(|known| known.env.as_str()).chain([CONFIG_ENV]);
         if !known().any(|known| known == name) && !FOUNDING_LATER.contains(&name.as_str()) {
             problems.push(Problem {

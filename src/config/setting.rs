@@ -74,7 +74,7 @@ pub(super) trait Choice {
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $( $(#[$variant_doc:meta])* $variant:ident = $word:literal ),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $( $(#[$variant_doc])* $variant, )+ }
 
         impl $name {
@@ -118,6 +118,8 @@ pub(super) enum Slot<'a> {
     BusUrl(&'a mut Option<SecretString>),
     LogFilter(&'a mut String),
     Services(&'a mut Vec<ServiceName>),
+    /// A program and its arguments.
+    Words(&'a mut Vec<String>),
     /// A provider and its model.
     Link(&'a mut Option<Link>),
     /// Providers in order.
@@ -216,6 +218,7 @@ impl Slot<'_> {
             Self::BusUrl(value) => **value = bus_url(raw)?,
             Self::LogFilter(value) => **value = log_filter(text(raw).map_err(plain)?)?,
             Self::Services(value) => **value = services(raw)?,
+            Self::Words(value) => **value = words(raw).map_err(plain)?,
             Self::Link(value) => **value = Some(Link::parse(text(raw).map_err(plain)?).map_err(plain)?),
             Self::Chain(value) => **value = chain(raw).map_err(plain)?,
             Self::Model(value) => **value = Some(llm::read_model(text(raw).map_err(plain)?).map_err(plain)?),
@@ -241,6 +244,7 @@ impl Slot<'_> {
                 .as_ref()
                 .map_or(Shown::Text(EMBEDDED.to_owned()), |url| Shown::Text(redact::patterns(url.expose_secret()))),
             Self::Services(value) => Shown::List(value.iter().map(ToString::to_string).collect()),
+            Self::Words(value) => Shown::List(value.iter().map(|word| redact::patterns(word)).collect()),
             Self::Link(value) => value.as_ref().map_or(Shown::Nothing, |link| Shown::Text(link.to_string())),
             Self::Chain(value) => Shown::List(value.iter().map(ToString::to_string).collect()),
             Self::Model(value) | Self::Url(value) => {
@@ -266,6 +270,9 @@ impl Slot<'_> {
             Self::BusUrl(_) => format!("`{EMBEDDED}`, or a URL that starts with: {}.", SCHEMES.join(", ")),
             Self::LogFilter(_) => {
                 "off, error, warn, info, debug or trace, also per module: `info,fullsend::bus=debug`.".to_owned()
+            }
+            Self::Words(_) => {
+                "A list of texts, like [\"notify-send\", \"Fullsend\"]; no shell reads it. Empty: none.".to_owned()
             }
             Self::Services(_) => "A list of services, like [\"echo\", \"bridge\"].".to_owned(),
             Self::Link(_) => "PROVIDER:MODEL, or the model's name where it shows the provider. Empty: none.".to_owned(),
@@ -389,6 +396,20 @@ fn log_filter(text: &str) -> Result<String, (String, Option<String>)> {
         Ok(_) => Ok(text.to_owned()),
         Err(err) => Err((format!("`{}` is no log filter: {err}", short(text)), None)),
     }
+}
+
+fn words(raw: &Raw) -> Result<Vec<String>, String> {
+    let words: Vec<String> = match raw {
+        Raw::List(words) => words.clone(),
+        // From the environment: no quotes, no shell.
+        Raw::Text(words) => words.split_whitespace().map(str::to_owned).collect(),
+        Raw::Whole(_) => return Err("a number stands here; a list of texts belongs here".to_owned()),
+        Raw::Other(found) => return Err(format!("{found} stands here; a list of texts belongs here")),
+    };
+    if words.iter().any(|word| word.contains('\0')) {
+        return Err("a program and its arguments cannot hold a NUL".to_owned());
+    }
+    Ok(words)
 }
 
 fn services(raw: &Raw) -> Result<Vec<ServiceName>, (String, Option<String>)> {

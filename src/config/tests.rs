@@ -130,6 +130,11 @@ fn the_defaults() {
 #[case("budget.day", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
 #[case("budget.month", "3", "$7.5", "none", ["3.00", "7.50", "none"])]
 #[case("budget.on_exceeded", r#""ask""#, "rules", "ask", ["ask", "rules", "ask"])]
+#[case("notify_command", r#"["notify-send", "a b"]"#, "tell me", "tell", ["notify-send,a b", "tell,me", "tell"])]
+#[case("approvals.deadline", r#""1h""#, "2h", "3h", ["1h", "2h", "3h"])]
+#[case("approvals.outward_deadline", r#""1h""#, "2h", "3h", ["1h", "2h", "3h"])]
+#[case("approvals.autopilot_per_day", "1", "2", "3", ["1", "2", "3"])]
+#[case("approvals.autopilot_cents", "0", "2", "3", ["0", "2", "3"])]
 #[case("log.level", r#""warn""#, "debug", "info,fullsend::bus=trace", ["warn", "debug", "info,fullsend::bus=trace"])]
 #[case("log.keep", "1", "2", "3", ["1", "2", "3"])]
 fn later_layers_win(

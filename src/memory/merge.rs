@@ -11,6 +11,10 @@ use thiserror::Error;
 
 use crate::contracts::notes::NoteName;
 
+/// The labels of the two sides between markers.
+const NOW: &str = "the note now";
+const TO_BE: &str = "to be written";
+
 /// Both changed the same place, each in their own way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Error)]
 pub struct MergeConflict {
@@ -28,6 +32,24 @@ pub struct MergeConflict {
     pub hunks: Vec<Hunk>,
     /// One text with both, between the usual markers (`<<<<<<<`), for somebody who wants to settle it by hand.
     pub marked: String,
+}
+
+impl MergeConflict {
+    /// The note now, with what was to be written in the places that both changed.
+    pub fn with_theirs(&self) -> String {
+        let mut text = String::new();
+        let mut keeps = true;
+        for line in self.marked.split_inclusive('\n') {
+            match line.trim_end() {
+                marker if marker == format!("<<<<<<< {NOW}") => keeps = false,
+                "=======" if !keeps => keeps = true,
+                marker if marker == format!(">>>>>>> {TO_BE}") => {}
+                _ if keeps => text.push_str(line),
+                _ => {}
+            }
+        }
+        text
+    }
 }
 
 impl fmt::Display for MergeConflict {
@@ -91,7 +113,7 @@ pub fn merge(base: &str, ours: &str, theirs: &str) -> Result<String, (Vec<Hunk>,
         theirs: text(|at| merged.theirs_line(at), region.theirs_range()),
     };
     let hunks = merged.conflicts().map(hunk).collect();
-    merged.conflict_style(ConflictStyle::Diff3).labels("before", "the note now", "to be written");
+    merged.conflict_style(ConflictStyle::Diff3).labels("before", NOW, TO_BE);
     Err((hunks, merged.to_string()))
 }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 pub use copy::AuditCopy;
 pub use notifier::{Notifier, terminal};
+pub(crate) use unit::head;
 
 use crate::approvals::policy::Limits;
 use crate::bus::{BusError, Context, Effects, Failure, Handler, Received};
@@ -29,6 +30,7 @@ use crate::contracts::channel::grants;
 use crate::contracts::messages::RiskClass;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{ChannelName, ShapeError};
+use crate::memory::{ChangeError, MergeConflict, NoteError};
 
 /// Characters of a person's or a model's words that are repeated.
 const WORDS_LIMIT: usize = 400;
@@ -81,7 +83,10 @@ impl Handler for Gate {
             ChannelName::ApprovalVerdicts => verdicts::handle(self.options, &message, &cx).await?,
             _ => orders::handle(self.options, &message, &cx).await?,
         };
-        Ok(cx.effects().composed(unit.into_ops()))
+        let mut effects = cx.effects();
+        // The gate alone says what others proposed, in their names: `approvals::check` holds it to the table.
+        effects.extend(unit.into_ops());
+        Ok(effects)
     }
 }
 
@@ -120,6 +125,8 @@ impl Who {
 enum Undone {
     /// It cannot be done as things are: whoever wanted it is told.
     Impossible(String),
+    /// A note changed in the same place meanwhile: somebody must choose.
+    Conflict(Box<MergeConflict>),
     /// The handler failed.
     Failed(Failure),
 }
@@ -127,6 +134,16 @@ enum Undone {
 impl From<BusError> for Undone {
     fn from(err: BusError) -> Self {
         Self::Failed(err.into())
+    }
+}
+
+impl From<ChangeError> for Undone {
+    fn from(err: ChangeError) -> Self {
+        match err {
+            ChangeError::Bus(err) => err.into(),
+            ChangeError::Note(NoteError::Conflict(conflict)) => Self::Conflict(Box::new(conflict)),
+            ChangeError::Note(err) => Self::Impossible(err.to_string()),
+        }
     }
 }
 

@@ -471,3 +471,40 @@ pub(crate) async fn case_matters(engine: &dyn Engine) {
     assert!(own(&*store.a, &other).await.claimed.is_empty());
     assert_eq!(stale(&*store.a, &reader("group", "a"), Duration::ZERO).await.claimed, []);
 }
+
+pub(crate) async fn several_keys_are_read_in_one_go(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let doc = change("doc", Expect::Absent, &[("f", Some("1")), ("g", Some("2"))], Ttl::Keep);
+    let text = state("text", StateChange::SetString("t".to_owned()));
+    done(&*store.a, vec![doc, text, push("list", "v", 3), add("count", 4, None)]).await;
+    let has_foreign = store.by_hand.set_foreign(&Key::new("foreign")).await;
+    let names: Vec<String> =
+        ["doc", "none", "text", "list", "count", "foreign"].into_iter().map(str::to_owned).collect();
+    // More than go in one go.
+    let all: Vec<String> =
+        names.iter().cloned().chain((0..1_200).map(|n| format!("none:{n}"))).chain(["doc".to_owned()]).collect();
+    let keys: Vec<Key> = all.iter().map(Key::new).collect();
+    for only in [None, Some(["g", "missing"].as_slice())] {
+        let found = store.b.get_many(&keys, only).await.unwrap();
+        assert_eq!(found.len(), keys.len());
+        assert_eq!(found.first(), found.last());
+        let fields = |at: usize| -> Vec<(String, String)> {
+            let document = found[at].as_ref().unwrap().as_ref().unwrap().document().unwrap();
+            document.fields.clone().into_iter().collect()
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = if only.is_none() { vec![pair("f", "1"), pair("g", "2")] } else { vec![pair("g", "2")] };
+        assert_eq!(fields(0), expected);
+        assert_eq!(found[0].as_ref().unwrap().as_ref().unwrap().document().unwrap().version, 1);
+        assert_eq!(found[1], Ok(None));
+        assert_eq!(found[2], Ok(Some(State::String("t".to_owned()))));
+        assert_eq!(found[3], Ok(Some(State::List(vec!["v".to_owned()]))));
+        match only {
+            None => assert_eq!(fields(4), [pair("n", "4")]),
+            // It has no version and none of these fields.
+            Some(_) => assert_eq!(found[4], Ok(None)),
+        }
+        assert_eq!(matches!(found[5], Err(BusError::ForeignType { .. })), has_foreign);
+    }
+    assert_eq!(store.b.get_many(&[], None).await.unwrap(), []);
+}

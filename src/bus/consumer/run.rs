@@ -2,6 +2,7 @@
 
 mod alive;
 mod aside;
+mod hold;
 mod parked;
 mod settle;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::aside::Aside;
+use self::hold::OnHold;
 use self::parked::MOST_PARKED;
 use super::slot::Slot;
 use super::window::{Held, HeldKey, Window};
@@ -99,6 +101,7 @@ struct Loop<'a, H: Handler> {
     channels: Vec<ChannelName>,
     aside: Vec<Aside>,
     slots: usize,
+    hold: OnHold,
     window: Window,
     delayed: Vec<(Instant, Held, u32)>,
     running: JoinSet<Done<H::Grant>>,
@@ -159,6 +162,7 @@ impl<'a, H: Handler> Loop<'a, H> {
         rng: fastrand::Rng,
     ) -> Result<Self, BusError> {
         let options = &consumer.options;
+        let hold = OnHold::new(&consumer.bus, consumer.handler.heeds_hold()).await?;
         let slot = take_slot(consumer).await?;
         let mut rng = rng;
         let mut work = Self {
@@ -167,6 +171,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             channels: consumer.handler.channels().to_vec(),
             aside: Vec::new(),
             slots: consumer.handler.slots().max(1),
+            hold,
             window: Window::default(),
             delayed: Vec::new(),
             running: JoinSet::new(),
@@ -233,8 +238,10 @@ impl<'a, H: Handler> Loop<'a, H> {
                         self.settle(done);
                     }
                 }
+                // Before the read: what is committed is on its way first.
                 answer = next_answer(&mut self.committing) => self.take_answer(answer).await?,
                 read = next_read(&mut self.reading) => self.take_read(read).await?,
+                () = self.hold.next() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
@@ -289,7 +296,7 @@ impl<'a, H: Handler> Loop<'a, H> {
     fn start_reading(&mut self) {
         self.full_since = if self.free_slots() == 0 { self.full_since.or(Some(self.now)) } else { None };
         let full = self.units.len() >= 2 * MOST_UNITS || self.parked.len() >= MOST_PARKED;
-        if self.reading.is_some() || self.quiet_until.is_some() || full {
+        if self.reading.is_some() || self.quiet_until.is_some() || full || self.hold.is_on() {
             return;
         }
         let capacity = self.consumer.options.window;
@@ -321,12 +328,12 @@ impl<'a, H: Handler> Loop<'a, H> {
                 for message in claimed {
                     let started = message.attempt > 0;
                     let mut held = Held::new(message, started, now);
-                    if started && free > 0 {
+                    if started && free > 0 && !self.hold.is_on() {
                         free -= 1;
                         self.begin(held, 0);
                     } else {
                         if started {
-                            // More came than there are slots (several channels at once): this one has not started.
+                            // More came than there are slots (several channels at once), or a hold: this one has not started.
                             held.marked = false;
                             self.units.push(self.mark(&held, held.attempts, Settles::Unstart));
                         }
@@ -376,6 +383,9 @@ impl<'a, H: Handler> Loop<'a, H> {
 
     /// Fills free slots from the window: each message gets its start marked, or its dead letter.
     fn pick(&mut self) {
+        if self.hold.is_on() {
+            return;
+        }
         let now = self.consumer.clock.monotonic();
         while self.free_slots() > 0 && self.units.len() < MOST_UNITS {
             let Some(held) = self.window.next(now) else { break };

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::group::Answer;
 use super::schema::at_most;
 use crate::bus::state::VERSION_FIELD;
-use crate::bus::{BusError, Document, Expect, Key, Outcome, Refusal, State, StateChange, Ttl};
+use crate::bus::{BusError, Document, Expect, Got, Key, Outcome, Refusal, State, StateChange, Ttl};
 
 /// What stands under a key, without its value.
 pub(super) struct Doc {
@@ -272,6 +272,39 @@ pub(super) fn read(conn: &Connection, key: &Key, wall: i64) -> Answer<Option<Sta
         }
     };
     Ok(Ok(Some((state, expires))))
+}
+
+/// Reads what stands under each of these keys, as of one moment; documents with some of their fields alone.
+pub(super) fn read_many(
+    conn: &Connection,
+    keys: &[Key],
+    only: Option<&[String]>,
+    wall: i64,
+) -> rusqlite::Result<Vec<Got>> {
+    // One transaction: each statement by itself would begin and end one.
+    conn.execute_batch("BEGIN")?;
+    let found = keys.iter().map(|key| read_reduced(conn, key, only, wall)).collect();
+    conn.execute_batch("COMMIT")?;
+    found
+}
+
+fn read_reduced(conn: &Connection, key: &Key, only: Option<&[String]>, wall: i64) -> Answer<Option<State>> {
+    let whole = || Ok(read(conn, key, wall)?.map(|found| found.map(|(state, _)| state)));
+    let Some(only) = only else { return whole() };
+    let doc = match find(conn, key, wall)? {
+        None => return Ok(Ok(None)),
+        Some(doc) if doc.kind != "hash" => return whole(),
+        Some(doc) => doc,
+    };
+    let mut document = Document { version: doc.version, ..Document::default() };
+    let mut field = conn.prepare_cached("SELECT value FROM fields WHERE doc = ?1 AND name = ?2")?;
+    for name in only {
+        if let Some(value) = field.query_row(params![doc.id, name], |row| Ok(text_of(row.get_ref(0)?))).optional()? {
+            document.fields.insert(name.clone(), value);
+        }
+    }
+    let there = document.version > 0 || !document.fields.is_empty();
+    Ok(Ok(there.then_some(State::Hash(document))))
 }
 
 fn text_of(value: ValueRef<'_>) -> String {

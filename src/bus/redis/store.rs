@@ -8,13 +8,16 @@ use chrono::{DateTime, Utc};
 use redis::Value;
 
 use super::{RedisBus, value};
+use crate::bus::Got;
 use crate::bus::commit::LeaseFence;
 use crate::bus::error::BusError;
-use crate::bus::state::{Document, Key, State, VERSION_FIELD};
+use crate::bus::state::{Document, Key, State, VERSION_FIELD, reduced};
 use crate::contracts::ChannelName;
 
 /// A page of a scan gives up its turn after so many looks at the server, so that a call stays short where few keys match.
 const LOOKS: usize = 16;
+/// Keys that are read in one go.
+const IN_ONE_GO: usize = 500;
 /// At least so many of the server's keys are gone through in a look.
 const LEAST_LOOK: usize = 100;
 
@@ -31,6 +34,56 @@ impl RedisBus {
         let state = state(&name, &value::text(&kind)?, content)?;
         let ttl = u64::try_from(value::int(&ttl)?).ok().map(Duration::from_millis);
         Ok(Some((state, ttl)))
+    }
+
+    /// What stands under each of these keys; documents with some of their fields alone.
+    pub(super) async fn do_get_many(&self, keys: &[Key], only: Option<&[&str]>) -> Result<Vec<Got>, BusError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(IN_ONE_GO) {
+            let commands: Vec<_> = keys.iter().map(|key| self.getting(key, only)).collect();
+            let answers = self.link.send_all(commands.iter()).await?;
+            for (key, answer) in keys.iter().zip(answers) {
+                found.push(match answer {
+                    // No hash, or a script that the server has forgotten.
+                    Value::ServerError(_) => self.alone(key, only).await?,
+                    Value::Nil => Ok(None),
+                    answer => match only {
+                        Some(only) => Ok(chosen(only, answer)?),
+                        None => self.whole(key, answer)?,
+                    },
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    fn getting(&self, key: &Key, only: Option<&[&str]>) -> redis::Cmd {
+        let name = self.link.names.key(key);
+        match only {
+            Some(only) => {
+                let mut cmd = redis::cmd("HMGET");
+                cmd.arg(name).arg(VERSION_FIELD).arg(only);
+                cmd
+            }
+            None => self.link.scripts.get.call(&[name]),
+        }
+    }
+
+    fn whole(&self, key: &Key, answer: Value) -> Result<Got, BusError> {
+        let [kind, content, _] = value::parts(answer)?;
+        match state(&self.link.names.key(key), &value::text(&kind)?, content) {
+            Ok(state) => Ok(Ok(Some(state))),
+            Err(err @ BusError::ForeignType { .. }) => Ok(Err(err)),
+            Err(err) => Err(err),
+        }
+    }
+
+    async fn alone(&self, key: &Key, only: Option<&[&str]>) -> Result<Got, BusError> {
+        match self.state_with_ttl(key).await {
+            Ok(found) => Ok(Ok(reduced(found.map(|(state, _)| state), only))),
+            Err(err @ BusError::ForeignType { .. }) => Ok(Err(err)),
+            Err(err) => Err(err),
+        }
     }
 
     pub(super) async fn do_scan(
@@ -128,6 +181,21 @@ impl RedisBus {
         }
         Ok(said)
     }
+}
+
+/// A document of the fields that were asked for, the version first; none where there is nothing of it.
+fn chosen(only: &[&str], answer: Value) -> Result<Option<State>, BusError> {
+    let mut values = value::items(answer)?.into_iter();
+    let mut document = Document::default();
+    let stated = values.next().filter(|stated| *stated != Value::Nil);
+    if let Some(stated) = &stated {
+        document.version = version(&value::text(stated)?);
+    }
+    for (field, content) in only.iter().zip(values).filter(|(_, content)| *content != Value::Nil) {
+        document.fields.insert((*field).to_owned(), value::into_text(content)?);
+    }
+    let there = document.version > 0 || !document.fields.is_empty();
+    Ok(there.then_some(State::Hash(document)))
 }
 
 /// The time of the first member: `[[id, ms]]`.

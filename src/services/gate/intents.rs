@@ -37,13 +37,11 @@ pub(super) async fn perform(unit: &mut Unit<'_>, proposal: &Proposal, trust: Tru
                 let fields: Vec<_> = fields.iter().map(|(name, text)| (name.as_str(), Some(text.clone()))).collect();
                 unit.set(key, fields).await?;
             }
-            Intent::Note { name, .. } => {
-                return Err(Undone::Impossible(format!("the note {name} cannot be changed yet")));
-            }
+            Intent::Note { name, change } => unit.note(*name, change.clone()),
             Intent::Step { experiment_id, event } => {
                 steps::step(unit, experiment_id, *event, who).await?;
             }
         }
     }
-    Ok(())
+    Ok(unit.write_notes(&proposal.proposer).await?)
 }

@@ -12,15 +12,14 @@ use crate::approvals::{self, Targets, Wanted};
 use crate::bus::{Context, Expect, Failure, Key, Op, Range, Received, State, StateChange};
 use crate::contracts::channel::grants;
 use crate::contracts::lifecycle::LifecycleEvent;
-use crate::contracts::messages::{AlertAcknowledged, Alerts, BudgetUnit, Control, Intent, SetBudget};
+use crate::contracts::messages::{AlertAcknowledged, Alerts, Control, Intent, SetBudget};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::ALERTS;
 use crate::contracts::{Body, ChannelName, ServiceName, Trust, keys};
+use crate::llm::ledger::{BadScope, Scope, limits};
 
 /// The newest alerts among which one without a document is looked for.
 const ALERTS_LOOKED_AT: usize = 2_000;
-/// Nano-dollars of a dollar.
-const NANO: f64 = 1e9;
 
 /// What an order did.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ pub(super) async fn handle<'a>(
     cx: &'a Context<grants::Gate>,
 ) -> Result<Unit<'a>, Failure> {
     let order: Control = message.read()?;
-    let mut unit = Unit::new(cx.bus(), cx.origin());
+    let mut unit = Unit::new(cx.bus(), cx.origin(), message.envelope.id);
     if !acts(&order, &message.envelope.source, message.envelope.trust) {
         let proposal = proposal(&mut unit, message, &order).await?;
         proposals::consider(options, &mut unit, proposal, message.envelope.clone()).await?;
@@ -46,12 +45,17 @@ pub(super) async fn handle<'a>(
     }
     let (by, reason) = said(&order);
     let who = Who::said(by, &message.envelope.source, reason);
-    match carry_out(&mut unit, &order, &who).await {
+    let done = match carry_out(&mut unit, &order, &who).await {
+        Ok(()) => unit.write_notes(&who.by).await.map_err(Undone::from),
+        undone => undone,
+    };
+    match done {
         Ok(()) => Ok(unit),
         Err(Undone::Failed(failure)) => Err(failure),
+        Err(Undone::Conflict(conflict)) => Err(Failure::Terminal(color_eyre::Report::new(*conflict))),
         Err(Undone::Impossible(why)) => {
             // What was composed before it turned out to be impossible must not happen.
-            let mut unit = Unit::new(cx.bus(), cx.origin());
+            let mut unit = Unit::new(cx.bus(), cx.origin(), message.envelope.id);
             let why = sanitize_line(&why, WORDS_LIMIT);
             let details = [("order".to_owned(), json!(order.type_name())), ("refused".to_owned(), json!(why))];
             unit.audit("ordered", &subject(&order), &who, details.into_iter().collect()).await?;
@@ -277,45 +281,22 @@ async fn resolve(unit: &mut Unit<'_>, alert_id: &str, who: &Who) -> Result<Done,
     Ok(done(alert_id, if resolved { json!({ "state": "resolved" }) } else { Value::Null }))
 }
 
-/// The field of a budget's document that holds a unit's limit, and the number that stands in it.
-fn limit(order: &SetBudget) -> Option<(&'static str, i64)> {
-    let (field, scaled) = match order.unit {
-        BudgetUnit::Usd => ("limit_nano", order.limit * NANO),
-        BudgetUnit::Tokens => ("limit_tokens", order.limit),
-        BudgetUnit::Calls => ("limit_calls", order.limit),
-        BudgetUnit::Seconds => ("limit_seconds", order.limit),
-        BudgetUnit::Depth => ("limit_depth", order.limit),
-    };
-    // Up to 2^53 a float counts exactly: nine million dollars.
-    let fits = (0.0..=9_007_199_254_740_992.0).contains(&scaled);
-    #[expect(clippy::cast_possible_truncation, reason = "within 2^53, by the check")]
-    fits.then(|| (field, scaled.round() as i64))
-}
-
+/// How the limit is written is the ledger's.
 async fn set_budget(unit: &mut Unit<'_>, order: &SetBudget, who: &Who) -> Result<Done, Undone> {
-    let key = keys::budget(&order.scope).map_err(|bad| Undone::Impossible(bad.to_string()))?;
-    let Some((field, limit)) = limit(order) else {
-        return Err(Undone::Impossible(format!("a limit of {} cannot be kept; it is 0 or more", order.limit)));
-    };
     if order.until.is_some_and(|until| until <= unit.now()) {
         return Err(Undone::Impossible("the time until which it should hold is over".to_owned()));
     }
-    let budget = unit.document(&key).await?;
-    let text = |name: &str| budget.and_then(|budget| budget.get(name)).map(str::to_owned);
-    // What holds for good holds again when what holds for a time is over.
-    let lasting = if text("limit_until").is_some() { text("lasting_limit_nano") } else { text("limit_nano") };
-    let former = text(field);
-    let until = order.until.map(crate::contracts::envelope::rfc3339);
-    let mut fields = vec![
-        (field, Some(limit.to_string())),
-        ("limit_set_by", Some(who.by.clone())),
-        ("limit_set_at", Some(unit.at())),
-        ("limit_reason", who.reason.clone()),
-    ];
-    if order.unit == BudgetUnit::Usd {
-        fields.push(("lasting_limit_nano", until.as_ref().and(lasting)));
-        fields.push(("limit_until", until));
+    let scope: Scope = order.scope.parse().map_err(|bad: BadScope| Undone::Impossible(bad.to_string()))?;
+    let key = scope.limit_key();
+    let found = unit.document(key.as_str()).await?.cloned();
+    let order = SetBudget { by: Some(who.by.clone()), reason: who.reason.clone(), ..order.clone() };
+    let followed = limits::follow(&order, unit.id(), found.as_ref(), unit.now());
+    let Some(change) = followed.map_err(|bad| Undone::Impossible(bad.to_string()))? else {
+        return Ok(done(&order.scope, Value::Null));
+    };
+    let before = found.map(|budget| budget.fields).unwrap_or_default();
+    if let Op::Change { fields, .. } = &change {
+        unit.set(key.as_str(), fields.iter().map(|(name, text)| (name.as_str(), text.clone()))).await?;
     }
-    unit.set(&key, fields).await?;
-    Ok(done(&order.scope, json!({ "field": field, "from": former, "to": limit.to_string(), "until": order.until })))
+    Ok(done(&order.scope, json!({ "limit": order.limit, "unit": order.unit, "until": order.until, "before": before })))
 }

@@ -16,9 +16,11 @@ use crate::contracts::channel::grants;
 use crate::contracts::messages::{
     ApprovalCompleted, ApprovalCreated, ApprovalOutcome, Approvals, Fact, Intent, Proposal, Proposals, Severity,
 };
+use crate::contracts::notes::NoteChange;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::APPROVALS;
 use crate::contracts::{Envelope, ServiceName, Trust};
+use crate::memory::MergeConflict;
 
 /// Handles a proposal.
 pub(super) async fn handle<'a>(
@@ -27,7 +29,7 @@ pub(super) async fn handle<'a>(
     cx: &'a Context<grants::Gate>,
 ) -> Result<Unit<'a>, Failure> {
     let Proposals::Proposal(proposal) = message.read()?;
-    let mut unit = Unit::new(cx.bus(), cx.origin());
+    let mut unit = Unit::new(cx.bus(), cx.origin(), message.envelope.id);
     let source = &message.envelope.source;
     if *source == ServiceName::Gate.as_str() {
         // Its own timers: look at the deadlines.
@@ -109,19 +111,19 @@ pub(super) async fn consider(
         record.proposal.facts = now_holding(&record.proposal.facts, &changed);
         record.proposal.digest = approvals::digest_of(&record.proposal.intents, &record.proposal.facts);
         record.changed = changed;
-        return ask(options, unit, record, "what it rests on changed before anybody saw it").await;
+        return ask(options, unit, record, "what it rests on changed before anybody saw it");
     }
     let (trust, now) = (record.trust, unit.now());
     match policy::answer(unit.bus(), options.mode, options.limits, &record.proposal, trust, now).await? {
         Answer::Goes { policy, counts } => {
-            let committed = approve(unit, record, trust, &Who::policy(policy)).await?;
+            let committed = approve(options, unit, record, trust, &Who::policy(policy)).await?;
             if let Some((key, most)) = counts.filter(|_| committed) {
                 let ceiling = i64::try_from(most).ok();
                 unit.push([Op::Add { key, field: policy::counter(now), n: 1, ceiling }]);
             }
             Ok(())
         }
-        Answer::Asks(why) => ask(options, unit, record, &why).await,
+        Answer::Asks(why) => ask(options, unit, record, &why),
     }
 }
 
@@ -144,12 +146,7 @@ fn differing(before: &[Fact], now: &[Fact]) -> Vec<Difference> {
 }
 
 /// Puts a proposal before a person, with its deadlines.
-pub(super) async fn ask(
-    options: GateOptions,
-    unit: &mut Unit<'_>,
-    mut record: Record,
-    because: &str,
-) -> Result<(), Failure> {
+pub(super) fn ask(options: GateOptions, unit: &mut Unit<'_>, mut record: Record, because: &str) -> Result<(), Failure> {
     let now = unit.now();
     let allowed = now + length(options.deadline_of(record.proposal.class));
     let expires_at = record.proposal.expires_at.map_or(allowed, |wanted| wanted.min(allowed));
@@ -183,7 +180,13 @@ fn length(of: Duration) -> TimeDelta {
 
 /// Commits a proposal: its intents, its document, its outcome and its record. Where it can no longer be done, it is denied.
 /// Says whether it was committed.
-pub(super) async fn approve(unit: &mut Unit<'_>, record: Record, trust: Trust, who: &Who) -> Result<bool, Failure> {
+pub(super) async fn approve(
+    options: GateOptions,
+    unit: &mut Unit<'_>,
+    record: Record,
+    trust: Trust,
+    who: &Who,
+) -> Result<bool, Failure> {
     let before = unit.clone();
     match intents::perform(unit, &record.proposal, trust, who).await {
         Ok(()) => {
@@ -191,6 +194,14 @@ pub(super) async fn approve(unit: &mut Unit<'_>, record: Record, trust: Trust, w
             Ok(true)
         }
         Err(Undone::Failed(failure)) => Err(failure),
+        Err(Undone::Conflict(conflict)) => {
+            *unit = before;
+            let intents = settled(&record.proposal.intents, &conflict);
+            let facts = record.proposal.facts.clone();
+            let why = format!("{conflict}. A yes writes the proposed words in those places, an edit other ones");
+            supersede(options, unit, record, intents, facts, Vec::new(), &why).await?;
+            Ok(false)
+        }
         Err(Undone::Impossible(why)) => {
             // What was composed before it turned out to be impossible must not happen.
             *unit = before;
@@ -199,6 +210,18 @@ pub(super) async fn approve(unit: &mut Unit<'_>, record: Record, trust: Trust, w
             Ok(false)
         }
     }
+}
+
+/// The intents with a rewrite that holds what the note is now, but for the places that both changed.
+fn settled(intents: &[Intent], conflict: &MergeConflict) -> Vec<Intent> {
+    let settle = |intent: &Intent| match intent {
+        Intent::Note { name, change: NoteChange::Rewrite { .. } } if *name == conflict.name => Intent::Note {
+            name: *name,
+            change: NoteChange::Rewrite { text: conflict.with_theirs(), base: conflict.version },
+        },
+        other => other.clone(),
+    };
+    intents.iter().map(settle).collect()
 }
 
 /// Gives a proposal its outcome.
@@ -287,7 +310,7 @@ pub(super) async fn supersede(
     }
     old.superseded_by = Some(id);
     complete(unit, old, ApprovalOutcome::Superseded, &Who::gate(because)).await?;
-    ask(options, unit, new, because).await
+    ask(options, unit, new, because)
 }
 
 /// Whether a record's time is over.

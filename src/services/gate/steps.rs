@@ -8,6 +8,7 @@ use super::{Undone, Who};
 use crate::bus::{BusError, Document, Expect, Key, Op, SharedBus, State, StateChange, Ttl};
 use crate::contracts::keys;
 use crate::contracts::lifecycle::{ExperimentState, LifecycleEvent, transition};
+use crate::contracts::notes::Section;
 use crate::contracts::untrusted::sanitize_line;
 
 /// Keys read at a time.
@@ -51,7 +52,7 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
         ]),
         LifecycleEvent::Approve => fields.extend([("approved_at", Some(at)), ("approved_by", Some(who.by.clone()))]),
         LifecycleEvent::Pause => {
-            fields.extend([("paused_by", Some(who.by.clone())), ("paused_reason", who.reason.clone())])
+            fields.extend([("paused_by", Some(who.by.clone())), ("paused_reason", who.reason.clone())]);
         }
         LifecycleEvent::Resume => fields.extend([("paused_by", None), ("paused_reason", None)]),
         _ => {}
@@ -62,6 +63,8 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
             cancel_schedule(unit, id, &key).await?;
             cancel_runs(unit, id, who).await?;
             resolve_alerts(unit, id, who).await?;
+            let why = who.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            unit.move_item(id, Section::Completed, format!("{shown} was killed by {}{why}", who.by));
         }
         LifecycleEvent::Restore => restore_schedule(unit, id, &key).await?,
         _ => {}
@@ -74,7 +77,6 @@ async fn cancel_schedule(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Res
     let Ok(key) = keys::schedule(id) else { return Ok(()) };
     unit.state(keys::SCHEDULES_DUE, StateChange::RemoveMember(id.to_owned()));
     match unit.bus().get(&Key::new(key.as_str())).await {
-        Ok(None) => {}
         Ok(Some(State::String(text))) => {
             unit.set(experiment, [("former_schedule", Some(text))]).await?;
             unit.push([Op::Delete { key: Key::new(key), expect: Expect::Any }]);
@@ -86,7 +88,7 @@ async fn cancel_schedule(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Res
             }
         }
         // Something foreign there schedules nothing; a kill must not wait for somebody to tidy up.
-        Ok(Some(_)) | Err(BusError::ForeignType { .. }) => {}
+        Ok(_) | Err(BusError::ForeignType { .. }) => {}
         Err(err) => return Err(err.into()),
     }
     Ok(())

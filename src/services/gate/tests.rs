@@ -23,7 +23,8 @@ use crate::contracts::messages::{
     ApprovalCompleted, ApprovalCreated, ApprovalVerdict, ApprovalVerdicts, Approvals, Audit, AuditRecord, Control,
     FromOrchestrator, Intent, Proposal, Proposals, Verdict,
 };
-use crate::contracts::{Body, Priority, ServiceName, Trust};
+use crate::contracts::notes::{NoteChange, NoteName, Section};
+use crate::contracts::{Body, Envelope, Priority, ServiceName, Trust};
 use crate::telemetry::audit::Checker;
 
 /// A world with a gate in it, and timers that fire.
@@ -188,7 +189,9 @@ impl Story {
     async fn audited(&self) -> Vec<AuditRecord> {
         let entries = self.world.entries(ChannelName::Audit).await;
         let mut checker = Checker::default();
-        entries.iter().for_each(|entry| checker.next(&entry.b, false).unwrap());
+        for entry in &entries {
+            checker.next(&entry.b, false).unwrap();
+        }
         let head = self.read("audit:head").await.map(|head| unit::head(&head)).unwrap_or_default();
         checker.ends_at(&head).unwrap();
         entries
@@ -219,8 +222,6 @@ impl Drop for Story {
         self.stop.cancel();
     }
 }
-
-use crate::contracts::Envelope;
 
 fn plain(id: &str, verdict: Verdict) -> ApprovalVerdict {
     ApprovalVerdict {

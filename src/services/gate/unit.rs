@@ -17,8 +17,11 @@ use crate::contracts::envelope::rfc3339;
 use crate::contracts::messages::{
     AlertResolved, AlertTriggered, Alerts, Audit, AuditRecord, FromOrchestrator, Severity, StatusUpdate, Words,
 };
+use crate::contracts::notes::{NoteChange, NoteName, Section};
 use crate::contracts::wiring::{ALERTS, AUDIT, FROM_ORCHESTRATOR};
-use crate::contracts::{Body, Channel, Envelope, Says, ShapeError, keys};
+use crate::contracts::{Body, Channel, Envelope, MessageId, Says, ShapeError, keys};
+use crate::memory;
+use crate::memory::note::{Author, ChangeError};
 use crate::telemetry::audit::{Head, link};
 
 /// A document as it was read, with what is to change of it.
@@ -35,19 +38,27 @@ struct Planned {
 pub(super) struct Unit<'a> {
     bus: &'a SharedBus,
     origin: Origin,
+    id: MessageId,
     documents: BTreeMap<String, Planned>,
+    /// Changes of notes; the second is whether it may be left out where the note cannot take it.
+    notes: Vec<(NoteName, NoteChange, bool)>,
     ops: Vec<Op>,
 }
 
 impl<'a> Unit<'a> {
-    /// Nothing yet; what is said belongs to the chain of `origin`.
-    pub(super) fn new(bus: &'a SharedBus, origin: &Origin) -> Self {
-        Self { bus, origin: origin.clone(), documents: BTreeMap::new(), ops: Vec::new() }
+    /// Nothing yet, because of the message `id`; what is said belongs to the chain of `origin`.
+    pub(super) fn new(bus: &'a SharedBus, origin: &Origin, id: MessageId) -> Self {
+        Self { bus, origin: origin.clone(), id, documents: BTreeMap::new(), notes: Vec::new(), ops: Vec::new() }
     }
 
     /// The same chain as this message's from now on.
     pub(super) fn caused_by(&mut self, cause: &Envelope) {
         self.origin = self.origin.caused_by(cause);
+    }
+
+    /// The message that is being handled.
+    pub(super) fn id(&self) -> MessageId {
+        self.id
     }
 
     pub(super) fn bus(&self) -> &'a SharedBus {
@@ -123,6 +134,35 @@ impl<'a> Unit<'a> {
     /// Something composed elsewhere.
     pub(super) fn push(&mut self, ops: impl IntoIterator<Item = Op>) {
         self.ops.extend(ops);
+    }
+
+    /// Changes a note; written by [`Unit::write_notes`].
+    pub(super) fn note(&mut self, name: NoteName, change: NoteChange) {
+        self.notes.push((name, change, false));
+    }
+
+    /// Moves an item of the worklist, unless the worklist cannot take it: what moves it must not wait for that.
+    pub(super) fn move_item(&mut self, key: &str, section: Section, text: String) {
+        let change = NoteChange::Item { key: key.to_owned(), section, text };
+        self.notes.push((NoteName::Worklist, change, true));
+    }
+
+    /// Composes the new versions of the notes, each change on what the one before it left. Once a unit, in whoever's name.
+    pub(super) async fn write_notes(&mut self, by: &str) -> Result<(), ChangeError> {
+        let notes = std::mem::take(&mut self.notes);
+        let now = self.now();
+        let all = notes.iter().map(|(name, change, _)| (*name, change));
+        let edits = match memory::edits(self.bus, all, now).await {
+            Err(ChangeError::Note(err)) if notes.iter().any(|(.., spare)| *spare) => {
+                tracing::warn!(%err, "an item of the worklist was not moved");
+                let needed = notes.iter().filter(|(.., spare)| !spare).map(|(name, change, _)| (*name, change));
+                memory::edits(self.bus, needed, now).await?
+            }
+            edits => edits?,
+        };
+        let author = Author::of(by, &self.origin);
+        self.ops.extend(edits.iter().flat_map(|edit| edit.ops(&author)));
+        Ok(())
     }
 
     // ---- saying --------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ pub(super) async fn handle<'a>(
     cx: &'a Context<grants::Gate>,
 ) -> Result<Unit<'a>, Failure> {
     let ApprovalVerdicts::Verdict(verdict) = message.read()?;
-    let mut unit = Unit::new(cx.bus(), cx.origin());
+    let mut unit = Unit::new(cx.bus(), cx.origin(), message.envelope.id);
     let trust = message.envelope.trust;
     let surface = verdict.surface.as_deref().unwrap_or(&message.envelope.source);
     let mut who = Who::said(verdict.by.as_deref(), surface, verdict.reason.as_deref());
@@ -117,7 +117,7 @@ async fn yes(
     }
     // What a person confirmed is as good as said by him.
     let confirmed = record.trust.max(trust.min(Trust::Operator));
-    let committed = approve(unit, record.clone(), confirmed, who).await?;
+    let committed = approve(options, unit, record.clone(), confirmed, who).await?;
     if committed && verdict.always {
         allow_always(unit, &record, verdict.until, verdict.per_day, trust, who).await?;
     }

@@ -2,6 +2,9 @@
 //!
 //! Owns looking, often enough that a change is seen within half a second. Must never stop what runs.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use futures::FutureExt;

@@ -49,6 +49,9 @@ async fn a_kill_is_state_first_all_of_it_and_can_be_taken_back() {
     let resolved = story.world.entries(ChannelName::Alerts).await;
     assert!(matches!(Alerts::read(&resolved[0].b), Ok(Alerts::Resolved(it)) if it.alert_id == "e:bounce_rate>10%"));
 
+    let worklist = story.field("notes:worklist", "text").await.unwrap();
+    assert!(worklist.contains("e was killed by mara: bounces"), "{worklist}");
+
     let before = experiment.version;
     story.order(kill, "control_room", Trust::Operator).await;
     assert_eq!(story.read("experiments:e").await.unwrap().version, before, "the same order twice is one");

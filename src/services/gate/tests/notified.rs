@@ -14,11 +14,11 @@ fn ring(bytes: &[u8]) {
     RUNG.lock().unwrap().extend_from_slice(bytes);
 }
 
-fn notifiers(story: &Story, command: Vec<String>, terminal: Option<fn(&[u8])>) {
+fn notifiers(story: &Story, command: &[String], terminal: Option<fn(&[u8])>) {
     for _ in 0..2 {
         let (bus, clock, ids) = (story.world.bus(), Arc::clone(&story.world.clock), Arc::clone(&story.world.ids));
         let notifier =
-            Notifier { bus: Arc::clone(&bus), clock: Arc::clone(&clock), command: command.clone(), terminal };
+            Notifier { bus: Arc::clone(&bus), clock: Arc::clone(&clock), command: command.to_vec(), terminal };
         let stop = story.stop.clone();
         tokio::spawn(async move { hold(&notifier, &bus, &clock, &ids, stop).await });
     }
@@ -33,7 +33,7 @@ async fn critical(story: &Story, alert_id: &str) {
 #[tokio::test(start_paused = true)]
 async fn the_bell_rings_once_for_the_first_that_waits_and_for_each_critical_alert() {
     let story = Story::new(Mode::Guarded);
-    notifiers(&story, Vec::new(), Some(ring));
+    notifiers(&story, &[], Some(ring));
     story.pass(Duration::from_secs(5)).await;
     let rung = || String::from_utf8(std::mem::take(&mut *RUNG.lock().unwrap())).unwrap();
     let first = story.want(vec![dispatch("one")], Trust::Member).await.approval_id;
@@ -140,6 +140,8 @@ async fn the_chain_is_copied_once_and_a_cut_line_is_written_again() {
     story.world.until(async |_| lines() == 3).await;
     let text = std::fs::read_to_string(&path).unwrap();
     let mut checker = Checker::default();
-    text.lines().for_each(|line| checker.next(line, false).unwrap());
+    for line in text.lines() {
+        checker.next(line, false).unwrap();
+    }
     assert_eq!(checker.head(), unit::head(&story.read("audit:head").await.unwrap()));
 }

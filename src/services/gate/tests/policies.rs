@@ -172,3 +172,45 @@ async fn two_gates_keep_one_chain() {
     assert_eq!(story.world.entries(ChannelName::Roundtable).await.len(), 20);
     story.nothing_went_wrong().await;
 }
+
+fn rewrite(text: &str, base: u64) -> Intent {
+    Intent::Note { name: NoteName::Worklist, change: NoteChange::Rewrite { text: text.to_owned(), base } }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_note_changes_with_its_history_in_the_same_commit() {
+    let story = Story::new(Mode::Guarded);
+    let item =
+        |key: &str| NoteChange::Item { key: key.to_owned(), section: Section::Active, text: format!("{key} runs") };
+    let intents = ["idea_1", "idea_2"].map(|key| Intent::Note { name: NoteName::Worklist, change: item(key) });
+    story.want(intents.to_vec(), Trust::Member).await;
+    let note = story.read("notes:worklist").await.unwrap();
+    assert!(note.get("text").unwrap().contains("idea_1 runs") && note.get("text").unwrap().contains("idea_2 runs"));
+    assert_eq!(note.get("by"), Some("orchestrator"));
+    assert!(story.read("note_versions:worklist:2").await.is_some(), "two changes, two versions");
+    let misplaced = Intent::Note { name: NoteName::Learnings, change: item("x") };
+    story.want(vec![misplaced], Trust::Member).await;
+    assert_eq!(story.completed().await[1].outcome, ApprovalOutcome::Denied);
+    story.nothing_went_wrong().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_that_meet_a_persons_in_the_same_place_are_asked_about() {
+    let story = Story::new(Mode::Guarded);
+    story.want(vec![rewrite("# Work\n\none\ntwo\n\nthree\n", 0)], Trust::Member).await;
+    story.want(vec![rewrite("# Work\n\none\ntwo by mara\n\nthree and four\n", 1)], Trust::Operator).await;
+    assert!(story.created().await.is_empty());
+    story.want(vec![rewrite("# Work\n\none\ntwo by a mind\n\nthree\n", 1)], Trust::Member).await;
+    let created = story.created().await;
+    assert_eq!(created.len(), 1);
+    let record = story.record(&created[0].approval_id).await;
+    assert!(record.asked_because.as_ref().unwrap().contains("Somebody must choose"), "{record:?}");
+    let text = async || story.field("notes:worklist", "text").await.unwrap();
+    assert_eq!(text().await, "# Work\n\none\ntwo by mara\n\nthree and four\n", "nothing was lost");
+    story.verdict(&created[0].approval_id, Verdict::Approve).await;
+    assert_eq!(text().await, "# Work\n\none\ntwo by a mind\n\nthree and four\n");
+    let outcomes: Vec<_> = story.completed().await.into_iter().map(|it| it.outcome).collect();
+    let (approved, superseded) = (ApprovalOutcome::Approved, ApprovalOutcome::Superseded);
+    assert_eq!(outcomes, [approved, approved, superseded, approved]);
+    story.nothing_went_wrong().await;
+}

@@ -1,0 +1,64 @@
+//! What the files held when they were last the same as the notes.
+//!
+//! Owns the record, a file in the home: for each folder and note a version and its digest. It tells a person's edit from a file that is
+//! only behind. Must never be trusted where the history says otherwise: the folder may have belonged to another bus.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::contracts::notes::NoteName;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    version: u64,
+    digest: String,
+}
+
+/// By folder, then by note.
+type Record = BTreeMap<String, BTreeMap<NoteName, Entry>>;
+
+#[derive(Debug)]
+pub(super) struct Synced {
+    path: PathBuf,
+    folder: String,
+    entries: BTreeMap<NoteName, Entry>,
+}
+
+impl Synced {
+    /// What is recorded of this folder; nothing where the record cannot be read.
+    pub(super) fn read(path: &Path, folder: &Path) -> Self {
+        let folder = folder.to_string_lossy().into_owned();
+        let entries = record(path).remove(&folder).unwrap_or_default();
+        Self { path: path.to_owned(), folder, entries }
+    }
+
+    pub(super) fn get(&self, name: NoteName) -> Option<(u64, &str)> {
+        self.entries.get(&name).map(|entry| (entry.version, entry.digest.as_str()))
+    }
+
+    pub(super) fn digest(&self, name: NoteName) -> Option<&str> {
+        self.get(name).map(|(_, digest)| digest)
+    }
+
+    /// They are the same now. Where that cannot be put down, it is found out again after a restart.
+    pub(super) async fn set(&mut self, name: NoteName, version: u64, digest: String) {
+        let entry = Entry { version, digest };
+        if self.entries.get(&name) == Some(&entry) {
+            return;
+        }
+        self.entries.insert(name, entry);
+        let mut all = record(&self.path);
+        all.insert(self.folder.clone(), self.entries.clone());
+        let text = serde_json::to_string_pretty(&all).unwrap_or_default();
+        if let Err(err) = super::files::write(&self.path, &text, None).await {
+            tracing::warn!(%err, "what the files hold could not be put down");
+        }
+    }
+}
+
+fn record(path: &Path) -> Record {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}

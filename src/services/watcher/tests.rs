@@ -1,0 +1,162 @@
+use std::sync::Arc;
+
+use pretty_assertions::assert_eq;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::bus::testing::World;
+use crate::bus::{Consumer, ConsumerOptions, Op, Outgoing, State, StateChange};
+use crate::contracts::Envelope;
+
+/// Says a body on `discord_raw`, waits until it is handled, and returns what came of it: channel, envelope, body.
+async fn heard(world: &World, trust: Trust, body: Value) -> Vec<(ChannelName, Envelope, Value)> {
+    let channel = ChannelName::DiscordRaw;
+    channel.check(&body.to_string()).unwrap();
+    let kind = body["type"].as_str().unwrap().to_owned();
+    let envelope = world.origin(trust).envelope(kind, "control_room");
+    let cause = envelope.id;
+    world.say(Outgoing::new(channel, envelope, body.to_string()).unwrap()).await;
+    let watcher = Watcher::new(Mind::default(), Arc::default(), Arc::clone(&world.clock));
+    let consumer =
+        Consumer::new(world.bus(), watcher, ConsumerOptions::default(), world.clock.clone(), world.ids.clone());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { consumer.run(stop).await }
+    });
+    world
+        .until(async |world| {
+            let groups = world.bus().inspect(channel).await.unwrap().groups;
+            groups.len() == 1 && groups[0].pending == 0 && groups[0].lag == Some(0)
+        })
+        .await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let mut said = Vec::new();
+    for channel in
+        [ChannelName::ToOrchestrator, ChannelName::FromOrchestrator, ChannelName::Control, ChannelName::DeadLetter]
+    {
+        for entry in world.entries(channel).await {
+            let message = entry.message().unwrap();
+            if message.envelope.cause == Some(cause) {
+                said.push((channel, message.envelope.clone(), serde_json::from_str(&entry.b).unwrap()));
+            }
+        }
+    }
+    said
+}
+
+fn chat(content: &str) -> Value {
+    json!({ "type": "discord_message", "message_id": "7", "channel_id": "42", "channel_name": "gtm", "username": "mara",
+        "user_id": "5551", "content": content, "mentions_bot": false })
+}
+
+fn command(name: &str, text: &str) -> Value {
+    json!({ "type": "command", "payload": { "command": name, "args": { "content": text, "channel_id": "42" } }, "user_id": "5551" })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idea_is_handed_on_with_its_words_and_whom_to_answer() {
+    let world = World::new();
+    let said = heard(&world, Trust::Member, chat("What if we scraped GitHub stargazers?")).await;
+    let [(ChannelName::ToOrchestrator, envelope, escalation)] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!(
+        (envelope.kind.as_ref(), envelope.source.as_ref(), envelope.trust),
+        ("escalation", "watcher", Trust::Member)
+    );
+    assert_eq!(escalation["original_message"]["content"], "What if we scraped GitHub stargazers?");
+    assert_eq!(escalation["original_message"]["channel_id"], "42");
+    assert!(!escalation["reason"].as_str().unwrap().is_empty());
+    assert!(escalation["context"].get("command").is_none(), "nothing that people type is a command by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_about_how_things_stand_is_answered_from_state() {
+    let world = World::new();
+    for (id, state) in [("exp_1", "running"), ("exp_2", "ready"), ("exp_3", "archived")] {
+        let fields = vec![("state".to_owned(), Some(state.to_owned()))];
+        let key = Key::new(keys::experiment(id).unwrap());
+        world.commit(vec![Op::Change { key, expect: Expect::Any, fields, ttl: Ttl::Keep }]).await;
+    }
+    world
+        .commit(vec![Op::State { key: Key::new(keys::STATUS), change: StateChange::SetString("paused".to_owned()) }])
+        .await;
+    for asked in [chat("how many experiments are running?"), chat("/status"), command("status", "")] {
+        let said = heard(&world, Trust::Member, asked).await;
+        let [(ChannelName::FromOrchestrator, _, reply)] = said.as_slice() else { panic!("{said:?}") };
+        assert_eq!((reply["type"].as_str(), reply["channel_id"].as_str()), (Some("watcher_response"), Some("42")));
+        let content = reply["content"].as_str().unwrap().to_lowercase();
+        assert!(content.contains('2') && content.contains('1'), "two that are not archived, one running: {content}");
+        assert!(content.contains("hold") || content.contains("paused"), "{content}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_nothing_gets_nothing() {
+    let world = World::new();
+    assert_eq!(heard(&world, Trust::Member, chat("🎉🎉")).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pause_holds_and_go_needs_a_member() {
+    let world = World::new();
+    for trust in [Trust::External, Trust::Member] {
+        let said = heard(&world, trust, chat("/pause the sender is blocked")).await;
+        assert_eq!(said[1].2["type"], "hold");
+        assert_eq!(
+            (said[1].2["reason"].as_str(), said[1].2["by"].as_str()),
+            (Some("the sender is blocked"), Some("5551"))
+        );
+        assert_eq!(said[1].1.priority, Priority::Urgent);
+    }
+    let refused = heard(&world, Trust::External, command("go", "")).await;
+    let [(ChannelName::FromOrchestrator, _, reply)] = refused.as_slice() else { panic!("{refused:?}") };
+    assert!(reply["content"].as_str().unwrap().contains("Only a member"));
+    let gone = heard(&world, Trust::Member, command("go", "")).await;
+    assert_eq!(gone[1].2["type"], "go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_people_focus_on_and_learn_goes_to_the_orchestrator_as_a_command() {
+    let world = World::new();
+    for (body, name) in [
+        (chat("/focus enterprise"), "focus"),
+        (command("learn", "enterprise"), "learn"),
+        (command("idea", "enterprise"), "idea"),
+        (json!({ "type": "idea_submit", "payload": { "content": "enterprise", "source_channel": "42" } }), "idea"),
+    ] {
+        let said = heard(&world, Trust::Member, body).await;
+        assert_eq!(said[0].0, ChannelName::ToOrchestrator);
+        assert_eq!(
+            (&said[0].2["context"]["command"], &said[0].2["context"]["text"]),
+            (&json!(name), &json!("enterprise"))
+        );
+        assert_eq!(said.get(1).map(|(_, _, body)| &body["type"]), Some(&json!("idea_ack")).filter(|_| name == "idea"));
+    }
+    let empty = heard(&world, Trust::Member, chat("/learn")).await;
+    assert!(empty[0].2["content"].as_str().unwrap().contains("/learn TEXT"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_action_is_recorded_and_reported() {
+    let world = World::new();
+    let body = json!({ "type": "action_complete", "payload": { "action_id": "0d6f", "status": "completed", "completed_by": "5551", "username": "mara" } });
+    let said = heard(&world, Trust::Member, body).await;
+    assert_eq!(said[0].2["context"]["command"], "action_complete");
+    let Some(State::Hash(record)) = world.bus().get(&Key::new("actions:0d6f")).await.unwrap() else { panic!() };
+    assert_eq!((record.get("state"), record.get("completed_by")), (Some("done"), Some("5551")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_is_told_with_its_reasons() {
+    let world = World::new();
+    let nothing = heard(&world, Trust::Member, chat("/wtf")).await;
+    assert_eq!(nothing[0].2["content"], "Nothing happened in the last hour.");
+    let failed = json!({ "type": "experiment_failed", "experiment_id": "exp_1", "run_id": "r1", "error": "no leads" });
+    let envelope = world.origin(Trust::System).envelope("experiment_failed", "executor");
+    world.say(Outgoing::new(ChannelName::ExperimentResults, envelope, failed.to_string()).unwrap()).await;
+    let told = heard(&world, Trust::Member, chat("/wtf")).await;
+    let content = told[0].2["content"].as_str().unwrap();
+    assert!(content.contains("exp_1 failed: no leads"), "{content}");
+}
