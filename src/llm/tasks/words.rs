@@ -9,6 +9,9 @@ mod tests;
 
 pub(super) use stems::{Stems, common, cover, overlap};
 
+/// Words that are one typing error away from others, and right as they are.
+const RIGHT: &str = "lunch, launch, match, watch, series, posted, poster, posters, better, letter, weather, whether, costs, coasts, failed, sailed, calendar, mailed, boarder, border, blocks, clocks, buying, burying, stopped, shopped, archive, archived";
+
 /// Most characters of a text that are read.
 const READ: usize = 4_000;
 
@@ -51,19 +54,19 @@ impl Words {
         self.words.len()
     }
 
-    /// Whether it has one of these, each a word or several.
-    pub(super) fn has(&self, wanted: &[&str]) -> bool {
-        wanted.iter().any(|wanted| self.has_one(wanted))
+    /// Whether it has one of these words and phrases, which stand in a list with commas.
+    pub(super) fn has(&self, wanted: &str) -> bool {
+        self.first_of(wanted).is_some()
     }
 
     /// The first of these that it has.
-    pub(super) fn first_of<'a>(&self, wanted: &[&'a str]) -> Option<&'a str> {
-        wanted.iter().copied().find(|wanted| self.has_one(wanted))
+    pub(super) fn first_of<'a>(&self, wanted: &'a str) -> Option<&'a str> {
+        listed(wanted).find(|wanted| self.has_one(wanted))
     }
 
     /// Whether it begins with one of these.
-    pub(super) fn begins(&self, wanted: &[&str]) -> bool {
-        wanted.iter().any(|wanted| {
+    pub(super) fn begins(&self, wanted: &str) -> bool {
+        listed(wanted).any(|wanted| {
             let rest = self.line.get(1..).and_then(|line| line.strip_prefix(wanted));
             rest.is_some_and(|rest| rest.starts_with(' '))
         })
@@ -86,12 +89,21 @@ impl Words {
 
     /// Whether it has a number, in digits or in words.
     pub(super) fn counts(&self) -> bool {
-        const NUMBERS: &[&str] = &[
-            "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "twenty",
-            "thirty", "fifty", "hundred", "dozen", "half", "nobody", "none", "zero", "twice",
-        ];
-        self.words.iter().any(|word| word.starts_with(|c: char| c.is_ascii_digit()) || NUMBERS.contains(&word.as_str()))
+        const NUMBERS: &str = "\
+            two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, twenty, thirty, fifty, hundred, \
+            dozen, half, nobody, none, zero, twice";
+        self.words.iter().any(|word| word.starts_with(|c: char| c.is_ascii_digit()) || is_listed(word, NUMBERS))
     }
+}
+
+/// Whether a word is one of these.
+pub(super) fn is_listed(word: &str, list: &str) -> bool {
+    listed(list).any(|member| member == word)
+}
+
+/// The members of a list with commas.
+fn listed(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim)
 }
 
 /// Adds a letter or digit as it is compared; false for what stands between words.
@@ -149,5 +161,6 @@ fn alike(word: &str, wanted: &str) -> bool {
         || (wanted.len() >= 6
             && word.len().abs_diff(wanted.len()) <= 1
             && word.as_bytes().first() == wanted.as_bytes().first()
-            && strsim::damerau_levenshtein(word, wanted) <= 1)
+            && strsim::damerau_levenshtein(word, wanted) <= 1
+            && !is_listed(word, RIGHT))
 }

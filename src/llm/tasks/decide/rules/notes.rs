@@ -1,6 +1,6 @@
 //! What the rules read in the notes, and how they change the worklist: line by line, leaving every other line as it is.
 
-use crate::llm::tasks::words::{Words, common, cover, overlap};
+use crate::llm::tasks::words::{Words, common, cover, is_listed, overlap};
 
 /// Most bytes of a note that are looked at: the newest learnings, and more items than anybody keeps.
 const LOOKED_AT: usize = 64 * 1024;
@@ -47,20 +47,22 @@ pub(super) fn learnings(text: &str) -> Vec<Learning> {
 /// The learning that speaks against something: it says of these people, or of this way, that it does not work.
 pub(super) fn against(text: &str, words: &Words) -> Option<String> {
     let stems = words.stems();
-    let now = words.has(&["now", "this week", "this month", "today", "tomorrow", "right away"]);
+    let now = words.has("now, this week, this month, today, tomorrow, right away");
+    let dull = Words::of(DULL).stems();
     let mut best: Option<(f64, String)> = None;
     for learning in learnings(text) {
         let clauses = learning.headline.split([',', ';']).map(|clause| (clause, true));
         let below = learning.evidence.split(';').map(|clause| (clause, false));
         for (clause, is_headline) in clauses.chain(below) {
             let said = Words::of(clause);
-            if !warns(&said) {
+            if !warns(&said) && !is_low(clause) {
                 continue;
             }
             let mut target = said.stems();
-            target.retain(|stem| !DULL.contains(&stem.as_str()) && !stem.starts_with(|c: char| c.is_ascii_digit()));
-            let seasonal = MONTHS.iter().any(|month| said.has(&[month])) || said.has(&["season"]);
-            let in_season = seasonal && (now || MONTHS.iter().any(|month| said.has(&[month]) && words.has(&[month])));
+            target.retain(|stem| !dull.contains(stem) && !stem.starts_with(|c: char| c.is_ascii_digit()));
+            let seasonal = said.has(MONTHS) || said.has("season");
+            let in_season = seasonal
+                && (now || said.list().iter().any(|word| is_listed(word, MONTHS) && words.list().contains(word)));
             let met = common(&target, &stems);
             let share = if in_season && met >= 1 {
                 0.9
@@ -72,7 +74,7 @@ pub(super) fn against(text: &str, words: &Words) -> Option<String> {
             let enough = if is_headline { 0.6 } else { 0.66 };
             if met >= 1
                 && share >= enough
-                && (met >= 2 || target.len() == 1)
+                && (met >= 2 || target.len() == 1 || in_season)
                 && best.as_ref().is_none_or(|(top, _)| share > *top)
             {
                 let below =
@@ -84,77 +86,30 @@ pub(super) fn against(text: &str, words: &Words) -> Option<String> {
     best.map(|(_, learning)| learning)
 }
 
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
+/// The months, as learnings about seasons name them.
+const MONTHS: &str = "january, february, march, april, may, june, july, august, september, october, november, december";
 /// Words of learnings that are about the outcome, not about whom or how.
-const DULL: &[&str] = &[
-    "answer", "ignor", "open", "never", "avoid", "month", "week", "day", "days", "fail", "complain", "spam", "worse",
-    "bad", "los", "lost", "wast", "direct", "almost", "nothing", "nobod", "none", "no", "restrict", "ban", "block",
-    "expensiv", "dear", "dearer", "too",
-];
+const DULL: &str = "\
+    answer, ignor, open, never, avoid, month, week, day, days, fail, complain, spam, worse, bad, los, lost, wast, \
+    direct, almost, nothing, nobod, none, no, restrict, ban, block, expensiv, dear, dearer, too";
+
+/// Whether it gives a rate that is next to nothing: `1% of 200`.
+fn is_low(clause: &str) -> bool {
+    clause
+        .split_whitespace()
+        .filter_map(|word| word.trim_start_matches('(').split_once('%')?.0.parse::<f64>().ok())
+        .any(|rate| rate < 1.5)
+}
 
 /// Whether it says that something does not work.
 fn warns(words: &Words) -> bool {
-    words.has(&[
-        "ignore",
-        "ignores",
-        "ignored",
-        "restricted",
-        "dont",
-        "do not",
-        "doesnt",
-        "does not",
-        "didnt",
-        "did not",
-        "never",
-        "loses",
-        "lost",
-        "bounced",
-        "fails",
-        "failed",
-        "worse",
-        "0 replies",
-        "no replies",
-        "no reply",
-        "0 answers",
-        "0",
-        "banned",
-        "refused",
-        "unsubscribed",
-        "complained",
-        "complaints",
-        "wasted",
-        "avoid",
-        "dead",
-        "nobody",
-        "costs more",
-        "too expensive",
-        "spam",
-        "blocked",
-        "no more",
-        "hate",
-        "hates",
-        "no",
-        "not",
-        "stop",
-        "useless",
-        "flopped",
-        "backfired",
-        "only harm",
-        "angry",
-    ])
+    words.has(
+        "\
+        ignore, ignores, ignored, restricted, dont, do not, doesnt, does not, didnt, did not, never, loses, lost, \
+        bounced, fails, failed, worse, 0 replies, no replies, no reply, 0 answers, 0, banned, refused, unsubscribed, \
+        complained, complaints, wasted, avoid, dead, nobody, costs more, too expensive, spam, blocked, no more, hate, \
+        hates, no, not, stop, useless, flopped, backfired, only harm, angry",
+    )
 }
 
 /// An item of the worklist.

@@ -9,100 +9,23 @@ use crate::llm::tasks::decide::rules::{Case, cut, notes, numbers};
 use crate::llm::tasks::words::{Words, cover, overlap};
 
 /// To end for good.
-const END: &[&str] = &[
-    "kill",
-    "killing",
-    "archive",
-    "end",
-    "ending",
-    "stop",
-    "stopping",
-    "terminate",
-    "shut down",
-    "shut off",
-    "cancel",
-    "pull the plug",
-    "abort",
-    "finish off",
-    "discontinue",
-    "get rid of",
-    "axe",
-    "beende",
-    "beenden",
-    "stoppen",
-    "arreter",
-    "parar",
-    "detener",
-    "fermare",
-    "zatrzymaj",
-];
+const END: &str = "\
+    kill, killing, archive, end, ending, stop, stopping, terminate, shut down, shut off, cancel, pull the plug, abort, \
+    finish off, discontinue, get rid of, axe, beende, beenden, stoppen, arreter, parar, detener, fermare, zatrzymaj";
 /// Not to end.
-const NOT_END: &[&str] = &[
-    "dont kill",
-    "dont stop",
-    "dont end",
-    "not kill",
-    "do not stop",
-    "not stop",
-    "cant stop",
-    "never stop",
-    "nonstop",
-    "dont archive",
-    "bus stop",
-    "end of",
-    "stop by",
-    "cant end",
-    "in the end",
-    "weekend",
-];
+const NOT_END: &str = "\
+    dont kill, dont stop, dont end, not kill, do not stop, not stop, cant stop, never stop, nonstop, dont archive, bus \
+    stop, end of, stop by, cant end, in the end, weekend";
 /// To rest.
-const PAUSE: &[&str] = &[
-    "pause",
-    "paused",
-    "pausing",
-    "on hold",
-    "hold off",
-    "rest",
-    "suspend",
-    "freeze",
-    "take a break",
-    "put on ice",
-    "halt",
-    "pausieren",
-    "pausa",
-    "put everything on hold",
-    "hold everything",
-];
-const RESTORE: &[&str] = &[
-    "restore",
-    "bring back",
-    "revive",
-    "resurrect",
-    "unarchive",
-    "reactivate",
-    "undo the kill",
-    "back to life",
-    "resume",
-    "unpause",
-    "continue with",
-    "start again",
-    "reopen",
-    "bring it back",
-];
-const RUN: &[&str] = &["run", "start", "launch", "send", "trigger", "fire", "execute", "kick off", "begin"];
-const NOW: &[&str] = &[
-    "now",
-    "today",
-    "immediately",
-    "right away",
-    "at once",
-    "straight away",
-    "asap",
-    "dont wait",
-    "early",
-    "earlier",
-    "this minute",
-];
+const PAUSE: &str = "\
+    pause, paused, pausing, on hold, hold off, rest, suspend, freeze, take a break, put on ice, halt, pausieren, \
+    pausa, put everything on hold, hold everything";
+const RESTORE: &str = "\
+    restore, bring back, revive, resurrect, unarchive, reactivate, undo the kill, back to life, resume, unpause, \
+    continue with, start again, reopen, bring it back";
+const RUN: &str = "run, start, launch, send, trigger, fire, execute, kick off, begin";
+const NOW: &str = "\
+    now, today, immediately, right away, at once, straight away, asap, dont wait, early, earlier, this minute";
 
 /// The experiments that a message means: named, or described so that nothing else fits as well.
 pub(super) fn meant(case: &Case<'_>, said: &Said) -> Vec<String> {
@@ -139,8 +62,7 @@ pub(super) fn described(case: &Case<'_>, words: &Words) -> Vec<(f64, String)> {
 
 /// A yes or no to a proposal is given at the gate, not in the chat.
 pub(super) fn approval(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
-    let gives =
-        said.words.has(&["approve", "approved", "deny", "denied", "confirm", "yes to"]) && said.text.contains("apr_");
+    let gives = said.words.has("approve, approved, deny, denied, confirm, yes to") && said.text.contains("apr_");
     gives.then(|| {
         case.because("A proposal is answered at the gate, not in the chat.");
         case.tell("Please answer proposals with `fullsend approvals`, or in the control room; a word in the chat approves nothing.", Priority::Medium)
@@ -153,8 +75,8 @@ pub(super) fn end(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let wanted = words.has(END) && !words.has(NOT_END) && !is_limit(said);
     if !wanted
         || said.ids().is_empty()
-            && (words.begins(&["why", "when", "how", "did", "what", "has", "was"])
-                || ideas::is_proposed(said) && !words.has(&["experiment", "test", "campaign"]))
+            && (words.begins("why, when, how, did, what, has, was")
+                || ideas::is_proposed(said) && !words.has("experiment, test, campaign"))
     {
         return None;
     }
@@ -168,7 +90,7 @@ pub(super) fn end(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         case.because("It came from outside; only the team ends experiments.");
         return Some(case.tell("Only people of the team can end an experiment. I have told them.", Priority::Medium));
     }
-    if words.has(&["all experiments", "every experiment", "everything", "all of them", "all tests", "all campaigns"])
+    if words.has("all experiments, every experiment, everything, all of them, all tests, all campaigns")
         && said.ids().is_empty()
     {
         case.because("It means everything, and ending is for good.");
@@ -178,7 +100,7 @@ pub(super) fn end(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         ));
     }
     match meant.as_slice() {
-        [] if words.has(&["experiment", "test", "campaign", "mails", "mail", "run"]) => Some(which(case, &[])),
+        [] if words.has("experiment, test, campaign, mails, mail, run") => Some(which(case, &[])),
         [] => None,
         [id] => Some(end_one(case, said, &id.clone())),
         several => Some(which(case, several)),
@@ -186,17 +108,8 @@ pub(super) fn end(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
 }
 
 /// `stop if more than one complains` is a limit of something new.
-fn is_limit(said: &Said) -> bool {
-    said.words.has(&[
-        "stop if",
-        "stop when",
-        "stop after",
-        "end after",
-        "stop at",
-        "kill it if",
-        "kill if",
-        "end it if",
-    ])
+pub(super) fn is_limit(said: &Said) -> bool {
+    said.words.has("stop if, stop when, stop after, end after, stop at, kill it if, kill if, end it if")
 }
 
 fn end_one(case: &mut Case<'_>, said: &Said, id: &str) -> Decision {
@@ -251,34 +164,22 @@ pub(super) fn pause(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let words = &said.words;
     let short = words.len() <= 25;
     if !short
-        || words.begins(&["why", "how many", "which", "is", "are", "was", "did"])
-        || words.has(&["the rest of", "bring back customers"])
+        || words.begins("why, how many, which, is, are, was, did")
+        || words.has("the rest of, bring back customers")
     {
         return None;
     }
     let meant = meant(case, said);
     let name = meant.first().cloned();
-    let imperative = words.has(&["please", "pls", "can", "could", "lets", "dont", "need"])
+    let imperative = words.has("please, pls, can, could, lets, dont, need")
         || words.begins(PAUSE)
         || words.begins(RESTORE)
         || words.begins(RUN)
-        || words.begins(&["bring", "put"]);
+        || words.begins("bring, put");
     if words.has(PAUSE)
         && imperative
         && (name.is_some()
-            || words.has(&[
-                "everything",
-                "all",
-                "team",
-                "system",
-                "weekend",
-                "mails",
-                "experiments",
-                "over",
-                "you",
-                "agents",
-                "sending",
-            ]))
+            || words.has("everything, all, team, system, weekend, mails, experiments, over, you, agents, sending"))
     {
         case.because("Pausing is a control of its own, not a decision; nothing is ended.");
         let what = match name {
@@ -289,7 +190,7 @@ pub(super) fn pause(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         };
         return Some(case.tell(&what, Priority::Medium));
     }
-    let back = words.has(RESTORE) || words.has(&["bring"]) && words.has(&["back"]);
+    let back = words.has(RESTORE) || words.has("bring") && words.has("back");
     let unknown =
         said.ids().into_iter().find(|id| case.known(id).is_none() && !case.is_archived(id)).map(str::to_owned);
     if (back || imperative && words.has(RUN))
@@ -297,7 +198,7 @@ pub(super) fn pause(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     {
         return Some(unknown_id(case, &id));
     }
-    if back && imperative && (name.is_some() || words.has(&["everything", "team", "system"])) {
+    if back && imperative && (name.is_some() || words.has("everything, team, system")) {
         case.because("Restoring is a control of its own; nothing is designed anew for it.");
         let what = match name {
             Some(id) => format!(

@@ -7,244 +7,31 @@ use crate::llm::tasks::decide::rules::{Case, channels, cut, notes};
 use crate::llm::tasks::words::{Words, common, cover, overlap};
 
 /// How proposals begin, or what they contain.
-const IDEA: &[&str] = &[
-    "what if",
-    "what about",
-    "how about",
-    "could we",
-    "can we",
-    "we could",
-    "we can",
-    "we should",
-    "should we",
-    "shouldnt we",
-    "couldnt we",
-    "why dont we",
-    "why not",
-    "lets",
-    "let us",
-    "let a",
-    "let the",
-    "idea",
-    "ideas for",
-    "i suggest",
-    "suggestion",
-    "propose",
-    "proposal",
-    "id love",
-    "i would love",
-    "worth testing",
-    "worth trying",
-    "worth a try",
-    "worth a shot",
-    "imagine",
-    "we might",
-    "might be worth",
-    "wouldnt it be",
-    "would be cool",
-    "would be great",
-    "maybe",
-    "perhaps",
-    "im thinking",
-    "i was thinking",
-    "thinking about",
-    "i think we",
-    "we ought",
-    "consider",
-    "how would it be",
-    "would it work",
-    "would it make sense",
-    "id try",
-    "i would try",
-    "konnten wir",
-    "konnen wir",
-    "wir konnten",
-    "wir sollten",
-    "wie ware",
-    "was ware wenn",
-    "lasst uns",
-    "sollten wir",
-    "podriamos",
-    "deberiamos",
-    "y si",
-    "que tal si",
-    "et si",
-    "on pourrait",
-    "pourrions",
-    "on devrait",
-    "poderiamos",
-    "e se",
-    "que tal",
-    "potremmo",
-    "dovremmo",
-    "zullen we",
-    "kunnen we",
-    "laten we",
-    "we kunnen",
-    "wat als",
-    "moze",
-    "czy mozemy",
-    "powinnismy",
-    "mozemy",
-    "a gdyby",
-    "could be big",
-    "has potential",
-];
+const IDEA: &str = "\
+    what if, what about, how about, could we, can we, we could, we can, we should, should we, shouldnt we, couldnt we, \
+    why dont we, why not, lets, let us, let a, let the, idea, ideas for, i suggest, suggestion, propose, proposal, \
+    worth testing, worth trying, worth a try, worth a shot, imagine, we might, might be worth, \
+    wouldnt it be, would be cool, would be great, maybe, perhaps, im thinking, i was thinking, thinking about, i think \
+    we, we ought, consider, how would it be, would it work, would it make sense, id try, i would try, konnten wir, \
+    konnen wir, wir konnten, wir sollten, wie ware, was ware wenn, lasst uns, sollten wir, podriamos, deberiamos, y \
+    si, que tal si, et si, on pourrait, pourrions, on devrait, poderiamos, e se, que tal, potremmo, dovremmo, zullen \
+    we, kunnen we, laten we, we kunnen, wat als, moze, czy mozemy, powinnismy, mozemy, a gdyby, could be big, has \
+    potential";
 /// Verbs that, at the beginning, order a test.
-const DO: &[&str] = &[
-    "test",
-    "try",
-    "scrape",
-    "sponsor",
-    "mail",
-    "email",
-    "write",
-    "send",
-    "offer",
-    "add",
-    "invite",
-    "launch",
-    "run",
-    "publish",
-    "post",
-    "partner",
-    "host",
-    "start",
-    "give",
-    "live",
-    "livestream",
-    "stream",
-    "answer",
-    "record",
-    "raffle",
-    "print",
-    "hand",
-    "put",
-    "create",
-    "make",
-    "build",
-    "target",
-    "reach",
-    "contact",
-    "call",
-    "text",
-    "message",
-    "ask",
-    "show",
-    "organise",
-    "organize",
-    "hold",
-    "place",
-    "advertise",
-    "promote",
-    "translate",
-    "a",
-    "ab",
-    "pitch",
-    "approach",
-    "collect",
-    "find",
-    "use",
-    "turn",
-    "share",
-    "set",
-    "do",
-    "buy",
-    "get",
-    "go",
-    "speak",
-    "visit",
-    "interview",
-    "draft",
-    "design",
-    "open",
-    "compare",
-    "bring",
-    "teste",
-    "testen",
-    "schreib",
-    "probar",
-    "essayer",
-];
+const DO: &str = "\
+    test, try, scrape, sponsor, mail, email, write, send, offer, add, invite, launch, run, publish, post, partner, \
+    host, start, give, live, livestream, stream, answer, record, raffle, print, hand, put, create, make, build, \
+    target, reach, contact, call, text, message, ask, show, organise, organize, hold, place, advertise, promote, \
+    translate, pitch, approach, collect, find, use, turn, share, set, do, buy, get, go, speak, visit, \
+    interview, draft, design, open, compare, bring, teste, testen, schreib, probar, essayer";
 /// Words that say little of who and how.
-const VAGUE: &[&str] = &[
-    "viral",
-    "ai",
-    "partnership",
-    "partnerships",
-    "growth",
-    "grow",
-    "big",
-    "bigger",
-    "marketing",
-    "social",
-    "media",
-    "sales",
-    "content",
-    "cool",
-    "crazy",
-    "fun",
-    "creative",
-    "bold",
-    "different",
-    "brand",
-    "awareness",
-    "hype",
-    "buzz",
-    "influencers",
-    "influencer",
-    "seo",
-    "blockchain",
-    "web3",
-    "tiktok",
-    "everyone",
-    "does",
-    "need",
-    "needs",
-    "us",
-    "more",
-    "leads",
-    "customers",
-    "users",
-    "money",
-    "success",
-    "really",
-    "soon",
-    "fast",
-    "faster",
-    "quick",
-    "presence",
-    "online",
-    "engagement",
-    "community",
-    "push",
-    "harder",
-    "step",
-    "game",
-    "level",
-    "up",
-    "huge",
-    "scale",
-    "market",
-    "do",
-    "stuff",
-    "magic",
-    "attention",
-    "famous",
-    "visibility",
-    "noise",
-    "explode",
-    "boost",
-    "skyrocket",
-    "great",
-    "awesome",
-    "work",
-    "works",
-    "business",
-    "company",
-    "team",
-    "product",
-];
+const VAGUE: &str = "\
+    viral, ai, partnership, partnerships, growth, grow, big, bigger, marketing, social, media, sales, content, cool, \
+    crazy, fun, creative, bold, different, brand, awareness, hype, buzz, influencers, influencer, seo, blockchain, \
+    web3, tiktok, everyone, does, need, needs, us, more, leads, customers, users, money, success, really, soon, fast, \
+    faster, quick, presence, online, engagement, community, push, harder, step, game, level, up, huge, scale, market, \
+    do, stuff, magic, attention, famous, visibility, noise, explode, boost, skyrocket, great, awesome, work, works, \
+    business, company, team, product";
 
 /// Whether it proposes something, by its words.
 pub(super) fn is_proposed(said: &Said) -> bool {
@@ -253,22 +40,28 @@ pub(super) fn is_proposed(said: &Said) -> bool {
 
 /// Whether it begins as proposals do.
 pub(super) fn begins_idea(said: &Said) -> bool {
-    said.words.begins(IDEA) || said.reason.has(&["idea"]) && is_proposed(said)
+    said.words.begins(IDEA) || said.reason.has("idea") && is_proposed(said)
+}
+
+/// Whether it begins with a verb, as orders do.
+pub(super) fn is_order(said: &Said) -> bool {
+    said.words.begins(DO)
 }
 
 /// Whether it begins with a verb that orders a test.
 pub(super) fn begins_to_do(said: &Said) -> bool {
-    said.words.begins(&[
-        "test", "try", "scrape", "sponsor", "mail", "email", "launch", "publish", "host", "offer", "answer",
-        "a b test", "ab test", "invite", "post", "pitch", "write to", "send",
-    ])
+    said.words.begins(
+        "\
+        test, try, scrape, sponsor, mail, email, launch, publish, host, offer, answer, a b test, ab test, invite, \
+        post, pitch, write to, send",
+    )
 }
 
 /// What is done about a proposal.
 pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let words = &said.words;
-    let ordered = words.list().first().is_some_and(|first| DO.contains(&first.as_str())) || begins_to_do(said);
-    let handed = said.reason.has(&["idea", "idea_submit"]);
+    let ordered = words.begins(DO) || begins_to_do(said);
+    let handed = said.reason.has("idea, idea_submit");
     if !(is_proposed(said)
         || ordered
         || handed
@@ -277,17 +70,11 @@ pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         return None;
     }
     case.because("It proposes something to try.");
-    if words.has(&[
-        "last time",
-        "like before",
-        "same as before",
-        "that thing",
-        "the thing we",
-        "the usual",
-        "as always",
-        "you know which",
-        "the other one",
-    ]) && words.stems().len() <= 5
+    if words.has(
+        "\
+        last time, like before, same as before, that thing, the thing we, the usual, as always, you know which, the \
+        other one",
+    ) && words.stems().len() <= 5
     {
         case.because("It refers to something that stands nowhere in what the team knows.");
         return Some(case.tell(
@@ -338,11 +125,12 @@ fn known(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         .filter(|item| item.is_in("ready") || item.is_in("active") || item.is_in("blocked"))
         .find(|item| {
             let title = Words::of(&item.title()).stems();
-            title.len() >= 2 && common(&title, &stems) >= 2 && cover(&title, &stems) >= 0.66
+            let met = common(&title, &stems);
+            met >= 2 && cover(&title, &stems) >= 0.66 && (met >= 3 || cover(&stems, &title) >= 0.4)
         });
     if let Some(item) = queued {
-        let orders = case.input.trust >= Trust::Operator
-            && (begins_to_do(said) || words.has(&["now", "today", "this week", "start"]));
+        let orders =
+            case.input.trust >= Trust::Operator && (begins_to_do(said) || words.has("now, today, this week, start"));
         if !(orders && item.is_in("ready")) {
             case.because(&format!("It stands on the worklist already: {}.", cut(&item.title(), 160)));
             let section = if item.is_in("blocked") {
@@ -372,28 +160,21 @@ fn fresh(case: &mut Case<'_>, said: &Said) -> Decision {
         return case
             .tell("Whom would that reach, with what, and what would we count to know that it works?", Priority::Low);
     }
-    let strategy = said.text.contains('?') && words.has(&["or"]) && words.has(&["should we"]) && words.len() <= 14;
+    let strategy = said.text.contains('?')
+        && words.len() <= 16
+        && words.has("should we, shall we, do we, would it")
+        && words.has(
+            "or, price, prices, pricing, budget, raise, hire, strategy, bigger, double, continue, rather, focus on",
+        );
     if strategy {
         case.because("It asks for a direction, and what the team knows does not decide it.");
         return case.tell("What we know does not decide that yet. Shall the team discuss it at a round table, or do you have a preference?", Priority::Medium);
     }
-    let calm = words.has(&[
-        "no hurry",
-        "no rush",
-        "some day",
-        "someday",
-        "at some point",
-        "not urgent",
-        "nice to have",
-        "low priority",
-        "when theres time",
-        "when there is time",
-        "whenever",
-        "one day",
-        "eventually",
-        "backlog",
-        "for later",
-    ]);
+    let calm = words.has(
+        "\
+        no hurry, no rush, some day, someday, at some point, not urgent, nice to have, low priority, when theres time, \
+        when there is time, whenever, one day, eventually, backlog, for later",
+    );
     if calm || case.input.team.held {
         case.because(if calm {
             "There is no hurry: it goes onto the worklist."
@@ -405,18 +186,10 @@ fn fresh(case: &mut Case<'_>, said: &Said) -> Decision {
         let priority = if calm { Priority::Low } else { Priority::Medium };
         return Decision { priority, ..case.rewrite(list) };
     }
-    let soon = words.has(&[
-        "most important",
-        "top priority",
-        "urgent",
-        "urgently",
-        "asap",
-        "right now",
-        "today",
-        "this week",
-        "immediately",
-        "now",
-    ]);
+    let soon = words.has(
+        "\
+        most important, top priority, urgent, urgently, asap, right now, today, this week, immediately, now",
+    );
     let priority = if soon && case.input.trust >= Trust::Operator { Priority::High } else { Priority::Medium };
     case.because("It names something that can be tested, and nothing like it runs.");
     case.dispatch(&title(&said.text), &said.text.clone(), priority)
@@ -435,35 +208,16 @@ fn title(text: &str) -> String {
 /// The experiment that it changes.
 fn changed(case: &Case<'_>, said: &Said) -> Option<String> {
     let words = &said.words;
-    let changes = words.has(&[
-        "instead of",
-        "change",
-        "reword",
-        "rephrase",
-        "subject line",
-        "subject lines",
-        "subject",
-        "shorter",
-        "longer",
-        "rename",
-        "tweak",
-        "adjust",
-        "swap",
-        "different wording",
-        "wording",
-        "add a ps",
-        "first line",
-        "opening line",
-        "signature",
-        "send time",
-        "follow up",
-        "the body",
-        "call to action",
-    ]);
+    let changes = words.has(
+        "\
+        instead of, change, reword, rephrase, subject line, subject lines, subject, shorter, longer, rename, tweak, \
+        adjust, swap, different wording, wording, add a ps, first line, opening line, signature, send time, follow up, \
+        the body, call to action",
+    );
     let fits = control::described(case, words);
     let (best, id) = fits.first()?;
     let clear = fits.get(1).is_none_or(|(next, _)| *next < best - 0.1);
-    let in_it = words.has(&["in the", "for the", "of the", "to the", "with the"]) || !said.ids().is_empty();
+    let in_it = words.has("in the, for the, of the, to the, with the") || !said.ids().is_empty();
     (changes && clear && in_it && *best >= 0.5).then(|| id.clone())
 }
 
@@ -498,61 +252,29 @@ fn duplicate(case: &Case<'_>, words: &Words) -> Option<(String, String)> {
 
 /// What makes it another thing than what failed.
 fn has_new_reason(words: &Words) -> bool {
-    words.has(&[
-        "this time",
-        "but only",
-        "only to the",
-        "by hand",
-        "who already know",
-        "already know us",
-        "unlike",
-        "but instead",
-        "different from",
-    ])
+    words.has(
+        "\
+        this time, but only, only to the, by hand, who already know, already know us, unlike, but instead, different \
+        from",
+    )
 }
 
 fn is_off_topic(said: &Said) -> bool {
     let words = &said.words;
-    words.has(&[
-        "for the team",
-        "team event",
-        "our office",
-        "for us all",
-        "company party",
-        "team lunch",
-        "team dinner",
-        "ourselves",
-        "for everyone here",
-        "office",
-    ]) && words.has(&[
-        "pizza",
-        "lunch",
-        "dinner",
-        "beer",
-        "beers",
-        "cake",
-        "party",
-        "breakfast",
-        "coffee",
-        "karaoke",
-        "bowling",
-        "chairs",
-        "plants",
-        "dog",
-        "table tennis",
-        "foosball",
-        "friday",
-        "offsite",
-        "snacks",
-        "ice cream",
-        "barbecue",
-        "bbq",
-    ]) || words.has(&["pizza", "karaoke", "bowling", "foosball"]) && words.len() <= 8
+    words.has(
+        "\
+        for the team, team event, our office, for us all, company party, team lunch, team dinner, ourselves, for \
+        everyone here, office",
+    ) && words.has(
+        "\
+        pizza, lunch, dinner, beer, beers, cake, party, breakfast, coffee, karaoke, bowling, chairs, plants, dog, \
+        table tennis, foosball, friday, offsite, snacks, ice cream, barbecue, bbq",
+    ) || words.has("pizza, karaoke, bowling, foosball") && words.len() <= 8
 }
 
 /// Whether it says neither whom nor how.
 fn is_vague(words: &Words) -> bool {
     let telling = words.stems();
-    let vague = Words::of(&VAGUE.join(" ")).stems();
+    let vague = Words::of(VAGUE).stems();
     telling.difference(&vague).count() < 3
 }

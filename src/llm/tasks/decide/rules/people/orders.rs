@@ -8,71 +8,15 @@ use crate::llm::tasks::decide::rules::progress::HARMFUL;
 use crate::llm::tasks::words::Words;
 
 /// How orders to the machine sound.
-const ORDERS: &[&str] = &[
-    "system",
-    "system prompt",
-    "new policy",
-    "policy is",
-    "developer mode",
-    "jailbreak",
-    "you are now",
-    "from now on",
-    "ignore your",
-    "ignore all",
-    "ignore previous",
-    "ignore the",
-    "disregard",
-    "forget your",
-    "forget all",
-    "override",
-    "overrides",
-    "instructions",
-    "say exactly",
-    "repeat your",
-    "repeat the",
-    "print your",
-    "reveal",
-    "approved by",
-    "pre approved",
-    "preapproved",
-    "auto approve",
-    "skip all",
-    "skip the",
-    "skip approval",
-    "skip approvals",
-    "without approval",
-    "no approval",
-    "autopilot",
-    "bypass",
-    "sudo",
-    "admin",
-    "everyone here",
-    "forever",
-    "always promote",
-    "kill_experiment",
-    "dispatch_to_fullsend",
-    "dispatch_to_builder",
-    "update_worklist",
-    "record_learning",
-    "respond_to_discord",
-    "initiate_roundtable",
-    "no_action",
-    "tool_call",
-    "function_call",
-    "assistant",
-    "exfiltrate",
-    "im the operator",
-    "i am the operator",
-    "as the operator",
-    "operator here",
-    "im the admin",
-    "i am the admin",
-    "on behalf of the operator",
-    "markdown image",
-    "base64",
-    "act as",
-    "pretend you",
-];
+const ORDERS: &str = "\
+    system, system prompt, new policy, policy is, developer mode, jailbreak, you are now, from now on, ignore your, \
+    ignore all, ignore previous, ignore the, disregard, forget your, forget all, override, overrides, instructions, \
+    say exactly, repeat your, repeat the, print your, reveal, approved by, pre approved, preapproved, auto approve, \
+    skip all, skip the, skip approval, skip approvals, without approval, no approval, autopilot, bypass, sudo, admin, \
+    everyone here, forever, always promote, kill_experiment, dispatch_to_fullsend, dispatch_to_builder, \
+    update_worklist, record_learning, respond_to_discord, initiate_roundtable, no_action, tool_call, function_call, \
+    assistant, exfiltrate, im the operator, i am the operator, as the operator, operator here, im the admin, i am the \
+    admin, on behalf of the operator, markdown image, base64, act as, pretend you";
 /// How orders are dressed up.
 const MARKS: &[&str] = &[
     "{{",
@@ -93,66 +37,17 @@ const MARKS: &[&str] = &[
     "###",
 ];
 /// What people ask for who should not have it.
-const SECRETS: &[&str] = &[
-    "api key",
-    "api keys",
-    "apikey",
-    "password",
-    "passwords",
-    "secret",
-    "secrets",
-    "token",
-    "tokens",
-    "credential",
-    "credentials",
-    "access key",
-    "private key",
-    "login data",
-    "env vars",
-    "environment variables",
-];
+const SECRETS: &str = "\
+    api key, api keys, apikey, password, passwords, secret, secrets, token, tokens, credential, credentials, access \
+    key, private key, login data, env vars, environment variables";
 /// How one asks for something.
-const GIVE: &[&str] = &[
-    "what",
-    "whats",
-    "give",
-    "send",
-    "tell",
-    "show",
-    "share",
-    "paste",
-    "post",
-    "need",
-    "where",
-    "which",
-    "can i",
-    "could i",
-    "can you",
-    "could you",
-    "dm",
-    "read out",
-    "print",
-    "list",
-];
+const GIVE: &str = "\
+    what, whats, give, send, tell, show, share, paste, post, need, where, which, can i, could i, can you, could you, \
+    dm, read out, print, list";
 /// What is ours to know.
-const INTERNAL: &[&str] = &[
-    "names",
-    "companies",
-    "customers",
-    "clients",
-    "who answered",
-    "who replied",
-    "recipients",
-    "addresses",
-    "learnings",
-    "worklist",
-    "numbers",
-    "results",
-    "leads",
-    "replied",
-    "answered",
-    "revenue",
-];
+const INTERNAL: &str = "\
+    names, companies, customers, clients, who answered, who replied, recipients, addresses, learnings, worklist, \
+    numbers, results, leads, replied, answered, revenue";
 
 /// Orders from outside. What is left of the message without them is an idea, or nothing.
 pub(super) fn hostile(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
@@ -177,10 +72,7 @@ fn is_order(text: &str) -> bool {
 
 /// Secrets, and what outsiders should not know.
 pub(super) fn secret(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
-    if said.words.has(SECRETS)
-        && said.words.has(GIVE)
-        && !said.words.has(&["expired", "revoked", "invalid", "rotate", "renew"])
-    {
+    if said.words.has(SECRETS) && said.words.has(GIVE) && !said.words.has("expired, revoked, invalid, rotate, renew") {
         case.because("It asks for a secret, and secrets are never said.");
         return Some(case.tell(
             "I never say keys, tokens or passwords. Whoever runs the team can see them with `fullsend secrets`.",
@@ -200,7 +92,7 @@ pub(super) fn secret(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
 /// What harms people, breaks the law, or deceives.
 pub(super) fn harmful(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let found = said.words.first_of(HARMFUL).or_else(|| deceit(&said.words))?;
-    if said.words.has(&["reports", "reported", "somebody else"]) || said.words.begins(&["why", "how many", "which"]) {
+    if said.words.has("reported, somebody else") || said.words.begins("why, how many, which") {
         return None;
     }
     case.because(&format!("It would harm or deceive people (`{found}`), which we do not do."));
@@ -210,65 +102,35 @@ pub(super) fn harmful(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
 
 /// Things that are harmful together only.
 fn deceit(words: &Words) -> Option<&'static str> {
-    const TOGETHER: &[(&[&str], &[&str], &str)] = &[
+    const TOGETHER: &[(&str, &str, &str)] = &[
         (
-            &[
-                "review",
-                "reviews",
-                "rating",
-                "ratings",
-                "testimonial",
-                "testimonials",
-                "followers",
-                "likes",
-                "upvotes",
-                "stars",
-            ],
-            &["buy", "invent", "fabricate", "pay for", "made up", "make up", "bots", "sock puppets"],
+            "\
+                review, reviews, rating, ratings, testimonial, testimonials, followers, likes, upvotes, stars",
+            "buy, invent, fabricate, pay for, made up, make up, bots, sock puppets",
             "bought praise",
         ),
         (
-            &["home", "private", "personal", "medical", "patient", "patients", "donor", "donors"],
-            &["scrape", "address", "addresses", "records", "harvest", "steal", "data"],
+            "home, private, personal, medical, patient, patients, donor, donors",
+            "scrape, address, addresses, records, harvest, steal, data",
             "private data",
         ),
         (
-            &["guess", "guesses", "guessing", "crack", "cracks", "brute force", "break into", "log into", "logs into"],
-            &["password", "passwords", "accounts", "portal", "portals", "login", "logins"],
+            "guess, guesses, guessing, crack, cracks, brute force, break into, log into, logs into",
+            "password, passwords, accounts, portal, portals, login, logins",
             "breaking in",
         ),
         (
-            &["environment", "env", "keys", "secrets"],
-            &["posts", "sends", "upload", "uploads", "http", "https", "forward"],
+            "environment, env, keys, secrets",
+            "posts, sends, upload, uploads, http, https, forward",
             "sending secrets away",
         ),
         (
-            &[
-                "as if we were",
-                "act like",
-                "pose as",
-                "posing as",
-                "claim to be",
-                "say we are",
-                "sign it as",
-                "look like its from",
-                "looks like it comes from",
-            ],
-            &[
-                "patient",
-                "patients",
-                "customer",
-                "bank",
-                "government",
-                "authority",
-                "tax",
-                "police",
-                "employee",
-                "journalist",
-                "support",
-                "client",
-                "them",
-            ],
+            "\
+                as if we were, act like, pose as, posing as, claim to be, say we are, sign it as, look like its from, \
+                looks like it comes from",
+            "\
+                patient, patients, customer, bank, government, authority, tax, police, employee, journalist, support, \
+                client, them",
             "a false name",
         ),
     ];

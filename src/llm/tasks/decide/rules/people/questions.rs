@@ -9,39 +9,29 @@ use crate::llm::tasks::decide::rules::{Case, cut, notes, state};
 use crate::llm::tasks::words::{Words, common, cover, overlap};
 
 /// How questions begin.
-const ASKS: &[&str] = &[
-    "why", "which", "who", "whose", "when", "where", "what", "whats", "how", "hows", "is", "are", "was", "were", "did",
-    "does", "do you", "do we", "has", "have", "had", "any news", "so what", "will", "so how", "and how", "am i",
-    "tell me", "warum", "wie", "wann", "was ist", "welche", "pourquoi", "quand", "por que", "cuando", "cual", "perche",
-    "quando", "waarom", "dlaczego", "kiedy",
-];
+const ASKS: &str = "\
+    why, which, who, whose, when, where, what, whats, how, hows, is, are, was, were, did, does, do you, do we, has, \
+    have, had, any news, so what, will, so how, and how, am i, tell me, warum, wie, wann, was ist, welche, pourquoi, \
+    quand, por que, cuando, cual, perche, quando, waarom, dlaczego, kiedy";
 
 /// Whether, and what is answered.
 pub(super) fn question(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let words = &said.words;
     let asks = words.begins(ASKS) || said.text.contains('?');
-    let judged = words.has(&[
-        "afford",
-        "go bigger",
-        "scale",
-        "double down",
-        "worth it",
-        "make sense",
-        "keep going",
-        "can we see",
-        "can we know",
-        "should we continue",
-        "should we stop",
-    ]);
+    let judged = words.has(
+        "\
+        afford, go bigger, scale, double down, worth it, make sense, keep going, can we see, can we know, should we \
+        continue, should we stop",
+    );
     if !asks
         || ideas::is_proposed(said)
             && !judged
-            && !words.begins(&["why is", "why are", "why does", "how is", "how are", "which", "when", "who"])
-        || said.reason.has(&["idea", "idea_submit"]) && !words.begins(ASKS)
+            && !words.begins("why is, why are, why does, how is, how are, which, when, who")
+        || said.reason.has("idea, idea_submit") && !words.begins(ASKS)
     {
         return None;
     }
-    if words.begins(&["what if", "what about", "how about", "why dont we", "why not"]) {
+    if words.begins("what if, what about, how about, why dont we, why not") {
         return None;
     }
     let told = answer(case, said);
@@ -59,55 +49,24 @@ fn answer(case: &mut Case<'_>, said: &Said) -> String {
     }
     let mut parts = Vec::new();
     if case.input.team.held
-        && words.has(&[
-            "why",
-            "nothing",
-            "happen",
-            "happens",
-            "happening",
-            "paused",
-            "hold",
-            "running",
-            "quiet",
-            "stopped",
-            "going on",
-            "idle",
-        ])
+        && words.has(
+            "\
+            why, nothing, happen, happens, happening, paused, hold, running, quiet, stopped, going on, idle",
+        )
     {
         parts.push("The team is on hold; `/go` takes it back.".to_owned());
     }
-    if words.has(&["best", "worst", "most promising", "winning", "top", "works", "strongest", "leading"]) {
+    if words.has("best, worst, most promising, winning, top, works, strongest, leading") {
         parts.extend(ranking(case));
     }
-    if words.has(&[
-        "next",
-        "plan",
-        "plans",
-        "planned",
-        "worklist",
-        "queue",
-        "priorities",
-        "roadmap",
-        "backlog",
-        "coming up",
-        "working on",
-    ]) {
+    if words.has("next, plan, plans, planned, worklist, queue, priorities, roadmap, backlog, coming up, working on") {
         parts.push(section(case, &["active", "ready"]));
     }
-    if words.has(&["blocked", "blocker", "blockers", "waiting", "stuck", "missing", "holding us"]) {
+    if words.has("blocked, blocker, blockers, waiting, stuck, missing, holding us") {
         parts.push(section(case, &["blocked"]));
     }
-    if words.has(&[
-        "achieved",
-        "accomplished",
-        "so far",
-        "until now",
-        "done",
-        "finished",
-        "completed",
-        "this week",
-        "progress",
-    ]) && said.ids().is_empty()
+    if words.has("achieved, accomplished, so far, until now, done, finished, completed, this week, progress")
+        && said.ids().is_empty()
         && control::described(case, words).is_empty()
     {
         parts.push(section(case, &["completed"]));
