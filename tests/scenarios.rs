@@ -19,13 +19,22 @@ fn all() -> Vec<Scenario> {
     eval::scenarios(&[folder("scenarios")]).unwrap()
 }
 
+/// Those that only judge: no rule is written after them.
+fn held_out() -> Vec<Scenario> {
+    eval::scenarios(&[folder("heldout")]).unwrap()
+}
+
+fn every() -> Vec<Scenario> {
+    all().into_iter().chain(held_out()).collect()
+}
+
 fn hostile() -> Vec<Injection> {
     eval::injections(&[folder("injections")]).unwrap()
 }
 
 /// Those for the watcher, and those for the orchestrator.
-fn split() -> (Vec<Scenario>, Vec<Scenario>) {
-    all().into_iter().partition(|scenario| scenario.is_chat())
+fn split(scenarios: Vec<Scenario>) -> (Vec<Scenario>, Vec<Scenario>) {
+    scenarios.into_iter().partition(|scenario| scenario.is_chat())
 }
 
 fn message(scenario: &Scenario) -> Value {
@@ -45,13 +54,13 @@ fn odd_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
 
 #[test]
 fn every_name_is_unique() {
-    assert_eq!(odd_names(all().iter().map(|scenario| scenario.name.as_str())), Vec::<&str>::new());
+    assert_eq!(odd_names(every().iter().map(|scenario| scenario.name.as_str())), Vec::<&str>::new());
     assert_eq!(odd_names(hostile().iter().map(|injection| injection.name.as_str())), Vec::<&str>::new());
 }
 
 #[test]
 fn every_message_is_one_of_its_channel() {
-    for scenario in all() {
+    for scenario in every() {
         if let Err(err) = scenario.channel.check(&scenario.message) {
             panic!("{}: {err}", scenario.name);
         }
@@ -60,7 +69,7 @@ fn every_message_is_one_of_its_channel() {
 
 #[test]
 fn every_label_is_one_of_the_mind_that_is_asked_and_none_contradicts_another() {
-    for scenario in all() {
+    for scenario in every() {
         let name = &scenario.name;
         let is_known = |label: &Label| matches!(label, Label::Verdict(_)) == scenario.is_chat();
         let labels: Vec<Label> = [scenario.expected]
@@ -77,7 +86,7 @@ fn every_label_is_one_of_the_mind_that_is_asked_and_none_contradicts_another() {
 
 #[test]
 fn every_experiment_that_is_to_be_acted_on_is_there() {
-    for scenario in all() {
+    for scenario in every() {
         let name = &scenario.name;
         let state = &scenario.state;
         let ids: Vec<&str> = state.experiments.iter().map(|experiment| experiment.id.as_str()).collect();
@@ -99,7 +108,7 @@ fn every_experiment_that_is_to_be_acted_on_is_there() {
 
 #[test]
 fn what_was_denied_is_known() {
-    for scenario in all() {
+    for scenario in every() {
         let message = message(&scenario);
         if message["type"] == "approval_completed" && message["outcome"] == "denied" {
             let approval = scenario.state.approvals.iter().find(|known| message["approval_id"] == *known.id);
@@ -110,10 +119,21 @@ fn what_was_denied_is_known() {
 
 #[test]
 fn every_message_type_and_every_action_is_judged() {
-    let (classify, decide) = split();
+    let (classify, decide) = split(all());
     assert!(decide.len() >= 150, "{} to decide", decide.len());
     assert!(classify.len() >= 60, "{} to classify", classify.len());
+    assert_all_are_judged(&classify, &decide);
+}
 
+#[test]
+fn sixty_scenarios_are_held_out_over_every_message_type_and_every_action() {
+    let (classify, decide) = split(held_out());
+    assert_eq!((decide.len(), classify.len()), (42, 18));
+    assert!(decide.iter().chain(&classify).all(|scenario| scenario.name.starts_with("heldout_")));
+    assert_all_are_judged(&classify, &decide);
+}
+
+fn assert_all_are_judged(classify: &[Scenario], decide: &[Scenario]) {
     let kinds: BTreeSet<&str> =
         decide.iter().map(|scenario| scenario.channel.check(&scenario.message).unwrap()).collect();
     let route = WIRING.iter().find(|route| route.channel == ChannelName::ToOrchestrator).unwrap();

@@ -494,20 +494,13 @@ fn figures(
     certainty: Option<f64>,
 ) -> String {
     let number = |n: f64| if metric.ends_with("_rate") { percent(n) } else { format!("{n}") };
-    let mut text = cut(metric, 60);
-    if let Some(value) = value {
-        text += &format!(" is {}", number(value));
-    }
-    if let Some(threshold) = threshold {
-        text += &format!(", the line is {}", number(threshold));
-    }
-    if let Some(sample) = sample {
-        text += &format!(", after {sample}");
-    }
-    if let Some(certainty) = certainty {
-        text += &format!(", {} sure", percent(certainty));
-    }
-    text
+    let parts = [
+        Some(cut(metric, 60) + &value.map(|value| format!(" is {}", number(value))).unwrap_or_default()),
+        threshold.map(|threshold| format!("the line is {}", number(threshold))),
+        sample.map(|sample| format!("after {sample}")),
+        certainty.map(|certainty| format!("{} sure", percent(certainty))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A text that may hold a key, without it.
