@@ -18,6 +18,7 @@ pub mod dead_letters;
 pub mod decide;
 pub mod decisions;
 pub mod doctor;
+pub mod eval;
 mod gist;
 mod given;
 pub mod groups;
@@ -141,6 +142,7 @@ enum Command {
     Decide(decide::Args),
     Classify(classify::Args),
     Decisions(decisions::Args),
+    Eval(eval::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -259,6 +261,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Decide(args) => decide::run(args, cx),
         Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),
         Command::Decisions(args) => decisions::run(args, cx),
+        Command::Eval(args) => runtime()?.block_on(eval::run(args, cx)),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

@@ -3,6 +3,7 @@
 //! Owns the order in which things are weighed. When in doubt it does nothing, or asks back where a person waits. What comes from outside
 //! never kills, orders or teaches. Must never name what is not in the message or the state.
 
+mod channels;
 mod notes;
 mod numbers;
 mod people;
@@ -11,6 +12,7 @@ mod wanted;
 
 use serde_json::{Map, Value};
 
+use super::faults::WORKLIST_LIMIT;
 use super::{Action, DecideInput, Decision, Payload};
 use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::{Priority, Trust};
@@ -92,30 +94,17 @@ impl Case<'_> {
             || self.known(id).is_some_and(|known| state(known) == Some(ExperimentState::Archived))
     }
 
+    /// The experiments that go on, or wait to.
+    fn going_on(&self) -> impl Iterator<Item = &ExperimentBrief> {
+        use ExperimentState::{Draft, Measuring, Paused, Ready, Running};
+        let experiments = self.input.team.experiments.iter().take(1_000);
+        experiments.filter(|known| matches!(state(known), Some(Running | Ready | Measuring | Draft | Paused)))
+    }
+
     /// The experiments that go on, with how much a text is about each, the likest first.
     fn alike(&self, words: &Words) -> Vec<(f64, &ExperimentBrief)> {
         let stems = words.stems();
-        let goes_on = |known: &&ExperimentBrief| {
-            matches!(
-                state(known),
-                Some(
-                    ExperimentState::Running
-                        | ExperimentState::Ready
-                        | ExperimentState::Measuring
-                        | ExperimentState::Draft
-                        | ExperimentState::Paused
-                )
-            )
-        };
-        let mut found: Vec<_> = self
-            .input
-            .team
-            .experiments
-            .iter()
-            .take(1_000)
-            .filter(goes_on)
-            .map(|known| (overlap(&stems, &about(known).stems()), known))
-            .collect();
+        let mut found: Vec<_> = self.going_on().map(|known| (overlap(&stems, &about(known).stems()), known)).collect();
         found.sort_by(|a, b| b.0.total_cmp(&a.0));
         found
     }
@@ -178,7 +167,13 @@ impl Case<'_> {
         self.decide(Action::RecordLearning, payload, Priority::Medium)
     }
 
+    /// The worklist, written anew; told instead where it has become too long to travel in a message.
     fn rewrite(&mut self, worklist: String) -> Decision {
+        if worklist.len() > WORKLIST_LIMIT {
+            self.because("The worklist is too long to be written anew.");
+            return self
+                .tell("The worklist has become too long for me to change. Please shorten it.", Priority::Medium);
+        }
         let payload = Payload { content: Some(worklist), ..Payload::default() };
         self.decide(Action::UpdateWorklist, payload, Priority::Medium)
     }
@@ -210,11 +205,15 @@ fn state(known: &ExperimentBrief) -> Option<ExperimentState> {
     ExperimentState::read(&known.state)
 }
 
-/// What an experiment is about: its name without the date, and its hypothesis.
+/// What an experiment is called: its id without the date.
+fn name(id: &str) -> Words {
+    let parts = id.split('_').filter(|part| !part.chars().all(|c| c.is_ascii_digit()));
+    Words::of(&parts.collect::<Vec<_>>().join(" "))
+}
+
+/// What an experiment is about: its name and its hypothesis.
 fn about(known: &ExperimentBrief) -> Words {
-    let name: String =
-        known.id.split('_').filter(|part| !part.chars().all(|c| c.is_ascii_digit())).collect::<Vec<_>>().join(" ");
-    Words::of(&format!("{name} {}", known.hypothesis))
+    name(&known.id).and(&Words::of(&known.hypothesis))
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
