@@ -10,6 +10,9 @@ mod people;
 mod progress;
 mod wanted;
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::faults::WORKLIST_LIMIT;
@@ -17,12 +20,12 @@ use super::{Action, DecideInput, Decision, Payload};
 use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::{Priority, Trust};
 use crate::llm::Ruled;
-use crate::llm::tasks::words::{Words, overlap};
+use crate::llm::tasks::words::{Stems, Words, overlap};
 use crate::memory::ExperimentBrief;
 
 /// The rule.
 pub(super) fn rule(input: &DecideInput) -> Ruled<Decision> {
-    let mut case = Case { input, reasons: Vec::new() };
+    let mut case = Case { input, reasons: Vec::new(), known: OnceCell::new() };
     let decision = match input.kind.as_str() {
         _ if input.denied.is_some() => progress::refused(&mut case),
         "escalation" => people::decide(&mut case),
@@ -60,9 +63,24 @@ pub(super) fn rule(input: &DecideInput) -> Ruled<Decision> {
 struct Case<'a> {
     input: &'a DecideInput,
     reasons: Vec<String>,
+    /// Read when it is first asked for: most messages do not need it.
+    known: OnceCell<Vec<Known<'a>>>,
 }
 
-impl Case<'_> {
+/// An experiment that goes on, or waits to, read.
+struct Known<'a> {
+    brief: &'a ExperimentBrief,
+    /// The stems of its name.
+    name: Stems,
+    /// What its name and its hypothesis say.
+    about: Words,
+    /// The stems of that.
+    stems: Stems,
+    /// Its item on the worklist: the stems of its title, and all its words.
+    item: Option<(Stems, Words)>,
+}
+
+impl<'a> Case<'a> {
     fn because(&mut self, reason: &str) {
         self.reasons.push(reason.to_owned());
     }
@@ -95,16 +113,34 @@ impl Case<'_> {
     }
 
     /// The experiments that go on, or wait to.
-    fn going_on(&self) -> impl Iterator<Item = &ExperimentBrief> {
+    fn going_on(&self) -> impl Iterator<Item = &'a ExperimentBrief> + use<'a> {
         use ExperimentState::{Draft, Measuring, Paused, Ready, Running};
         let experiments = self.input.team.experiments.iter().take(1_000);
         experiments.filter(|known| matches!(state(known), Some(Running | Ready | Measuring | Draft | Paused)))
     }
 
+    /// The same, read.
+    fn read(&self) -> &[Known<'a>] {
+        self.known.get_or_init(|| {
+            let items = notes::items(&self.input.team.worklist.text);
+            let is_part = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');
+            let names = |item: &notes::Item<'a>| item.line.split(is_part).filter(|word| word.contains('_'));
+            let by_id: HashMap<&str, &notes::Item<'a>> =
+                items.iter().flat_map(|item| names(item).map(move |name| (name, item))).collect();
+            let read = |brief: &'a ExperimentBrief| {
+                let about = about(brief);
+                let item = by_id.get(brief.id.as_str());
+                let item = item.map(|item| (Words::of(&item.title()).stems(), item.words.clone()));
+                Known { brief, name: name(&brief.id).stems(), stems: about.stems(), about, item }
+            };
+            self.going_on().map(read).collect()
+        })
+    }
+
     /// The experiments that go on, with how much a text is about each, the likest first.
-    fn alike(&self, words: &Words) -> Vec<(f64, &ExperimentBrief)> {
+    fn alike(&self, words: &Words) -> Vec<(f64, &'a ExperimentBrief)> {
         let stems = words.stems();
-        let mut found: Vec<_> = self.going_on().map(|known| (overlap(&stems, &about(known).stems()), known)).collect();
+        let mut found: Vec<_> = self.read().iter().map(|known| (overlap(&stems, &known.stems), known.brief)).collect();
         found.sort_by(|a, b| b.0.total_cmp(&a.0));
         found
     }

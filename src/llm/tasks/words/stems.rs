@@ -41,11 +41,11 @@ const SAME: &str = "\
     customer, client, custom \n\
     developer, dev, programm, develop, coder, engine \n\
     answer, respond, repl, respons, reply, react \n\
-    buy, bought, purchas, paid, sell, sold, vendor, broker, pay \n\
+    buy, bought, purchas, sell, sold, vendor, broker, pay \n\
     list, address, contact, databas \n\
     bot, automat, autopilot, script \n\
     video, clip, reel \n\
-    ad, ads, advert, advertis, adword, banner \n\
+    ad, ads, paid, advert, advertis, adword, banner \n\
     fair, tradeshow, expo, exhibit, tradefair \n\
     flyer, leaflet, flier \n\
     meetup, gather \n\

@@ -11,7 +11,7 @@ use crate::llm::tasks::words::{Words, overlap};
 /// What must not be done for anybody.
 pub(super) const HARMFUL: &str = "\
     not lawful, unlawful, illegal, environment variables, passwords, password, api keys, credentials, home addresses, \
-    private addresses, say we are from, say were from, claim we are, claim to be, claiming to be, pose as, posing as, undercover, sock puppets, upvotes, upvote ring, malware, forge, forged, blackmail, threaten, pretend, pretending, impersonate, fake, five star reviews, buy reviews, guesses, hack, steal, \
+    private addresses, say we are from, say were from, claim we are, nobody will notice, no one will notice, nobody will know, no one will know, secretly, behind their back, without telling, without asking, without them knowing, patient lists, patient data, medical records, leaked, stolen, claim to be, claiming to be, pose as, posing as, undercover, sock puppets, upvotes, upvote ring, malware, forge, forged, blackmail, threaten, pretend, pretending, impersonate, fake, five star reviews, buy reviews, guesses, hack, steal, \
     without consent, without permission, ddos, phishing, spoof, exfiltrate";
 
 /// A person refused a decision: it is decided again, knowing why.

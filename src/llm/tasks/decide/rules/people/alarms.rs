@@ -7,7 +7,7 @@ use crate::llm::tasks::decide::rules::{Case, cut};
 
 /// Somebody is harmed, or says so.
 const HARMED: &str = "\
-    unsubscribed, furious, angry, lawyer, lawyers, sue, sues, legal action, gdpr, court, lawsuit, police, data protection, complained, complains, complaint, \
+    unsubscribed, furious, angry, lawyer, lawyers, sue, sues, legal action, gdpr, court, lawsuit, upset, outraged, to be removed, remove me, removed twice, keeps getting, keep getting, stop sending me, police, data protection, complained, complains, complaint, \
     complaints, reported us, threatens, threatened, cease and desist, still gets, still get, still receives, still \
     getting, never signed up, opted out, opt out, harassment, spammed, spamming, beschwert, anwalt, abgemeldet, \
     plainte, queja";

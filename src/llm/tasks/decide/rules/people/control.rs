@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Said, ideas};
 use crate::contracts::{Priority, Trust};
 use crate::llm::tasks::decide::Decision;
-use crate::llm::tasks::decide::rules::{Case, cut, notes, numbers};
+use crate::llm::tasks::decide::rules::{Case, cut, numbers};
 use crate::llm::tasks::words::{Words, cover, overlap};
 
 /// To end for good.
@@ -42,17 +42,13 @@ pub(super) fn meant(case: &Case<'_>, said: &Said) -> Vec<String> {
 /// How well each experiment fits a description, the best first; only those that fit.
 pub(super) fn described(case: &Case<'_>, words: &Words) -> Vec<(f64, String)> {
     let stems = words.stems();
-    let items = notes::items(&case.input.team.worklist.text);
     let mut fits: Vec<(f64, String)> = case
-        .going_on()
+        .read()
+        .iter()
         .map(|known| {
-            let name = super::super::name(&known.id).stems();
-            let title =
-                items.iter().find(|item| item.line.contains(&known.id)).map(|item| Words::of(&item.title()).stems());
-            let by_name = cover(&name, &stems);
-            let by_title = title.map_or(0.0, |title| cover(&title, &stems));
-            let by_text = overlap(&stems, &super::super::about(known).stems());
-            (by_name.max(by_title).max(by_text), known.id.clone())
+            let by_title = known.item.as_ref().map_or(0.0, |(title, _)| cover(title, &stems));
+            let share = cover(&known.name, &stems).max(by_title).max(overlap(&stems, &known.stems));
+            (share, known.brief.id.clone())
         })
         .filter(|(share, _)| *share >= 0.5)
         .collect();

@@ -5,6 +5,7 @@ use crate::contracts::{Priority, Trust};
 use crate::llm::tasks::decide::Decision;
 use crate::llm::tasks::decide::rules::{Case, channels, cut, notes};
 use crate::llm::tasks::words::{Words, common, cover, overlap};
+use crate::memory::ExperimentBrief;
 
 /// How proposals begin, or what they contain.
 const IDEA: &str = "\
@@ -225,29 +226,29 @@ fn changed(case: &Case<'_>, said: &Said) -> Option<String> {
 fn duplicate(case: &Case<'_>, words: &Words) -> Option<(String, String)> {
     let stems = words.stems();
     let wanted = channels::of(words);
-    let items = notes::items(&case.input.team.worklist.text);
-    let mut best: Option<(f64, String, String)> = None;
-    for known in case.going_on() {
-        let mut about = super::super::about(known);
-        if let Some(item) = items.iter().find(|item| item.line.contains(&known.id)) {
-            about = about.and(&item.words);
+    let mut best: Option<(f64, &ExperimentBrief)> = None;
+    for known in case.read() {
+        let said = known.item.as_ref().map_or_else(|| known.about.clone(), |(_, item)| known.about.clone().and(item));
+        let about = said.stems();
+        let met = common(&stems, &about);
+        if met < 2 {
+            continue;
         }
-        let theirs = channels::of(&about);
-        let about = about.stems();
+        let theirs = channels::of(&said);
         let other_way = !wanted.is_empty() && !theirs.is_empty() && wanted.is_disjoint(&theirs);
         let share = overlap(&stems, &about);
-        let line = if other_way || common(&stems, &about) < 3 {
+        let line = if other_way || met < 3 {
             0.8
         } else if wanted.is_disjoint(&theirs) {
             0.5
         } else {
             0.42
         };
-        if share >= line && best.as_ref().is_none_or(|(top, _, _)| share > *top) {
-            best = Some((share, known.id.clone(), known.state.clone()));
+        if share >= line && best.is_none_or(|(top, _)| share > top) {
+            best = Some((share, known.brief));
         }
     }
-    best.map(|(_, id, state)| (id, state))
+    best.map(|(_, known)| (known.id.clone(), known.state.clone()))
 }
 
 /// What makes it another thing than what failed.

@@ -104,6 +104,11 @@ pub(super) fn harmful(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
 fn deceit(words: &Words) -> Option<&'static str> {
     const TOGETHER: &[(&str, &str, &str)] = &[
         (
+            "say, tell, claim, write, call, phone, introduce, pose",
+            "we are from, were from, we are the, on behalf of the",
+            "a false name",
+        ),
+        (
             "\
                 review, reviews, rating, ratings, testimonial, testimonials, followers, likes, upvotes, stars",
             "buy, invent, fabricate, pay for, made up, make up, bots, sock puppets",

@@ -149,8 +149,9 @@ fn about_experiments(case: &Case<'_>, said: &Said) -> Vec<String> {
             .map(|known| {
                 let about = super::super::about(known);
                 let name = cover(&super::super::name(&known.id).stems(), &stems);
-                let same_way = !ways.is_disjoint(&channels::of(&about));
-                let share = name.max(overlap(&stems, &about.stems())) + if same_way { 0.1 } else { 0.0 };
+                let fits = name.max(overlap(&stems, &about.stems()));
+                let same_way = fits >= 0.3 && !ways.is_disjoint(&channels::of(&about));
+                let share = fits + if same_way { 0.1 } else { 0.0 };
                 let over = if state(known) == Some(ExperimentState::Completed) { " (over)" } else { "" };
                 (share, format!("{} is {}{over}: {}.", known.id, known.state, numbers::evidence(known).words))
             })
