@@ -18,11 +18,13 @@ pub mod dead_letters;
 pub mod decide;
 pub mod decisions;
 pub mod doctor;
+pub mod eval;
 mod given;
 pub mod groups;
 mod handled;
 pub mod hold;
 pub mod keys;
+pub mod models;
 pub mod notes;
 pub mod open;
 pub mod output;
@@ -145,12 +147,14 @@ enum Command {
     Decide(decide::Args),
     Classify(classify::Args),
     Decisions(decisions::Args),
+    Eval(eval::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
     Keys(keys::Args),
     Themes(themes::Args),
     Config(config::Args),
+    Models(models::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Move(relocate::Args),
@@ -283,6 +287,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Decide(args) => decide::run(args, cx),
         Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),
         Command::Decisions(args) => decisions::run(args, cx),
+        Command::Eval(args) => runtime()?.block_on(eval::run(args, cx)),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),
@@ -293,6 +298,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Config(_) => config::run(cx),
         Command::Keys(_) => keys::run(&cx.out),
         Command::Themes(_) => themes::run(&cx.out),
+        Command::Models(args) => models::run(args, cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
 }

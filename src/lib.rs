@@ -1,4 +1,5 @@
-//! Fullsend: a terminal control room for a go-to-market team of agents. This version is the ground under it: the bus and its verbs.
+//! Fullsend: a terminal control room for a go-to-market team of agents. This version has its ground and its minds: the bus, and those who
+//! understand, decide, approve and remember.
 //!
 //! **bus → message → store → screen; key → message → update → effect → bus. Nothing else crosses.**
 //! A service never calls another service, and no screen ever calls a service: both read and write the bus.
@@ -14,7 +15,7 @@
 //! | [`llm`] | the questions that the system asks, and who answers them: tasks, prompts, providers, costs |
 //! | [`memory`] | what the team knows: notes with all their versions, and what is loaded for a decision |
 //! | [`approvals`] | what needs a yes: risk classes, policy, proposals and what came of them |
-//! | [`services`] | the team; so far `echo` |
+//! | [`services`] | the team: watcher, orchestrator, gate, mirror; and `echo` |
 //! | [`supervisor`] | start, heartbeat, restart, ordered stop |
 //! | [`tui`] | the control room: feed, store, model, screens, layers, themes, the loop |
 //! | [`cli`] | one file per verb |
@@ -49,10 +50,14 @@
 //! | No secret is shown or logged | `cli::a_password_is_never_shown`, `telemetry::no_secret_reaches_the_log` |
 //! | No version of a note is lost, and no line of anybody's by a clean merge | `memory::tests::a_clean_merge_loses_no_line_of_anybody`, `memory::tests::every_version_can_be_had_again`, `memory::a_mirror_that_is_killed_loses_no_line_on_embedded` |
 //! | Risk and policy are the table of the contract, by code | `approvals::tests::an_action_has_the_class_of_the_table`, `approvals::tests::the_policy_is_the_table` |
-//! | What is approved is committed whole, as it was shown, with its record; the first verdict counts, one from outside never | `verdicts::a_yes_commits_exactly_what_was_shown`, `verdicts::the_first_verdict_counts_and_the_late_one_is_told_so`, `verdicts::an_answer_that_does_not_count_changes_nothing`, `policies::several_intents_happen_together_or_not_at_all` |
+//! | What is approved is committed whole, as it was shown, with its record; the first verdict counts, one from outside never | `verdicts::a_yes_commits_exactly_what_was_shown`, `verdicts::the_first_verdict_counts_and_the_late_one_is_told_so`, `verdicts::an_answer_that_does_not_count_changes_nothing`, `policies::several_intents_happen_together_or_not_at_all`, `gate::a_gate_that_is_killed_commits_each_yes_once_and_leaves_its_chain_whole` |
 //! | Nothing is committed on facts that changed; silence means no | `verdicts::a_yes_on_facts_that_changed_is_asked_again_with_the_difference`, `verdicts::silence_escalates_at_half_time_and_then_means_no` |
 //! | The audit chain has one order, and shows what was done to it | `policies::two_gates_keep_one_chain`, `audit::the_first_bad_record_is_named` |
 //! | A kill is state first, in one commit; a hold is heeded within half a second | `control::a_kill_is_state_first_all_of_it_and_can_be_taken_back`, `hold::on_hold_nothing_starts_and_what_runs_comes_to_its_end` |
+//! | An idea becomes a proposal with reasons, an answer and a record; the same one is the same proposal | `orchestrator::tests::an_idea_becomes_a_proposal_with_reasons_an_answer_and_a_record`, `orchestrator::tests::the_same_idea_is_the_same_proposal` |
+//! | A run is decided upon once, whoever reports it | `orchestrator::tests::a_run_that_two_report_is_decided_upon_once` |
+//! | A decision names only what exists; an unknown action is an error, not nothing | `decide::tests::what_does_not_exist_or_is_missing_is_a_fault`, `decide::tests::an_unknown_action_is_an_error_and_not_nothing` |
+//! | Status answers come from state | `watcher::tests::a_question_about_how_things_stand_is_answered_from_state` |
 //! | A store moves to another engine and back with nothing lost | `stores::a_bus_moves_to_redis_and_back`, `conformance::moving::a_moved_store_goes_on` |
 //! | The README shows what there is | `readme::every_verb_is_shown`, `readme::every_command_line_is_taken` |
 //!

@@ -92,7 +92,7 @@ impl Bench {
     }
 
     async fn until(&self, what: &str, done: impl AsyncFn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !done(self).await {
             assert!(Instant::now() < deadline, "it never happened: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -151,7 +151,7 @@ async fn a_gate_that_is_killed_commits_each_yes_once_and_leaves_its_chain_whole(
         .until("the chain is copied", async |_| {
             let (code, said) = copied();
             assert_eq!(code, Some(0), "{said}");
-            said.ends_with(&format!("audit.jsonl: whole, {records} records\n"))
+            said.contains(&format!("audit.jsonl: whole, {records} records\n"))
         })
         .await;
     gate.kill().unwrap();

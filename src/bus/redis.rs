@@ -28,6 +28,7 @@ mod target;
 mod transfer;
 mod value;
 mod view;
+mod wire;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ pub mod floor_sqlite;
 pub mod ours;
 pub mod report;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -95,17 +96,28 @@ pub async fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
     Ok(OK)
 }
 
-/// All figures of the redis engine, beside those of a blocking client on the same server.
+/// All figures of the redis engine, beside those of a blocking client on the same server. Taken by a task, as services are.
 ///
 /// # Errors
 /// Where the server cannot be used.
 pub async fn redis(
     url: &SecretString,
-    ca_file: Option<std::path::PathBuf>,
+    ca_file: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     sizes: Sizes,
     only: &str,
 ) -> color_eyre::Result<Vec<Comparison>> {
+    tokio::spawn(redis_rows(url.clone(), ca_file, clock, sizes, only.to_owned())).await?
+}
+
+async fn redis_rows(
+    url: SecretString,
+    ca_file: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    sizes: Sizes,
+    only: String,
+) -> color_eyre::Result<Vec<Comparison>> {
+    let only = only.as_str();
     let prefix = format!("bench-{}:", std::process::id());
     let mut floor = floor_redis::Floor::open(url.expose_secret(), &prefix)?;
     let options =
@@ -144,37 +156,50 @@ pub async fn redis(
     Ok(rows)
 }
 
-/// All figures of the embedded engine, beside those of plain SQLite in the same folder.
+/// All figures of the embedded engine, beside those of plain SQLite in the same folder. Taken by a task, as services are.
 ///
 /// # Errors
 /// Where the folder cannot be used.
 pub async fn embedded(
-    folder: &std::path::Path,
+    folder: &Path,
     clock: Arc<dyn Clock>,
     sizes: Sizes,
     only: &str,
 ) -> color_eyre::Result<Vec<Comparison>> {
-    crate::config::private_folder(folder)?;
+    tokio::spawn(embedded_rows(folder.to_owned(), clock, sizes, only.to_owned())).await?
+}
+
+async fn embedded_rows(
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+    sizes: Sizes,
+    only: String,
+) -> color_eyre::Result<Vec<Comparison>> {
+    let only = only.as_str();
+    crate::config::private_folder(&folder)?;
     let options = EmbeddedOptions::new(folder.join("bench.db"), Arc::clone(&clock));
     let bus: SharedBus = Arc::new(tokio::task::block_in_place(|| EmbeddedBus::open(options))?);
+    let mut floor = floor_sqlite::Floor::open(&folder.join("floor.db"))?;
     let mut rows = Vec::new();
     if SEND_MANY.contains(only) {
-        let file = folder.join("floor.db");
-        let plain = tokio::task::block_in_place(|| floor_sqlite::insert_grouped(&file, sizes.flood, 64))?;
+        let plain = tokio::task::block_in_place(|| floor.send(sizes.flood, 64))?;
         let own = ours::send_many(&bus, &clock, sizes.flood, 64).await?;
         rows.push(Comparison::rates(SEND_MANY, plain, own, "≥ 50 % of floor (64 rows a transaction)"));
     }
     if CONSUME.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.consume(sizes.flood, 32))?;
         let own = ours::consume(&bus, &clock, sizes.flood).await?;
-        rows.push(Comparison::rate_alone(CONSUME, own, "(for comparison)"));
+        rows.push(Comparison::rates(CONSUME, plain, own, "(for comparison; floor 32 at a time)"));
     }
     if RELAY_ONE.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.relay(sizes.single, 1))?.times;
         let (own, _) = ours::relay(&bus, &clock, sizes.single, 1).await?;
-        rows.push(Comparison::times_alone(RELAY_ONE, own, "p50 ≤ 0.25 ms"));
+        rows.push(Comparison::times(RELAY_ONE, plain, own, "p50 ≤ 0.25 ms"));
     }
     if RELAY_FLOOD.contains(only) {
+        let plain = tokio::task::block_in_place(|| floor.relay(sizes.flood / 4, 64))?.rate;
         let (_, own) = ours::relay(&bus, &clock, sizes.flood / 4, 64).await?;
-        rows.push(Comparison::rate_alone(RELAY_FLOOD, own, "≥ 15,000/s"));
+        rows.push(Comparison::rates(RELAY_FLOOD, plain, own, "≥ 15,000/s"));
     }
     bus.close().await;
     Ok(rows)

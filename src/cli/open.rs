@@ -118,6 +118,7 @@ pub fn mind(cx: &Context, bus: Option<&SharedBus>) -> color_eyre::Result<Mind> {
         config: cx.config.llm.clone(),
         context: cx.config.context.clone(),
         bus: bus.map(Arc::clone),
+        ledger: bus.map(|bus| ledger(cx, bus)),
         clock: Arc::clone(&cx.clock),
         ids: Arc::clone(&cx.ids),
     })

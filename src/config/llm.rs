@@ -345,3 +345,11 @@ pub fn is_loopback(url: &reqwest::Url) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
+
+/// Whether a URL is that of a machine of one's own: this one, or one of a private network.
+pub fn is_own(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let private =
+        url.host_str().and_then(|host| host.parse::<std::net::Ipv4Addr>().ok()).is_some_and(|it| it.is_private());
+    is_loopback(&url) || private || url.host_str().is_some_and(|host| host.rsplit('.').next() == Some("local"))
+}

@@ -139,7 +139,7 @@ pub mod millis {
 
     impl fmt::Display for Shown {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "{}", self.0.format("%Y-%m-%dT%H:%M:%S%.3fZ"))
+            f.write_str(&self.0.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
         }
     }
 }

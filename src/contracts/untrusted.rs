@@ -165,6 +165,11 @@ impl vte::Perform for Screen {
     }
 }
 
+/// Whether a reader does not see this character: a control, or one that hides or reorders others.
+pub fn is_unseen(c: char) -> bool {
+    c.is_control() || is_hidden(c)
+}
+
 /// Characters that are not seen themselves, and change how others are seen or hide text from the reader.
 fn is_hidden(c: char) -> bool {
     matches!(c,

@@ -13,14 +13,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::ledger::{PROMPT_OVERHEAD, Usage, estimate_tokens};
 use super::live::Live;
 use crate::config::ProviderName;
-use crate::contracts::messages::{LlmPart, Tokens};
+use crate::contracts::messages::LlmPart;
 use crate::contracts::untrusted::sanitize_line;
 use crate::telemetry::redact;
-
-/// Bytes of text that are taken for one token where nobody has counted: English prose has about four, JSON fewer.
-const BYTES_PER_TOKEN: u64 = 4;
 
 /// Characters of an error that are kept.
 const ERROR_LIMIT: usize = 400;
@@ -56,10 +54,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// About how many tokens it has, for reservations.
-    pub fn estimated_tokens(&self) -> u64 {
+    /// How long the prompt is, in bytes: instructions, turns and schema.
+    pub fn prompt_bytes(&self) -> u64 {
         let turns: usize = self.turns.iter().map(Turn::len).sum();
-        (self.system.len() + turns) as u64 / BYTES_PER_TOKEN + 1
+        (self.system.len() + turns + self.schema.to_string().len()) as u64
     }
 }
 
@@ -90,15 +88,13 @@ pub struct Answer {
     pub reasoning: String,
     /// The model's turn as the provider wants it back, byte for byte as it came.
     pub raw: Box<RawValue>,
-    /// What it used. Also in [`Progress`].
-    pub tokens: Tokens,
 }
 
-/// What is known of a call under way.
+/// What is known of a call under way; also where it is dropped.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// The last that the provider said of what is used.
-    tokens: Option<Tokens>,
+    usage: Usage,
     /// Whether that was its final word.
     is_final: bool,
     /// Whether the provider may have begun to work: what it did is paid, whether we hear of it or not.
@@ -127,24 +123,37 @@ impl Progress {
     }
 
     /// The provider says what is used so far, or (`is_final`) in all.
-    pub fn used(&mut self, tokens: Tokens, is_final: bool) {
-        self.tokens = Some(tokens);
+    pub fn used(&mut self, usage: impl Into<Usage>, is_final: bool) {
+        self.usage = usage.into();
         self.is_final = is_final;
     }
 
-    /// What was used, and whether that is an estimate: the call was cut off, or the provider did not count.
-    pub fn spent(&self, request: &Request) -> (Tokens, bool) {
-        if !self.began {
-            return (Tokens::default(), false);
-        }
-        let known = self.tokens.unwrap_or_default();
+    /// Bytes of text and reasoning that came.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// What was used, and whether that is an estimate: the call was cut off, or the provider did not count. None where nothing is
+    /// billed.
+    pub fn spent(&self, request: &Request) -> Option<(Usage, bool)> {
         if self.is_final {
-            return (known, false);
+            return Some((self.usage, false));
         }
-        let input_is_known = known.uncached + known.cache_read + known.cache_write > 0;
-        let uncached = if input_is_known { known.uncached } else { request.estimated_tokens() };
-        let output = known.output.max(self.received.div_ceil(BYTES_PER_TOKEN));
-        (Tokens { uncached, output, ..known }, true)
+        if !self.began {
+            return None;
+        }
+        let mut usage = self.usage;
+        if usage.input() == 0 {
+            usage.tokens.uncached = estimate_tokens(request.prompt_bytes()) + PROMPT_OVERHEAD;
+        }
+        let output = estimate_tokens(self.received).min(u64::from(request.max_tokens));
+        usage.tokens.output = usage.tokens.output.max(output);
+        Some((usage, true))
+    }
+
+    /// Whoever looks on, to be told of the end.
+    pub(super) fn into_live(self) -> Option<Live> {
+        self.live
     }
 }
 

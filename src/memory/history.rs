@@ -8,7 +8,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::{note, patch};
-use crate::bus::{BusError, Document, Key, SharedBus, State};
+use crate::bus::{BusError, Document, Got, Key, SharedBus, State};
 use crate::contracts::canonical::sha256;
 use crate::contracts::envelope::read_time;
 use crate::contracts::notes::NoteName;
@@ -100,13 +100,11 @@ pub async fn list(bus: &SharedBus, name: NoteName, limit: usize) -> Result<Vec<V
         0 => last(bus, name).await?,
         version => version,
     };
-    let mut versions = Vec::new();
-    for version in (1..=newest).rev().take(limit) {
-        if let Some(State::Hash(document)) = bus.get(&key(name, version)).await? {
-            versions.push(Version::of(version, &document));
-        }
-    }
-    Ok(versions)
+    let numbers: Vec<u64> = (1..=newest).rev().take(limit).collect();
+    let keys: Vec<Key> = numbers.iter().map(|version| key(name, *version)).collect();
+    let found = bus.get_many(&keys, Some(&["by", "at", "reason", "trace", "bytes", "digest"])).await?;
+    let there = |(version, got): (u64, Got)| Some(Version::of(version, got.ok()??.document()?));
+    Ok(numbers.into_iter().zip(found).filter_map(there).collect())
 }
 
 /// The last version in the history, whatever the document says; 0 where there is none.

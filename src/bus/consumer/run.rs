@@ -238,6 +238,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                         self.settle(done);
                     }
                 }
+                // Before the read: what is committed is on its way first.
                 answer = next_answer(&mut self.committing) => self.take_answer(answer).await?,
                 read = next_read(&mut self.reading) => self.take_read(read).await?,
                 () = self.hold.next() => {}

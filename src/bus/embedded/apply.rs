@@ -46,6 +46,9 @@ impl Store {
         {
             return Ok(Outcome::Fenced);
         }
+        if let (Some(key), [Op::Append(message)], []) = (&commit.once, &*commit.ops, &*commit.acknowledge) {
+            return self.say_once(key, message, unit.envelopes.first().map_or("", String::as_str));
+        }
         if let Some(key) = &commit.once
             && let Some(entries) = self.said_before(key)?
         {
@@ -67,8 +70,7 @@ impl Store {
         }
         let entries = self.apply_certain(unit)?;
         if let Some(key) = &commit.once {
-            let expires = self.wall().saturating_add(i64::try_from(ONCE_TTL.as_millis()).unwrap_or(i64::MAX));
-            self.remember(key, &entries, expires)?;
+            self.remember(key, &entries, once_until(self.wall()))?;
         }
         Ok(Outcome::Committed(entries))
     }
@@ -164,6 +166,24 @@ impl Store {
 
     // ---- idempotency keys ----------------------------------------------------------------------------------------------
 
+    /// A message and its key alone, as senders say it: writing the key tells whether it was used before.
+    fn say_once(&mut self, key: &str, message: &Outgoing, e: &str) -> rusqlite::Result<Outcome> {
+        let now = self.wall();
+        let next = self.next_place(message.channel, now);
+        let written = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO once(key, entries, expires) VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE
+                 SET entries = excluded.entries, expires = excluded.expires WHERE expires <= ?4",
+            )?
+            .execute(params![key, next.id.to_string(), once_until(now), now])?;
+        if written == 0 {
+            return Ok(Outcome::Duplicate(self.said_before(key)?.unwrap_or_default()));
+        }
+        self.append_at(next, message, e)?;
+        Ok(Outcome::Committed(vec![next.id]))
+    }
+
     fn said_before(&self, key: &str) -> rusqlite::Result<Option<Vec<EntryId>>> {
         let entries: Option<String> = self
             .conn
@@ -230,6 +250,11 @@ impl Store {
         }
         Ok(fired)
     }
+}
+
+/// When an idempotency key that is used at `wall` lapses.
+fn once_until(wall: i64) -> i64 {
+    wall.saturating_add(i64::try_from(ONCE_TTL.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Ids as the table `once` holds them.

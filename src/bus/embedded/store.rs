@@ -278,13 +278,23 @@ impl Store {
 
     /// Appends a message whose envelope is already text.
     pub(super) fn append(&mut self, message: &Outgoing, e: &str) -> rusqlite::Result<EntryId> {
+        let next = self.next_place(message.channel, self.wall());
+        self.append_at(next, message, e)?;
+        Ok(next.id)
+    }
+
+    /// Where a message that is said at `wall` would stand.
+    pub(super) fn next_place(&self, channel: ChannelName, wall: i64) -> Place {
+        let last = self.channels[channel as usize].last;
+        Place { pos: last.pos + 1, id: EntryId::following(last.id, u64::try_from(wall).unwrap_or(0)) }
+    }
+
+    /// As [`Store::append`], at the place that it has now.
+    pub(super) fn append_at(&mut self, next: Place, message: &Outgoing, e: &str) -> rusqlite::Result<()> {
         self.step(Step::BeforeAppend);
-        let now = u64::try_from(self.wall()).unwrap_or(0);
-        let last = self.channels[message.channel as usize].last;
-        let next = Place { pos: last.pos + 1, id: EntryId::following(last.id, now) };
         self.put_at(message.channel, next, e, &message.body, message.announce)?;
         self.step(Step::AfterAppend);
-        Ok(next.id)
+        Ok(())
     }
 
     /// Writes an entry at the channel's end.

@@ -27,7 +27,7 @@ local carried -- versions found by the check, for the write
 local ids, once -- what the unit appended; its idempotency key
 local appends, early -- how many there were so far; those that are written before all else
 local fence -- the unit's only acknowledgement
-local touched, marks = {}, {} -- groups with acknowledgements
+local touched = {} -- what was acknowledged: stream, group, ids; again where another came between
 
 local function arg() a = a + 1; return ARGV[a - 1] end
 local function key() k = k + 1; return KEYS[k - 1] end
@@ -147,16 +147,13 @@ function check.J()
 end
 -- One that acknowledges nothing ends the unit: nothing has been written yet but what was appended early.
 function write.K()
-  local of, group = key(), arg()
-  if call('XACK', of, group, arg()) == 0 then
+  local of, group, id = key(), arg(), arg()
+  if call('XACK', of, group, id) == 0 then
     for _, step in ipairs(early or {}) do call('XDEL', step[1], ids[step[4]]) end
     return '!'
   end
-  local at = of .. '|' .. group
-  if not marks[at] then
-    marks[at] = true
-    touched[#touched + 1] = { of, group }
-  end
+  local at = touched[#touched]
+  if at and at[1] == of and at[2] == group then at[#at + 1] = id else touched[#touched + 1] = { of, group, id } end
 end
 
 function check.S()

@@ -53,6 +53,7 @@ pub(super) struct Unit {
     start: Option<Start>,
     /// It has steps that `relay.lua` does not know.
     special: bool,
+    acknowledges: bool,
 }
 
 impl Unit {
@@ -61,6 +62,7 @@ impl Unit {
         if unit.start.is_some() {
             return unit;
         }
+        unit.acknowledges = !commit.acknowledge.is_empty();
         unit.special = commit.under.is_some()
             || commit.acknowledge.len() > 1
             || !commit.ops.iter().all(|op| matches!(op, Op::Append(_)));
@@ -81,6 +83,11 @@ impl Unit {
             unit.op(op, names);
         }
         unit
+    }
+
+    /// Whether it is about a message that a consumer holds.
+    pub(super) fn is_a_consumers(&self) -> bool {
+        self.start.is_some() || self.acknowledges
     }
 
     /// About how many bytes it takes on the wire.

@@ -3,14 +3,16 @@
 -- Starts that are units of their own come last, brought together: KEYS a stream each, ARGV number of them; for each group,
 -- consumer, attempt, number of ids, ids in order. Answers the ids that the consumer holds and whose entries are there.
 local starts = {}
-for one = 1, tonumber(arg()) do
-  local of, group, consumer, attempt, count = key(), arg(), arg(), arg(), tonumber(arg())
+a = a + 1
+for one = 1, tonumber(ARGV[a - 1]) do
+  local of, group, consumer, attempt, count = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
+  k, a = k + 1, a + 4
   local claim, held = {}, {}
-  local found = kind(of) == 'stream' and try('XPENDING', of, group, ARGV[a], ARGV[a + count - 1], 100000, consumer) or {}
+  local found = try('XPENDING', of, group, ARGV[a], ARGV[a + count - 1], 100000, consumer)
   for _, pending in ipairs(found.err and {} or found) do held[pending[1]] = true end
   for _ = 1, count do
-    local id = arg()
-    if held[id] then claim[#claim + 1] = id end
+    if held[ARGV[a]] then claim[#claim + 1] = ARGV[a] end
+    a = a + 1
   end
   if #claim > 0 then
     local words = { of, group, consumer, 0, unpack(claim) }
@@ -20,39 +22,27 @@ for one = 1, tonumber(arg()) do
   starts[one] = table.concat(claim, ' ')
 end
 
-if #touched > 0 then
-  -- The id just before another: a group that reads on after it gets that one first.
-  local function before(id)
-    local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+-- Where each group's acknowledgements have come to: just before its oldest pending entry, or to the newest that was acknowledged last.
+for _, at in ipairs(touched) do
+  local stream, group, mark = at[1], at[2], at[3]
+  local pending = call('XPENDING', stream, group)
+  if pending[1] > 0 then
+    -- A group that reads on after the id just before another gets that one first.
+    local ms, seq = string.match(pending[2], '^(%d+)-(%d+)$')
     ms, seq = tonumber(ms), tonumber(seq)
-    if seq > 0 then return string.format('%.0f-%.0f', ms, seq - 1) end
-    if ms == 0 then return '0-0' end
-    return string.format('%.0f-18446744073709551615', ms - 1)
-  end
-
-  -- Where a group's acknowledgements have come to.
-  local function watermark(of, group)
-    local pending = try('XPENDING', of, group)
-    if pending.err then return nil end
-    if pending[1] > 0 then return before(pending[2]) end
-    for _, info in ipairs(call('XINFO', 'GROUPS', of)) do
-      local found, last
-      for i = 1, #info, 2 do
-        if info[i] == 'name' then found = info[i + 1] end
-        if info[i] == 'last-delivered-id' then last = info[i + 1] end
-      end
-      if found == group then return last end
+    if seq > 0 then mark = string.format('%.0f-%.0f', ms, seq - 1)
+    elseif ms == 0 then mark = '0-0'
+    else mark = string.format('%.0f-18446744073709551615', ms - 1) end
+  elseif at[4] then
+    local newest_ms, newest_seq = -1, -1
+    for i = 3, #at do
+      local ms, seq = string.match(at[i], '^(%d+)-(%d+)$')
+      ms, seq = tonumber(ms), tonumber(seq)
+      if ms > newest_ms or ms == newest_ms and seq > newest_seq then newest_ms, newest_seq, mark = ms, seq, at[i] end
     end
   end
-
-  for _, at in ipairs(touched) do
-    local mark = watermark(at[1], at[2])
-    -- `channel|group`, by the channel's own name.
-    if mark then
-      local channel = string.sub(at[1], tonumber(ARGV[1]) + 1, -8)
-      try('HSET', KEYS[1], channel .. '|' .. at[2], mark)
-    end
-  end
+  -- `channel|group`, by the channel's own name.
+  try('HSET', KEYS[1], string.sub(stream, tonumber(ARGV[1]) + 1, -8) .. '|' .. group, mark)
 end
 answers[#answers + 1] = starts
 return answers

@@ -1,6 +1,6 @@
 //! The connection to the server, made again where it is lost.
 //!
-//! Owns dialling, what is checked of a server before it is used, the back-off, and the connections that calls wait on.
+//! Owns dialling, what is checked of a server before it is used, the back-off, and the connections that a call has to itself.
 //! Must never repeat a call that may have reached the server, with one exception: a script that the server did not know.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,11 +18,12 @@ use super::names::Names;
 use super::script::{Script, Scripts};
 use super::target::Target;
 use super::value;
+use super::wire::Wire;
 use crate::bus::error::BusError;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Connections kept for calls that wait; more are made when needed and closed after use.
+/// Connections kept for calls that have one to themselves; more are made when needed and closed after use.
 const SPARE_CONNECTIONS: usize = 32;
 /// Somebody may flush the scripts again right after they were loaded.
 const SCRIPT_TRIES: u32 = 3;
@@ -40,7 +41,7 @@ pub(super) struct Link {
     live: Arc<RwLock<Option<Live>>>,
     redial: tokio::sync::Mutex<Redial>,
     dials: AtomicU64,
-    spare: Mutex<Vec<MultiplexedConnection>>,
+    spare: Mutex<Vec<Wire>>,
 }
 
 struct Live {
@@ -152,7 +153,7 @@ impl Link {
         self.spare().clear();
     }
 
-    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<MultiplexedConnection>> {
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Wire>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -274,31 +275,51 @@ impl Link {
     /// Sends a command that may wait for up to `wait` in the server, on a connection of its own. If the future is dropped, the
     /// connection goes with it, and with it the server's waiting.
     pub(super) async fn wait_on(&self, cmd: &Cmd, wait: Duration) -> Result<Result<Value, RedisError>, BusError> {
+        self.ask_alone(cmd, wait + self.patience.max(Duration::from_secs(2))).await
+    }
+
+    /// As [`Link::run`], on a connection of its own.
+    pub(super) async fn run_alone(&self, script: &Script, cmd: &Cmd) -> Result<Value, BusError> {
+        match self.ask_alone(cmd, self.patience).await? {
+            Ok(value) => Ok(value),
+            Err(error) if error.code() == Some("NOSCRIPT") => self.run(script, cmd).await,
+            Err(error) => Err(fault::of_call(&error)),
+        }
+    }
+
+    async fn ask_alone(&self, cmd: &Cmd, patience: Duration) -> Result<Result<Value, RedisError>, BusError> {
         // The shared connection tells whether the server is there, and holds the back-off.
         let (number, _) = self.connection().await?;
-        let spare = self.spare().pop();
-        let mut connection = match spare {
-            Some(connection) => connection,
-            None => self.dial(&self.config()).await?,
+        let spare = std::iter::from_fn(|| self.spare().pop()).find_map(|mut wire| wire.is_open().then_some(wire));
+        let mut wire = match spare {
+            Some(wire) => wire,
+            None => self.dial_wire().await?,
         };
-        connection.set_response_timeout(wait + self.patience.max(Duration::from_secs(2)));
         let answer = tokio::select! {
-            answer = connection.send_packed_command(cmd) => answer,
+            answer = tokio::time::timeout(patience, wire.ask(cmd)) => {
+                answer.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+            }
             () = self.closed.cancelled() => return Err(BusError::Closed),
         };
-        let answer = match answer {
-            Ok(Value::ServerError(error)) => Err(RedisError::from(error)),
-            other => other,
-        };
-        if answer.as_ref().is_err_and(RedisError::is_io_error) {
+        if answer.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
             self.lost(number);
         } else {
             let mut spare = self.spare();
             if spare.len() < SPARE_CONNECTIONS {
-                spare.push(connection);
+                spare.push(wire);
             }
         }
         Ok(answer)
+    }
+
+    async fn dial_wire(&self) -> Result<Wire, BusError> {
+        let client = self.target.client(self.patience).await?;
+        let (wire, greeting) = tokio::time::timeout(self.patience, Wire::dial(&client))
+            .await
+            .map_err(|_| self.silent())?
+            .map_err(|error| fault::of_dial(&error, self.target.location()))?;
+        check::server(&value::pairs(greeting)?, &self.target)?;
+        Ok(wire)
     }
 
     /// A connection for hearing what is announced.

@@ -1,7 +1,8 @@
 //! Brings concurrent commits together into few calls.
 //!
-//! Owns what is waiting to be sent. A lone commit goes out at once; while calls are under way, the next ones gather. Must never
-//! split a caller's unit, or reorder the units of one caller.
+//! Owns what is waiting to be sent. A lone commit goes out at once; while calls are under way, the next ones gather. What consumers
+//! commit does not: each brings its own together, and has one call under way. Must never split a caller's unit, or reorder the units
+//! of one call.
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ const BYTES_A_CALL: usize = 512 * 1024;
 /// Two, so that the server has work while the answers of the first are handed out.
 const CALLS_IN_FLIGHT: u32 = 2;
 const WAITING: usize = 1_024;
+/// Calls of consumers under way; more wait for their turn.
+const CONSUMERS_CALLS: u32 = 64;
 
 type Answer = Result<Vec<Outcome>, BusError>;
 
@@ -30,6 +33,7 @@ struct Job {
 pub(super) struct Queue {
     link: Arc<Link>,
     calls: Arc<Semaphore>,
+    consumers_calls: Semaphore,
     waiting: mpsc::Sender<Job>,
     gatherer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -39,7 +43,8 @@ impl Queue {
         let calls = Arc::new(Semaphore::new(CALLS_IN_FLIGHT as usize));
         let (waiting, jobs) = mpsc::channel(WAITING);
         let gatherer = tokio::spawn(gather(link.clone(), calls.clone(), jobs));
-        Self { link, calls, waiting, gatherer: Mutex::new(Some(gatherer)) }
+        let consumers_calls = Semaphore::new(CONSUMERS_CALLS as usize);
+        Self { link, calls, consumers_calls, waiting, gatherer: Mutex::new(Some(gatherer)) }
     }
 
     /// Commits units; more than fit into one call go in several, one after the other.
@@ -77,6 +82,10 @@ impl Queue {
     }
 
     async fn send(&self, units: Vec<Unit>) -> Answer {
+        if units.iter().any(Unit::is_a_consumers) {
+            let _call = self.consumers_calls.acquire().await.map_err(|_| BusError::Closed)?;
+            return run(&self.link, &units).await;
+        }
         // The semaphore is fair: while the gatherer waits for it, this fails, and nobody overtakes.
         if let Ok(_call) = self.calls.try_acquire() {
             return run(&self.link, &units).await;
@@ -96,6 +105,7 @@ impl Queue {
             let _ = answered.await;
         }
         let _ = self.calls.acquire_many(CALLS_IN_FLIGHT).await;
+        let _ = self.consumers_calls.acquire_many(CONSUMERS_CALLS).await;
         if let Some(gatherer) = self.gatherer.lock().await.take() {
             gatherer.abort();
         }
@@ -107,7 +117,7 @@ async fn run(link: &Link, units: &[Unit]) -> Answer {
         return Ok(Vec::new());
     }
     let (script, cmd) = commit::call(&link.scripts, units, &link.names);
-    commit::outcomes(link.run(script, &cmd).await?, units)
+    commit::outcomes(link.run_alone(script, &cmd).await?, units)
 }
 
 async fn gather(link: Arc<Link>, calls: Arc<Semaphore>, mut jobs: mpsc::Receiver<Job>) {

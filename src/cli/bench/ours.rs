@@ -217,7 +217,7 @@ impl Handler for Second {
 
 /// The reader at the end.
 struct Last {
-    arrived: mpsc::Sender<usize>,
+    arrived: mpsc::Sender<(usize, Instant)>,
 }
 
 impl Handler for Last {
@@ -238,7 +238,7 @@ impl Handler for Last {
     ) -> Result<Effects<grants::Fullsend>, Failure> {
         let ToFullsend::Request(request) = message.read::<ToFullsend>()?;
         if let Some(number) = request.idea.title.and_then(|title| title.parse().ok()) {
-            self.arrived.send(number).await.ok();
+            self.arrived.send((number, Instant::now())).await.ok();
         }
         Ok(cx.effects())
     }
@@ -290,10 +290,10 @@ pub async fn relay(
         }
         tokio::select! {
             Some(sent) = sends.next() => { sent?; }
-            number = arrivals.recv() => {
-                let number = number.ok_or_else(|| eyre!("the reader is gone"))?;
-                if let Some(at) = sent_at.get_mut(number).and_then(Option::take) {
-                    times.push(at.elapsed().as_secs_f64());
+            arrival = arrivals.recv() => {
+                let (number, arrived) = arrival.ok_or_else(|| eyre!("the reader is gone"))?;
+                if let Some(sent) = sent_at.get_mut(number).and_then(Option::take) {
+                    times.push((arrived - sent).as_secs_f64());
                 }
             }
             () = tokio::time::sleep(PATIENCE) => return Err(eyre!("only {} of {count} messages arrived", times.len())),

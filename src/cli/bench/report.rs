@@ -49,16 +49,6 @@ impl Comparison {
         Self { what, floor: per_second(floor), ours: per_second(ours), ratio: format!("{:.2}", ours / floor), reach }
     }
 
-    /// Times whose reach is absolute.
-    pub fn times_alone(what: &'static str, ours: Figure, reach: &'static str) -> Self {
-        Self { what, floor: "-".to_owned(), ours: ms(ours), ratio: "-".to_owned(), reach }
-    }
-
-    /// A rate whose reach is absolute.
-    pub fn rate_alone(what: &'static str, ours: f64, reach: &'static str) -> Self {
-        Self { what, floor: "-".to_owned(), ours: per_second(ours), ratio: "-".to_owned(), reach }
-    }
-
     /// As the row of a table.
     pub fn cells(&self) -> [String; 5] {
         [self.what.to_owned(), self.floor.clone(), self.ours.clone(), self.ratio.clone(), self.reach.to_owned()]

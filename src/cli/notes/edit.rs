@@ -11,7 +11,7 @@ use color_eyre::eyre::{Report, WrapErr, eyre};
 use serde_json::json;
 
 use super::super::Context;
-use super::super::output::{FAILED, OK, Usage};
+use super::super::output::{FAILED, OK};
 use crate::bus::{Commit, Origin, Outcome, SharedBus};
 use crate::config::{private_file, private_folder};
 use crate::contracts::Trust;
@@ -178,6 +178,6 @@ fn open(editor: &str, file: &Path) -> color_eyre::Result<()> {
     if status.success() {
         return Ok(());
     }
-    Err(Usage(format!("the editor `{editor}` ended with {status}; nothing was changed. Set $EDITOR to another one"))
-        .into())
+    Err(eyre!("the editor `{editor}` ended with {status}; nothing was changed")
+        .suggestion("Set $EDITOR to another one"))
 }

@@ -92,7 +92,7 @@ async fn an_editor_changes_a_note_and_a_conflict_keeps_the_text() {
 
     // The editor that fails leaves the text where it is.
     let failed = edit("false").await.unwrap_err();
-    assert!(format!("{failed:?}").contains("Your text is in"), "{failed:?}");
+    assert!(failed.to_string().contains("the editor `false` ended with"), "{failed}");
     assert_eq!(drafts().len(), 1);
     std::fs::remove_file(&drafts()[0]).unwrap();
 

@@ -154,9 +154,9 @@ pub(super) fn reply(decision: &Decision, title: &str) -> String {
     let why = line(&decision.reasoning, 400);
     match decision.action {
         Action::NoAction => format!("Not now. {why}"),
-        Action::DispatchToFullsend => format!("I want to test this. {title}. {why}"),
-        Action::DispatchToBuilder => format!("This needs a tool first. {title}. {why}"),
-        Action::KillExperiment => format!("I want to stop an experiment. {title}. {why}"),
+        Action::DispatchToFullsend => format!("I want to test this: {why}"),
+        Action::DispatchToBuilder => format!("This needs a tool first ({title}): {why}"),
+        Action::KillExperiment => format!("I want to stop an experiment ({title}): {why}"),
         Action::InitiateRoundtable => format!("The team should talk about this. {why}"),
         Action::UpdateWorklist | Action::RecordLearning | Action::RespondToDiscord => format!("Noted. {why}"),
     }

@@ -42,7 +42,9 @@ impl Orchestrator {
         effects.change(record::key(&record.id).map_err(terminal)?, Expect::Version(version), fields, Ttl::Keep);
         // What the policy allows was told when it was proposed.
         if let (Some(asker), Some(_)) = (&record.asker, &done.surface) {
-            answer(&mut effects, asker, &outcome, Priority::Medium)?;
+            let what =
+                record.payload.title.as_deref().map(|title| format!("{}: ", line(title, 120))).unwrap_or_default();
+            answer(&mut effects, asker, &format!("{what}{outcome}"), Priority::Medium)?;
         }
         match &done.reason {
             Some(reason)
