@@ -179,6 +179,46 @@ fn a_resize_storm_and_a_signal_leave_a_clean_terminal() {
     screen.is_restored();
 }
 
+/// The processes of this home.
+fn processes(home: &Path) -> Vec<i32> {
+    let mark = format!("HOME={}\0", home.display()).into_bytes();
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let ours = |pid: &i32| {
+        std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|it| it.windows(mark.len()).any(|part| part == mark))
+    };
+    all.filter(ours).collect()
+}
+
+#[test]
+fn a_connection_that_is_lost_leaves_the_team_running_and_a_new_room_attaches() {
+    let home = home();
+    let mut screen = Screen::open(home.path(), &[], 30, 120);
+    screen.shows("⏎ begins");
+    let first = screen.child.process_id().unwrap();
+    // The terminal goes away: its other end closes, and the program is told so.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first.try_into().unwrap()), nix::sys::signal::Signal::SIGHUP)
+        .unwrap();
+    assert_eq!(screen.ended(), 0);
+    screen.is_restored();
+    let left = processes(home.path());
+    assert_eq!(left.len(), 1, "the team goes on in a process of its own: {left:?}");
+    let began = Instant::now();
+    loop {
+        let mut second = Screen::open(home.path(), &[], 30, 120);
+        let text = second.until("a room", |text| text.contains("runs elsewhere") || text.contains("runs inside"));
+        if text.contains("runs elsewhere") {
+            break;
+        }
+        // It came before the other one had taken its place.
+        second.press("\x03\x03");
+        second.ended();
+        assert!(began.elapsed() < PATIENCE, "it never attaches");
+    }
+    for pid in left {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+}
+
 #[test]
 fn without_a_terminal_it_names_what_works_without_one() {
     let home = home();

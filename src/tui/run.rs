@@ -73,7 +73,18 @@ pub async fn run(room: Room) -> color_eyre::Result<Ended> {
     let mut screen = Terminal::new(ratatui::backend::CrosstermBackend::new(std::io::stdout()))?;
     let ended = Loop::new(room, Some(guard)).run(&mut screen, Some(EventStream::new())).await;
     terminal::give_back();
-    ended
+    match ended {
+        Err(report) if is_gone(&report) => Ok(Ended::Closed),
+        ended => ended,
+    }
+}
+
+/// Whether something failed because the terminal is no longer there.
+fn is_gone(report: &color_eyre::Report) -> bool {
+    let failed = report.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    failed.is_some_and(|err| {
+        err.kind() == std::io::ErrorKind::BrokenPipe || err.raw_os_error() == Some(nix::errno::Errno::EIO as i32)
+    })
 }
 
 /// Events of a terminal.
