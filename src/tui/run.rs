@@ -71,7 +71,6 @@ pub async fn run(room: Room) -> color_eyre::Result<Ended> {
         terminal::mouse(true)?;
     }
     let mut screen = Terminal::new(ratatui::backend::CrosstermBackend::new(std::io::stdout()))?;
-    screen.clear()?;
     let ended = Loop::new(room, Some(guard)).run(&mut screen, Some(EventStream::new())).await;
     terminal::give_back();
     ended
@@ -159,7 +158,9 @@ impl Loop {
                     // The old stream would take keys that were meant for the other program.
                     drop(events.take());
                     events = S::from_terminal();
-                    screen.clear()?;
+                    // Not `clear`: that asks the terminal where its cursor is, and waits for an answer that may never come.
+                    screen.resize(screen.size()?.into())?;
+                    self.is_changed = true;
                     self.draw(screen)?;
                 }
                 Next::End(ended) => break ended,

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::text::{self, Piece};
 use crate::contracts::money::show_usd;
-use crate::tui::actions::{ACTIONS, Action, Scope};
+use crate::tui::actions::{ACTIONS, Action, Row, Scope};
 use crate::tui::app::Model;
 use crate::tui::screens::Screen;
 use crate::tui::store::EngineStatus;
@@ -107,22 +107,27 @@ pub fn footer(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         None => vec![Scope::Screen(model.screen), Scope::List, Scope::Room],
     };
     let mut rows: Vec<_> = ACTIONS.iter().filter(|row| row.footer > 0 && scopes.contains(&row.scope)).collect();
-    rows.sort_by_key(|row| row.footer);
     let tabs = if model.layers.is_empty() { tabs(model, area.width) } else { Vec::new() };
     let tabs_width: usize = tabs.iter().map(|piece| piece.words.width()).sum();
-    let room = usize::from(area.width).saturating_sub(tabs_width);
+    let mut room = usize::from(area.width).saturating_sub(tabs_width + 1);
+    let word = |row: &Row| {
+        let is_held = row.action == Action::Hold && model.store.documents.is_held();
+        let key = model.keymap.short(row.action)?;
+        Some((key, format!(" {}  ", if is_held { "go on" } else { row.short })))
+    };
+    // The ways out and to all other keys are never those that have no room.
+    rows.sort_by_key(|row| (!matches!(row.action, Action::Help | Action::Quit | Action::Close), row.footer));
+    rows.retain(|row| {
+        let wide = word(row).map_or(usize::MAX, |(key, word)| key.width() + word.width());
+        let fits = wide <= room;
+        room -= if fits { wide } else { 0 };
+        fits
+    });
+    rows.sort_by_key(|row| row.footer);
     let mut pieces = vec![Piece::new(Role::Footer, " ")];
-    let mut width = 1;
-    for row in rows {
-        let Some(key) = model.keymap.short(row.action) else { continue };
-        let word = if row.action == Action::Hold && model.store.documents.is_held() { "go on" } else { row.short };
-        let wide = key.width() + word.width() + 3;
-        if width + wide > room {
-            continue;
-        }
-        width += wide;
+    for (key, word) in rows.into_iter().filter_map(word) {
         pieces.push(Piece::new(Role::Accent, key));
-        pieces.push(Piece::new(Role::Footer, format!(" {word}  ")));
+        pieces.push(Piece::new(Role::Footer, word));
     }
     bar(frame, area, model, Role::Footer, &pieces);
     let x = area.x + area.width.saturating_sub(u16::try_from(tabs_width).unwrap_or(area.width));

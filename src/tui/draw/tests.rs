@@ -81,6 +81,7 @@ fn the_deck_shows_everything_at_a_glance(#[case] width: u16, #[case] height: u16
     let model = furnished(width, height);
     let text = shown(&model, width, height);
     has(&text, &["FULLSEND", "embedded", "guarded", "NEEDS YOU 2", "14:02:11", "i inject", "a needs you"]);
+    has(&text, &["? help", "q quit"]);
     has(&text, &["Services", "● watcher", "○ discord", "◐ orchestrator", "think"]);
     has(&text, &["▸Traffic · all channels · live", "what if we scraped", "Needs you (2)", "Reasoning", "Alerts (1)"]);
     has(&text, &["Experiments", "exp_20261121_stars"]);
