@@ -296,9 +296,9 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Wiring(args) => wiring::run(args, &cx.out),
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Config(_) => config::run(cx),
+        Command::Models(args) => models::run(args, cx),
         Command::Keys(_) => keys::run(&cx.out),
         Command::Themes(_) => themes::run(&cx.out),
-        Command::Models(args) => models::run(args, cx),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
 }
