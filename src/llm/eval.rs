@@ -1,6 +1,6 @@
 //! Labelled scenarios, by which every mind is judged, and hostile chat messages: what their files say, and what a mind is shown of them.
 //!
-//! Owns the format. What an answer is worth is told by [`judge`].
+//! Owns the format. What an answer is worth is told by `judge`.
 
 mod judge;
 

@@ -5,8 +5,8 @@
 use std::fmt;
 
 use serde::Serialize;
-use similar::TextMerge;
 use similar::merge::{ConflictStyle, MergeRegion};
+use similar::{DiffOp, TextDiff, TextMerge};
 use thiserror::Error;
 
 use crate::contracts::notes::NoteName;
@@ -115,6 +115,12 @@ pub fn merge(base: &str, ours: &str, theirs: &str) -> Result<String, (Vec<Hunk>,
     let hunks = merged.conflicts().map(hunk).collect();
     merged.conflict_style(ConflictStyle::Diff3).labels("before", NOW, TO_BE);
     Err((hunks, merged.to_string()))
+}
+
+/// Whether `new` is `old` with lines put in, and none taken out or changed.
+pub fn only_adds(old: &str, new: &str) -> bool {
+    let kept = |op: &DiffOp| matches!(op, DiffOp::Equal { .. } | DiffOp::Insert { .. });
+    TextDiff::from_lines(old, new).ops().iter().all(kept)
 }
 
 fn ended(text: &str) -> String {

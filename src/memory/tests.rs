@@ -522,6 +522,14 @@ proptest! {
     }
 
     #[test]
+    fn what_only_adds_keeps_every_line(old in some_text(), new in some_text()) {
+        if merge::only_adds(&old, &new) {
+            let mut lines = new.split_inclusive('\n');
+            prop_assert!(old.split_inclusive('\n').all(|line| lines.any(|found| found == line)), "{old:?} is not within {new:?}");
+        }
+    }
+
+    #[test]
     fn a_patch_makes_the_new_text(old in some_text(), new in some_text()) {
         prop_assert_eq!(patch::applied(&old, &patch::between(&old, &new)), Some(new));
     }

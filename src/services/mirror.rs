@@ -39,6 +39,8 @@ const WHOLE_EVERY: u32 = 10;
 const STILL: Duration = Duration::from_millis(120);
 /// An empty one after so long: some editors empty a file before they fill it.
 const STILL_EMPTY: Duration = Duration::from_secs(1);
+/// Who edits the files.
+const OPERATOR: &str = "operator";
 /// So often a note is merged again because somebody else wrote it at the same moment.
 const TRIES: u32 = 20;
 /// So many versions are looked through for a text that is already known.
@@ -77,6 +79,11 @@ impl Singleton for Mirror {
             Holder::new(self, fence, ours).alert("folder", "", Severity::High, err.to_string(), fix).await?;
             stop.cancelled().await;
             return Ok(());
+        }
+        for name in NoteName::ALL {
+            if let Err(err) = files::clear(&self.folder.join(format!("{name}.md"))).await {
+                tracing::debug!(%err, "what a process that was killed left behind stays there");
+            }
         }
         let changed = Arc::new(Notify::new());
         let _watcher = watch(&self.folder, &changed);
@@ -282,11 +289,11 @@ impl<'a> Holder<'a> {
     /// What the file's text was made from.
     async fn base(&self, name: NoteName, digest: &str) -> Result<Base, BusError> {
         let versions = history::list(self.bus(), name, LOOK_BACK).await?;
-        let synced = self.synced.get(name).filter(|(version, synced)| {
-            // Of this bus, and not of another one that the folder belonged to before.
-            versions.iter().any(|known| known.version == *version && known.digest == **synced)
-        });
-        let since = synced.as_ref().map_or(0, |(version, _)| *version);
+        // Of this bus, and not of another one that the folder belonged to before.
+        let here = |(version, digest): &(u64, &str)| {
+            versions.iter().any(|known| known.version == *version && known.digest == *digest)
+        };
+        let since = self.synced.all(name).filter(here).map(|(version, _)| version).max().unwrap_or(0);
         // A text that stands in the history since then was written by us, and we were stopped before it was put down.
         if versions.iter().any(|known| known.version > since && known.digest == digest) {
             return Ok(Base::Stale);
@@ -309,6 +316,9 @@ impl<'a> Holder<'a> {
         }
         let made = memory::apply(&change, &current, self.origin.now())
             .and_then(|edit| NoteEdit::new(current.clone(), edit.text().to_owned(), "edited in the file".to_owned()));
+        if let (Err(NoteError::Conflict(_)), Some(later)) = (&made, self.later(name, &text, base, &current).await?) {
+            return Box::pin(self.take_in(name, text, later, document)).await;
+        }
         let edit = match made {
             Err(NoteError::Conflict(conflict)) => return self.offer(conflict, &current).await,
             made => match self.edit(made, &self.file(name)).await? {
@@ -316,13 +326,30 @@ impl<'a> Holder<'a> {
                 None => return Ok(Step::Settled),
             },
         };
-        match self.commit(edit.ops(&self.author("operator"))).await? {
+        if edit.changes() {
+            // Should we be stopped before the end is put down, this is what the person goes on from.
+            self.synced.taking(name, edit.version(), sha256(text.as_bytes())).await;
+        }
+        match self.commit(edit.ops(&self.author(OPERATOR))).await? {
             Outcome::Committed(_) => {
                 tracing::info!(note = %name, version = edit.version(), "the file's text is the note's");
                 self.write(name, &text, &edit.after()).await
             }
             outcome => Ok(stepped(&outcome)),
         }
+    }
+
+    /// A later version than `base` that stands in the file whole: we wrote it there, and were stopped before that was put down. Taken as
+    /// the base it can undo nothing.
+    async fn later(&self, name: NoteName, text: &str, base: u64, current: &NoteState) -> Result<Option<u64>, BusError> {
+        for version in (base + 1..=current.version).rev().take(LOOK_BACK) {
+            match history::text(self.bus(), name, version).await {
+                Ok(known) if memory::merge::only_adds(&known, text) => return Ok(Some(version)),
+                Err(history::HistoryError::Bus(err)) => return Err(err),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(None)
     }
 
     /// The edit; where it cannot be made, that is said.

@@ -26,7 +26,7 @@ impl Holder<'_> {
         let kept = NoteEdit::new(offered.after(), conflict.ours.clone(), back);
         let Some(kept) = self.edit(kept, &path).await? else { return Ok(Step::Settled) };
 
-        let mut ops = offered.ops(&self.author("operator"));
+        let mut ops = offered.ops(&self.author(super::OPERATOR));
         ops.extend(kept.ops(&self.author(ServiceName::Memory.as_str())));
         let message = format!(
             "{} and the note were changed in the same place. The note stays; the file's text is version {}, and is proposed",

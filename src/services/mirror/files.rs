@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::private_file;
 use crate::memory::note::NOTE_LIMIT;
@@ -87,24 +88,71 @@ fn replace(path: &Path, text: &str, former: Option<&str>) -> io::Result<bool> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     drop(file);
-    if let Some(former) = former {
-        let holds = match bytes(&target) {
-            Ok(bytes) => bytes == former.as_bytes(),
-            Err(err) => err.kind() == io::ErrorKind::NotFound,
-        };
-        if !holds {
-            fs::remove_file(&new)?;
-            return Ok(false);
+    let holds = |path: &Path, former: &str| match bytes(path) {
+        Ok(bytes) => bytes == former.as_bytes(),
+        Err(err) => err.kind() == io::ErrorKind::NotFound,
+    };
+    let done = match former {
+        Some(former) if !holds(&target, former) => false,
+        // Exchanged and looked at again: nothing that was written in between is overwritten.
+        Some(former) if exchange(&new, &target).is_ok() => {
+            let held = holds(&new, former);
+            if !held {
+                exchange(&new, &target)?;
+            }
+            held
         }
+        _ => {
+            fs::rename(&new, &target)?;
+            true
+        }
+    };
+    // By now it is what nobody wants: the text that was not put there, or the one that was there.
+    match fs::remove_file(&new) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+        _ => {}
     }
-    fs::rename(&new, &target)?;
-    if let Some(folder) = target.parent() {
+    if let Some(folder) = target.parent().filter(|_| done) {
         File::open(folder)?.sync_all()?;
     }
-    Ok(true)
+    Ok(done)
 }
 
+/// Each takes the other's place, at once. Where the system or the disk cannot do that, nothing happens.
+#[cfg(target_os = "linux")]
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)?)
+}
+
+/// Elsewhere it cannot be done.
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A name that nobody else writes to, not even a former holder of the lease that is just ending.
 fn beside_it(target: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    target.with_file_name(format!(".{name}.new"))
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    target.with_file_name(format!(".{name}.{process}-{count}.new"))
+}
+
+/// Removes what a process that was killed left beside a file.
+pub(super) async fn clear(path: &Path) -> io::Result<()> {
+    let path = path.to_owned();
+    let clear = move || {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        let start = format!(".{}.", name.to_string_lossy());
+        let ours = format!("{start}{}-", std::process::id());
+        for entry in folder.read_dir()? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&start) && name.strip_suffix(".new").is_some() && !name.starts_with(&ours) {
+                fs::remove_file(folder.join(name))?;
+            }
+        }
+        Ok(())
+    };
+    beside(clear).await
 }

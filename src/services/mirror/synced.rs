@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::contracts::notes::NoteName;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     version: u64,
     digest: String,
+    /// The version that the file's text was about to become, and the digest of that text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taking: Option<(u64, String)>,
 }
 
 /// By folder, then by note.
@@ -34,17 +37,32 @@ impl Synced {
         Self { path: path.to_owned(), folder, entries }
     }
 
-    pub(super) fn get(&self, name: NoteName) -> Option<(u64, &str)> {
-        self.entries.get(&name).map(|entry| (entry.version, entry.digest.as_str()))
-    }
-
+    /// The digest of what the file held when it was last the same as its note.
     pub(super) fn digest(&self, name: NoteName) -> Option<&str> {
-        self.get(name).map(|(_, digest)| digest)
+        self.entries.get(&name).map(|entry| entry.digest.as_str()).filter(|digest| !digest.is_empty())
     }
 
-    /// They are the same now. Where that cannot be put down, it is found out again after a restart.
+    /// The versions that the file may be made from, with their digests. One that did not come about is not in the history.
+    pub(super) fn all(&self, name: NoteName) -> impl Iterator<Item = (u64, &str)> {
+        self.entries.get(&name).into_iter().flat_map(|entry| {
+            let taking = entry.taking.as_ref().map(|(version, digest)| (*version, digest.as_str()));
+            [(entry.version, entry.digest.as_str())].into_iter().chain(taking)
+        })
+    }
+
+    /// They are the same now.
     pub(super) async fn set(&mut self, name: NoteName, version: u64, digest: String) {
-        let entry = Entry { version, digest };
+        self.put(name, Entry { version, digest, taking: None }).await;
+    }
+
+    /// The file's text, of this digest, is about to become this version.
+    pub(super) async fn taking(&mut self, name: NoteName, version: u64, digest: String) {
+        let former = self.entries.get(&name).cloned().unwrap_or_default();
+        self.put(name, Entry { taking: Some((version, digest)), ..former }).await;
+    }
+
+    /// Where it cannot be put down, it is found out again after a restart.
+    async fn put(&mut self, name: NoteName, entry: Entry) {
         if self.entries.get(&name) == Some(&entry) {
             return;
         }

@@ -50,8 +50,11 @@ async fn what_is_recorded_of_a_folder_is_kept_apart_from_others() {
     two.set(NoteName::Worklist, 5, "d5".to_owned()).await;
     one.set(NoteName::Learnings, 1, "d1".to_owned()).await;
     let again = Synced::read(&record, Path::new("/one"));
-    assert_eq!((again.get(NoteName::Worklist), again.digest(NoteName::Learnings)), (Some((3, "d3")), Some("d1")));
-    assert_eq!(Synced::read(&record, Path::new("/two")).get(NoteName::Worklist), Some((5, "d5")));
+    assert_eq!((again.digest(NoteName::Worklist), again.digest(NoteName::Learnings)), (Some("d3"), Some("d1")));
+    assert_eq!(Synced::read(&record, Path::new("/two")).digest(NoteName::Worklist), Some("d5"));
+    one.taking(NoteName::Worklist, 4, "d4".to_owned()).await;
+    let again = Synced::read(&record, Path::new("/one"));
+    assert_eq!(again.all(NoteName::Worklist).collect::<Vec<_>>(), [(3, "d3"), (4, "d4")]);
     std::fs::write(&record, "torn").unwrap();
-    assert_eq!(Synced::read(&record, Path::new("/one")).get(NoteName::Worklist), None);
+    assert_eq!(Synced::read(&record, Path::new("/one")).all(NoteName::Worklist).count(), 0);
 }
