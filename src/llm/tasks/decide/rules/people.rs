@@ -8,6 +8,7 @@ mod ideas;
 mod orders;
 mod questions;
 mod requests;
+mod worklist;
 
 use serde_json::Value;
 
@@ -41,7 +42,7 @@ const WEIGHED: &[Weigh] = &[
     requests::debate,
     requests::help,
     requests::learning,
-    requests::worklist,
+    worklist::change,
     requests::tool,
     requests::kind_words,
     questions::question,
