@@ -18,11 +18,12 @@ pub mod dead_letters;
 pub mod decide;
 pub mod decisions;
 pub mod doctor;
-mod gist;
+pub mod eval;
 mod given;
 pub mod groups;
 mod handled;
 pub mod hold;
+pub mod keys;
 pub mod models;
 pub mod notes;
 pub mod open;
@@ -30,12 +31,14 @@ pub mod output;
 pub mod publish;
 pub mod relocate;
 pub mod restore;
+pub mod room;
 pub mod schema;
 pub mod serve;
 pub mod tail;
 pub mod team;
 #[cfg(test)]
 mod testing;
+pub mod themes;
 pub mod wiring;
 
 use std::path::PathBuf;
@@ -53,8 +56,10 @@ use crate::telemetry;
 use output::Output;
 
 /// A terminal control room that runs a whole go-to-market team of agents, and lets one person steer it.
+///
+/// Without a verb it opens the control room, with the services inside.
 #[derive(Parser)]
-#[command(name = "fullsend", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "fullsend", version)]
 pub struct Cli {
     /// Print results as JSON
     #[arg(long, global = true)]
@@ -64,7 +69,7 @@ pub struct Cli {
     settings: SettingFlags,
 
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 /// Flags that override settings.
@@ -126,6 +131,7 @@ fn given(flags: &[(&'static str, &'static str, &Option<SecretString>)]) -> Vec<F
 /// The verbs.
 #[derive(Subcommand)]
 enum Command {
+    Attach(room::Args),
     Serve(serve::Args),
     Publish(publish::Args),
     Tail(tail::Args),
@@ -141,9 +147,12 @@ enum Command {
     Decide(decide::Args),
     Classify(classify::Args),
     Decisions(decisions::Args),
+    Eval(eval::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
+    Keys(keys::Args),
+    Themes(themes::Args),
     Config(config::Args),
     Models(models::Args),
     Backup(backup::Args),
@@ -166,7 +175,7 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Serve(_) | Self::Hold(_) | Self::Go(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Attach(_) | Self::Serve(_) | Self::Hold(_) | Self::Go(_) | Self::Restore(_) | Self::Move(_) => true,
             Self::Approvals(args) => args.changes(),
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
@@ -204,10 +213,12 @@ pub fn main() -> ExitCode {
     environment.secrets().iter().for_each(telemetry::register);
     match &cli.command {
         // These need no settings, so that they help where settings are broken.
-        Command::Completions(args) => out.finish(completions::run(args, &out)),
-        Command::Config(args) if args.template => out.finish(config::print_template(&out)),
-        Command::Wiring(args) => out.finish(wiring::run(args, &out)),
-        Command::Schema(args) => out.finish(schema::run(args, &out)),
+        Some(Command::Completions(args)) => out.finish(completions::run(args, &out)),
+        Some(Command::Config(args)) if args.template => out.finish(config::print_template(&out)),
+        Some(Command::Wiring(args)) => out.finish(wiring::run(args, &out)),
+        Some(Command::Schema(args)) => out.finish(schema::run(args, &out)),
+        Some(Command::Keys(_)) => out.finish(keys::run(&out)),
+        Some(Command::Themes(_)) => out.finish(themes::run(&out)),
         _ => with_settings(&cli, &environment, out),
     }
 }
@@ -215,29 +226,46 @@ pub fn main() -> ExitCode {
 /// Builds the settings and what else a verb needs, and runs it.
 fn with_settings(cli: &Cli, environment: &Environment, out: Output) -> ExitCode {
     let mut flags = cli.settings.flags();
-    flags.extend(cli.command.flags());
+    flags.extend(cli.command.iter().flat_map(Command::flags));
     let config = match Config::load(environment, cli.settings.file.as_deref(), &flags) {
         Ok(config) => config,
         Err(err) => return out.finish(Err(err.into())),
     };
     config.secrets().iter().for_each(telemetry::register);
     // `doctor` lists them with what else it finds.
-    if !matches!(cli.command, Command::Doctor(_)) {
+    if !matches!(cli.command, Some(Command::Doctor(_))) {
         config.findings().iter().for_each(|finding| out.finding(finding));
     }
-    let log = if cli.command.needs_log() { telemetry::install(&config).map(Some) } else { Ok(None) };
+    let log = if cli.command.as_ref().is_none_or(Command::needs_log) {
+        telemetry::install(&config).map(Some)
+    } else {
+        Ok(None)
+    };
     // Until the end: what waits for the log's file is written when it is dropped.
     let _log = match log {
         Ok(log) => log,
         Err(report) => return out.finish(Err(report)),
     };
     let cx = Context { config, clock: Arc::new(SystemClock), ids: Arc::new(Ids::random()), out };
-    let ended = dispatch(&cli.command, &cx);
+    let ended = match &cli.command {
+        None => enter(&cx, room::Where::Inside),
+        Some(command) => dispatch(command, &cx),
+    };
     cx.out.finish(ended)
+}
+
+/// Opens the control room.
+fn enter(cx: &Context, at: room::Where) -> color_eyre::Result<ExitCode> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(room::run(cx, at));
+    // What still reads the terminal, or was cut off, is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
     match command {
+        Command::Attach(_) => enter(cx, room::Where::Elsewhere),
         Command::Serve(_) => {
             let runtime = runtime()?;
             let ended = runtime.block_on(serve::run(cx));
@@ -259,6 +287,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Decide(args) => decide::run(args, cx),
         Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),
         Command::Decisions(args) => decisions::run(args, cx),
+        Command::Eval(args) => runtime()?.block_on(eval::run(args, cx)),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),
@@ -268,6 +297,8 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Schema(args) => schema::run(args, &cx.out),
         Command::Config(_) => config::run(cx),
         Command::Models(args) => models::run(args, cx),
+        Command::Keys(_) => keys::run(&cx.out),
+        Command::Themes(_) => themes::run(&cx.out),
         Command::Completions(args) => completions::run(args, &cx.out),
     }
 }

@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod channel;
 pub mod clock;
 pub mod envelope;
+pub mod gist;
 pub mod ids;
 pub mod keys;
 pub mod lifecycle;

@@ -1,7 +1,8 @@
-//! Fullsend: a terminal control room for a go-to-market team of agents. This version is the ground under it: the bus and its verbs.
+//! Fullsend: a terminal control room for a go-to-market team of agents. This version has its ground and its minds: the bus, and those who
+//! understand, decide, approve and remember.
 //!
 //! **bus → message → store → screen; key → message → update → effect → bus. Nothing else crosses.**
-//! A service never calls another service, and no screen ever calls a service: both read and write the bus. (There is no screen yet.)
+//! A service never calls another service, and no screen ever calls a service: both read and write the bus.
 //!
 //! # The map
 //!
@@ -14,11 +15,12 @@
 //! | [`llm`] | the questions that the system asks, and who answers them: tasks, prompts, providers, costs |
 //! | [`memory`] | what the team knows: notes with all their versions, and what is loaded for a decision |
 //! | [`approvals`] | what needs a yes: risk classes, policy, proposals and what came of them |
-//! | [`services`] | the team; so far `echo` |
+//! | [`services`] | the team: watcher, orchestrator, gate, mirror; and `echo` |
 //! | [`supervisor`] | start, heartbeat, restart, ordered stop |
+//! | [`tui`] | the control room: feed, store, model, screens, layers, themes, the loop |
 //! | [`cli`] | one file per verb |
 //!
-//! Dependencies point one way: contracts ← bus ← (memory ← llm, approvals) ← services ← supervisor ← cli ← main. `contracts` imports nothing of ours; `config` and
+//! Dependencies point one way: contracts ← bus ← (memory ← llm, approvals) ← services ← supervisor ← tui ← cli ← main. `contracts` imports nothing of ours; `config` and
 //! `telemetry` know no engine. A module is `foo.rs` beside its folder `foo/`, and opens by saying what it owns and what it must never do.
 //!
 //! # Invariants, and the tests that hold them
@@ -43,6 +45,8 @@
 //! | Every buffer has a cap, every drop a counter | `clippy.toml` (no unbounded channel), `conformance::say::a_slow_listener_loses_and_is_told_how_many` |
 //! | Time and chance come from outside | `clippy.toml`, `faults::clocks::embedded_clock_jumps`, `faults::clocks::redis_clock_jumps` |
 //! | Untrusted text is a type; only a harmless form is printed or logged | `untrusted::nothing_harmful_comes_out`, `tail::a_message_is_one_harmless_line`, `telemetry::control_characters_do_not_reach_the_log` |
+//! | Only our own sequences reach the terminal, and it is given back whatever happens | `hostile::only_our_own_sequences_leave`, `room::a_resize_storm_and_a_signal_leave_a_clean_terminal` |
+//! | No letter acts while a text field has the keys, and no answer counts before it could be read | `actions::no_letter_acts_where_a_text_field_has_the_keys`, `doing::keys_answer_only_after_the_request_was_on_the_screen_for_a_moment` |
 //! | No secret is shown or logged | `cli::a_password_is_never_shown`, `telemetry::no_secret_reaches_the_log` |
 //! | No version of a note is lost, and no line of anybody's by a clean merge | `memory::tests::a_clean_merge_loses_no_line_of_anybody`, `memory::tests::every_version_can_be_had_again`, `memory::a_mirror_that_is_killed_loses_no_line_on_embedded` |
 //! | Risk and policy are the table of the contract, by code | `approvals::tests::an_action_has_the_class_of_the_table`, `approvals::tests::the_policy_is_the_table` |
@@ -50,6 +54,10 @@
 //! | Nothing is committed on facts that changed; silence means no | `verdicts::a_yes_on_facts_that_changed_is_asked_again_with_the_difference`, `verdicts::silence_escalates_at_half_time_and_then_means_no` |
 //! | The audit chain has one order, and shows what was done to it | `policies::two_gates_keep_one_chain`, `audit::the_first_bad_record_is_named` |
 //! | A kill is state first, in one commit; a hold is heeded within half a second | `control::a_kill_is_state_first_all_of_it_and_can_be_taken_back`, `hold::on_hold_nothing_starts_and_what_runs_comes_to_its_end` |
+//! | An idea becomes a proposal with reasons, an answer and a record; the same one is the same proposal | `orchestrator::tests::an_idea_becomes_a_proposal_with_reasons_an_answer_and_a_record`, `orchestrator::tests::the_same_idea_is_the_same_proposal` |
+//! | A run is decided upon once, whoever reports it | `orchestrator::tests::a_run_that_two_report_is_decided_upon_once` |
+//! | A decision names only what exists; an unknown action is an error, not nothing | `decide::tests::what_does_not_exist_or_is_missing_is_a_fault`, `decide::tests::an_unknown_action_is_an_error_and_not_nothing` |
+//! | Status answers come from state | `watcher::tests::a_question_about_how_things_stand_is_answered_from_state` |
 //! | A store moves to another engine and back with nothing lost | `stores::a_bus_moves_to_redis_and_back`, `conformance::moving::a_moved_store_goes_on` |
 //! | The README shows what there is | `readme::every_verb_is_shown`, `readme::every_command_line_is_taken` |
 //!
@@ -65,6 +73,7 @@
 //! - **singleton** (one of a kind on a bus): implement [`bus::leased::Singleton`] (it comes round at
 //!   least twice a minute), and add it in `cli/serve.rs` as a
 //!   [`supervisor::LeasedService`].
+//! - **action, screen, layer, theme** of the control room: see [`tui`].
 //! - **verb**: see [`cli`]; and its line and example in the README.
 //! - **setting**: a field of [`config::Config`] and a row in `Config::rows`. File, environment, `fullsend config` and the template follow
 //!   from it; a flag is a field of `SettingFlags` in `cli.rs`.
@@ -82,3 +91,4 @@ pub mod memory;
 pub mod services;
 pub mod supervisor;
 pub mod telemetry;
+pub mod tui;

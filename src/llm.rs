@@ -8,6 +8,7 @@ pub mod anthropic;
 pub mod breaker;
 pub mod capabilities;
 pub mod chain;
+pub mod eval;
 pub mod gemini;
 pub mod http;
 mod journal;

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 /// A handler's panic is caught, counted and logged by its consumer; any other is also told to the person.
 fn tell_panic(report: &str) {
-    if !in_handler() {
+    if !in_handler() && fullsend::tui::terminal::make_way() {
         cli::output::tell(report);
     }
 }

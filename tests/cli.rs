@@ -67,7 +67,7 @@ fn help_version_and_usage() {
     let bare = user.run(&[]);
     assert_eq!(code(&bare), 2);
     assert_eq!(stdout(&bare), "");
-    assert!(stderr(&bare).contains("Usage: fullsend"), "{}", stderr(&bare));
+    assert!(stderr(&bare).contains("the control room needs a terminal"), "{}", stderr(&bare));
 
     let help = user.run(&["--help"]);
     assert_eq!(code(&help), 0);

@@ -1,17 +1,14 @@
 //! The labelled scenarios and the hostile messages are well-formed, and cover what there is to judge.
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, also in its helpers")]
 
-#[path = "support/scenarios.rs"]
-#[expect(dead_code, reason = "what a mind is shown is read by those who show it")]
-mod scenarios;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use fullsend::contracts::lifecycle::ExperimentState;
 use fullsend::contracts::{ChannelName, WIRING};
+use fullsend::llm::eval::{self, Injection, Label, Scenario};
+use fullsend::llm::tasks::{Action, Verdict};
 use pretty_assertions::assert_eq;
-use scenarios::{Injection, Label, Scenario};
 use serde_json::{Value, json};
 
 fn folder(name: &str) -> std::path::PathBuf {
@@ -19,16 +16,25 @@ fn folder(name: &str) -> std::path::PathBuf {
 }
 
 fn all() -> Vec<Scenario> {
-    scenarios::scenarios(&folder("scenarios")).unwrap()
+    eval::scenarios(&[folder("scenarios")]).unwrap()
+}
+
+/// Those that only judge: no rule is written after them.
+fn held_out() -> Vec<Scenario> {
+    eval::scenarios(&[folder("heldout")]).unwrap()
+}
+
+fn every() -> Vec<Scenario> {
+    all().into_iter().chain(held_out()).collect()
 }
 
 fn hostile() -> Vec<Injection> {
-    scenarios::injections(&folder("injections")).unwrap()
+    eval::injections(&[folder("injections")]).unwrap()
 }
 
 /// Those for the watcher, and those for the orchestrator.
-fn split() -> (Vec<Scenario>, Vec<Scenario>) {
-    all().into_iter().partition(|scenario| scenario.channel == ChannelName::DiscordRaw)
+fn split(scenarios: Vec<Scenario>) -> (Vec<Scenario>, Vec<Scenario>) {
+    scenarios.into_iter().partition(Scenario::is_chat)
 }
 
 fn message(scenario: &Scenario) -> Value {
@@ -48,13 +54,13 @@ fn odd_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
 
 #[test]
 fn every_name_is_unique() {
-    assert_eq!(odd_names(all().iter().map(|scenario| scenario.name.as_str())), Vec::<&str>::new());
+    assert_eq!(odd_names(every().iter().map(|scenario| scenario.name.as_str())), Vec::<&str>::new());
     assert_eq!(odd_names(hostile().iter().map(|injection| injection.name.as_str())), Vec::<&str>::new());
 }
 
 #[test]
 fn every_message_is_one_of_its_channel() {
-    for scenario in all() {
+    for scenario in every() {
         if let Err(err) = scenario.channel.check(&scenario.message) {
             panic!("{}: {err}", scenario.name);
         }
@@ -63,16 +69,15 @@ fn every_message_is_one_of_its_channel() {
 
 #[test]
 fn every_label_is_one_of_the_mind_that_is_asked_and_none_contradicts_another() {
-    for scenario in all() {
+    for scenario in every() {
         let name = &scenario.name;
-        let known: &[Label] =
-            if scenario.channel == ChannelName::DiscordRaw { &Label::CLASSES } else { &Label::ACTIONS };
+        let is_known = |label: &Label| matches!(label, Label::Verdict(_)) == scenario.is_chat();
         let labels: Vec<Label> = [scenario.expected]
             .into_iter()
             .chain(scenario.acceptable.iter().copied())
             .chain(scenario.forbidden.iter().copied())
             .collect();
-        assert!(labels.iter().all(|label| known.contains(label)), "{name}: {labels:?}");
+        assert!(labels.iter().all(is_known), "{name}: {labels:?}");
         assert_eq!(labels.iter().collect::<BTreeSet<_>>().len(), labels.len(), "{name} says one label twice");
         assert!(!scenario.about.is_empty(), "{name} has no reason");
         assert!(scenario.expect.contains.iter().all(|words| !words.is_empty()), "{name}");
@@ -81,7 +86,7 @@ fn every_label_is_one_of_the_mind_that_is_asked_and_none_contradicts_another() {
 
 #[test]
 fn every_experiment_that_is_to_be_acted_on_is_there() {
-    for scenario in all() {
+    for scenario in every() {
         let name = &scenario.name;
         let state = &scenario.state;
         let ids: Vec<&str> = state.experiments.iter().map(|experiment| experiment.id.as_str()).collect();
@@ -91,7 +96,10 @@ fn every_experiment_that_is_to_be_acted_on_is_there() {
             let found = state.experiments.iter().find(|experiment| experiment.id == wanted);
             assert!(found.is_some_and(|found| found.state != ExperimentState::Archived), "{name}: {wanted}");
         }
-        assert!(scenario.expected != Label::KillExperiment || wanted.is_some(), "{name} does not say what to kill");
+        assert!(
+            scenario.expected != Label::Action(Action::KillExperiment) || wanted.is_some(),
+            "{name} does not say what to kill"
+        );
         assert!(state.runs.iter().all(|run| ids.contains(&run.experiment_id.as_str())), "{name}");
         let tools = state.experiments.iter().filter_map(|experiment| experiment.tool.as_deref());
         assert!(tools.chain(state.tools.iter().map(String::as_str)).all(is_snake_case), "{name}");
@@ -100,21 +108,32 @@ fn every_experiment_that_is_to_be_acted_on_is_there() {
 
 #[test]
 fn what_was_denied_is_known() {
-    for scenario in all() {
+    for scenario in every() {
         let message = message(&scenario);
         if message["type"] == "approval_completed" && message["outcome"] == "denied" {
             let approval = scenario.state.approvals.iter().find(|known| message["approval_id"] == *known.id);
-            assert!(approval.is_some_and(|known| Label::ACTIONS.contains(&known.action)), "{}", scenario.name);
+            assert!(approval.is_some(), "{}", scenario.name);
         }
     }
 }
 
 #[test]
 fn every_message_type_and_every_action_is_judged() {
-    let (classify, decide) = split();
+    let (classify, decide) = split(all());
     assert!(decide.len() >= 150, "{} to decide", decide.len());
     assert!(classify.len() >= 60, "{} to classify", classify.len());
+    assert_all_are_judged(&classify, &decide);
+}
 
+#[test]
+fn sixty_scenarios_are_held_out_over_every_message_type_and_every_action() {
+    let (classify, decide) = split(held_out());
+    assert_eq!((decide.len(), classify.len()), (42, 18));
+    assert!(decide.iter().chain(&classify).all(|scenario| scenario.name.starts_with("heldout_")));
+    assert_all_are_judged(&classify, &decide);
+}
+
+fn assert_all_are_judged(classify: &[Scenario], decide: &[Scenario]) {
     let kinds: BTreeSet<&str> =
         decide.iter().map(|scenario| scenario.channel.check(&scenario.message).unwrap()).collect();
     let route = WIRING.iter().find(|route| route.channel == ChannelName::ToOrchestrator).unwrap();
@@ -125,11 +144,12 @@ fn every_message_type_and_every_action_is_judged() {
         .collect();
     assert_eq!(missing, Vec::<&str>::new());
 
-    for label in Label::ACTIONS {
-        assert!(decide.iter().any(|scenario| scenario.expected == label), "{label:?} is never right");
+    for action in Action::ALL {
+        assert!(decide.iter().any(|scenario| scenario.expected == Label::Action(action)), "{action} is never right");
     }
-    for label in Label::CLASSES {
-        assert!(classify.iter().any(|scenario| scenario.expected == label), "{label:?} is never right");
+    for verdict in Verdict::ALL {
+        let label = Label::Verdict(verdict);
+        assert!(classify.iter().any(|scenario| scenario.expected == label), "{label} is never right");
     }
 }
 

@@ -34,12 +34,12 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A home whose bus holds a few messages: each `doctor` says one.
+/// A home whose bus holds a few messages.
 fn furnished() -> TempDir {
     let home = tempfile::tempdir().unwrap();
-    for _ in 0..2 {
-        let report = json(home.path(), &["doctor"]);
-        assert_eq!(report["bus"]["engine"], "embedded");
+    for text in ["one", "two"] {
+        let body = format!(r#"{{"type":"echo_request","text":"{text}"}}"#);
+        json(home.path(), &["publish", "echo", &body]);
     }
     home
 }

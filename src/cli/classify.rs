@@ -19,7 +19,7 @@ use crate::llm::tasks::classify::ClassifyInput;
 /// Takes a message as on `discord_raw`, or plain text, and prints the classification as JSON: ignore, answer or escalate, why, and how
 /// soon. Nothing is said on the bus.
 ///
-/// Example: echo "What if we scraped GitHub stargazers?" | fullsend classify
+/// Example: fullsend classify message.json
 #[derive(clap::Args)]
 pub struct Args {
     /// The message's file; `-`, or nothing, for standard input

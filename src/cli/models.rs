@@ -1,17 +1,15 @@
 //! `fullsend models`: who is asked which question, and why; and whether they answer.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::output::{FAILED, OK};
 use super::{Context, open, with_bus};
 use crate::config::ProviderName;
-use crate::contracts::{ServiceName, Trust};
+use crate::contracts::Trust;
 use crate::llm::chain::Candidate;
-use crate::llm::{Asking, Mind, MindParts, TaskName};
+use crate::llm::{Mind, TaskName};
 
 /// Shows which models are asked
 ///
@@ -32,20 +30,11 @@ pub struct Args {
 /// # Errors
 /// Where a prompt of the context folder cannot be used; with `--probe`, where the bus with the budget cannot be opened.
 pub fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
-    let parts = MindParts {
-        config: cx.config.llm.clone(),
-        context: cx.config.context.clone(),
-        bus: None,
-        ledger: None,
-        clock: Arc::clone(&cx.clock),
-        ids: Arc::clone(&cx.ids),
-    };
     if !args.probe {
-        return shown(&Mind::new(parts)?, cx, &[]).map(|()| OK);
+        return shown(&open::mind(cx, None)?, cx, &[]).map(|()| OK);
     }
     with_bus(cx, async |bus| {
-        let ledger = Some(open::ledger(cx, bus));
-        let mind = Mind::new(MindParts { bus: Some(Arc::clone(bus)), ledger, ..parts })?;
+        let mind = open::mind(cx, Some(bus))?;
         let probes = probes(&mind).await;
         shown(&mind, cx, &probes)?;
         Ok(if probes.iter().all(|(_, told)| told.is_ok()) { OK } else { FAILED })
@@ -56,13 +45,7 @@ type Probed = (String, Result<String, String>);
 
 /// One small call to each model.
 async fn probes(mind: &Mind) -> Vec<Probed> {
-    let asking = Asking {
-        service: ServiceName::ControlRoom,
-        message: None,
-        trace: None,
-        trust: Trust::Operator,
-        stop: CancellationToken::new(),
-    };
+    let asking = open::asking(Trust::Operator);
     let mut probes: Vec<Probed> = Vec::new();
     for candidate in TaskName::ALL.iter().filter_map(|task| mind.chain(*task)).flat_map(|chain| &chain.candidates) {
         let name = candidate.to_string();

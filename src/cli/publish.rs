@@ -15,9 +15,9 @@ use super::{Context, given};
 use crate::bus::sender::commit_patiently;
 use crate::bus::{Commit, EntryId, Op, Origin, Outcome, Outgoing, SharedBus};
 use crate::contracts::body::{BODY_LIMIT, peek_type};
-use crate::contracts::messages::{ChatMessage, DiscordRaw};
+use crate::contracts::messages::DiscordRaw;
 use crate::contracts::{
-    Body, ChannelKind, ChannelName, Envelope, MessageId, Priority, ServiceName, ShapeError, TraceId, Trust, Untrusted,
+    Body, ChannelKind, ChannelName, Envelope, MessageId, Priority, ServiceName, ShapeError, TraceId, Trust,
 };
 
 /// How long a bus that is away is tried again.
@@ -174,18 +174,7 @@ fn is_plain(text: &str) -> bool {
 
 /// A chat message of the operator's.
 fn chat(words: String, operator: &str, envelope: &Envelope) -> Result<String, ShapeError> {
-    DiscordRaw::Message(ChatMessage {
-        message_id: Some(envelope.id.to_string()),
-        channel_id: None,
-        channel_name: Some("operator".to_owned()),
-        guild_id: None,
-        username: Some(Untrusted::from(operator)),
-        user_id: None,
-        content: Untrusted::from(words),
-        mentions_bot: true,
-        timestamp: Some(envelope.at),
-    })
-    .write()
+    DiscordRaw::by_operator(words, operator, envelope).write()
 }
 
 /// The type of a body that fits its channel.

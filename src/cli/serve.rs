@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output::{FAILED, OK, Output, Usage};
-use super::{Context, open, team};
+use super::{Context, open, room, team};
 use crate::bus::backoff::Backoff;
 use crate::bus::{BusError, SharedBus};
 use crate::supervisor::Ended;
@@ -60,6 +60,10 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
         cx.out.remark("stopped before the bus could be reached");
         return Ok(OK);
     };
+    // A control room that is opened in this home then attaches. Where some services are left out, it runs those.
+    let services = &cx.config.services;
+    let is_whole = services.only.is_empty() && services.except.is_empty();
+    let _place = if is_whole { room::take_place(cx).ok().flatten() } else { None };
     let supervisor = team::supervisor(cx, &bus)?;
     if supervisor.names().is_empty() {
         return Err(Usage("no service is left to run; look at `--only`, `--except` and `services.*`".to_owned()).into());
@@ -94,7 +98,7 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
 ///
 /// # Errors
 /// What waiting does not help against.
-async fn opened(cx: &Context, stop: &CancellationToken) -> color_eyre::Result<Option<SharedBus>> {
+pub(super) async fn opened(cx: &Context, stop: &CancellationToken) -> color_eyre::Result<Option<SharedBus>> {
     let mut backoff = Backoff::quick();
     let mut told = false;
     while !stop.is_cancelled() {
@@ -117,7 +121,7 @@ async fn opened(cx: &Context, stop: &CancellationToken) -> color_eyre::Result<Op
 }
 
 /// Says how the services ended. Not well, where one had to be cut off.
-fn told(ended: &Ended, out: &Output) -> ExitCode {
+pub(super) fn told(ended: &Ended, out: &Output) -> ExitCode {
     if ended.stopped.is_empty() {
         out.remark("stopped; everything that was being handled has finished");
         return OK;

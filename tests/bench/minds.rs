@@ -6,12 +6,7 @@
 //!
 //! Starts a redis-server of its own (append-only file, `everysec`), and works in folders of its own. The floor of each figure is the bus
 //! alone, measured in the same run: one relay that says something for each message, without reading or thinking.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a benchmark that cannot go on ends, and prints figures"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on ends, and prints figures")]
 
 #[path = "../support/redis_server.rs"]
 mod redis_server;
@@ -209,9 +204,7 @@ async fn at_once(bus: &SharedBus, content: &str) -> f64 {
         let mut missing = vec![true; FLOOD];
         for _ in 0..FLOOD {
             let number = reply(&mut replies).await;
-            if !std::mem::take(&mut missing[number]) {
-                panic!("{number} was answered twice");
-            }
+            assert!(std::mem::take(&mut missing[number]), "{number} was answered twice");
         }
     });
     sent.unwrap();

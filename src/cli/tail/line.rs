@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr;
 use super::{Context, Plan};
 use crate::bus::filter::{EntryView, Filter};
 use crate::bus::{Entry, EntryId, Heard};
-use crate::cli::gist::gist;
+use crate::contracts::gist::gist;
 use crate::contracts::untrusted::{LINE_LIMIT, sanitize_line};
 use crate::contracts::{ChannelName, Envelope, Priority};
 

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::read::{self, object};
-use crate::contracts::Untrusted;
 use crate::contracts::body::{Example, bodies};
 use crate::contracts::envelope::{millis_option, read_time};
+use crate::contracts::{Envelope, Untrusted};
 
 bodies! {
     /// What people say: in a chat, by a command, with a reaction. A body without a type is a chat message.
@@ -23,6 +23,23 @@ bodies! {
         Command(Command) = "command" via read::wrap,
         /// Somebody changes a setting of the chat service.
         Config(ConfigUpdate) = "config_update" via read::wrap,
+    }
+}
+
+impl DiscordRaw {
+    /// A chat message in plain words, by whoever runs this program.
+    pub fn by_operator(words: String, operator: &str, envelope: &Envelope) -> Self {
+        Self::Message(ChatMessage {
+            message_id: Some(envelope.id.to_string()),
+            channel_id: None,
+            channel_name: Some("operator".to_owned()),
+            guild_id: None,
+            username: Some(Untrusted::from(operator)),
+            user_id: None,
+            content: Untrusted::from(words),
+            mentions_bot: true,
+            timestamp: Some(envelope.at),
+        })
     }
 }
 

@@ -29,7 +29,7 @@ pub struct ClassifyInput {
 }
 
 /// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing.
@@ -38,6 +38,20 @@ pub enum Verdict {
     Answer,
     /// The orchestrator decides.
     Escalate,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ignore, Self::Answer, Self::Escalate];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Answer => "answer",
+            Self::Escalate => "escalate",
+        }
+    }
 }
 
 /// The answer.

@@ -3,139 +3,17 @@
 //! Owns the reading: case, accents, repeated letters and small typing errors do not matter, and a word is a whole word. Must never
 //! decide anything.
 
-use std::collections::BTreeSet;
+mod stems;
+#[cfg(test)]
+mod tests;
+
+pub(super) use stems::{Stems, common, cover, overlap};
+
+/// Words that are one typing error away from others, and right as they are.
+const RIGHT: &str = "lunch, launch, match, watch, series, posted, poster, posters, better, letter, weather, whether, costs, coasts, failed, sailed, calendar, mailed, boarder, border, blocks, clocks, buying, burying, stopped, shopped, archive, archived";
 
 /// Most characters of a text that are read.
-const READ: usize = 20_000;
-
-/// Words that say nothing about what a text is about.
-const EMPTY: &[&str] = &[
-    "a",
-    "an",
-    "the",
-    "and",
-    "or",
-    "but",
-    "if",
-    "then",
-    "than",
-    "that",
-    "this",
-    "these",
-    "those",
-    "of",
-    "to",
-    "in",
-    "on",
-    "at",
-    "by",
-    "for",
-    "from",
-    "with",
-    "about",
-    "as",
-    "into",
-    "is",
-    "are",
-    "was",
-    "were",
-    "be",
-    "been",
-    "am",
-    "do",
-    "does",
-    "did",
-    "have",
-    "has",
-    "had",
-    "will",
-    "would",
-    "can",
-    "could",
-    "should",
-    "may",
-    "might",
-    "must",
-    "i",
-    "me",
-    "my",
-    "we",
-    "us",
-    "our",
-    "you",
-    "your",
-    "he",
-    "she",
-    "it",
-    "its",
-    "they",
-    "them",
-    "their",
-    "who",
-    "what",
-    "which",
-    "when",
-    "where",
-    "why",
-    "how",
-    "not",
-    "no",
-    "yes",
-    "so",
-    "too",
-    "very",
-    "just",
-    "only",
-    "also",
-    "all",
-    "any",
-    "some",
-    "each",
-    "every",
-    "more",
-    "most",
-    "one",
-    "there",
-    "here",
-    "now",
-    "again",
-    "please",
-    "up",
-    "out",
-    "off",
-    "over",
-    "s",
-    "t",
-    "re",
-    "ll",
-    "d",
-    "m",
-    "ve",
-    "let",
-    "lets",
-    "maybe",
-    "people",
-    "get",
-    "go",
-    "make",
-    "want",
-    "like",
-    "really",
-    "active",
-    "ready",
-    "priority",
-    "high",
-    "low",
-    "medium",
-    "action",
-    "exp",
-    "experiment",
-    "experiments",
-    "idea",
-    "ideas",
-    "test",
-    "try",
-];
+const READ: usize = 4_000;
 
 /// A text, read.
 #[derive(Debug, Clone, Default)]
@@ -151,15 +29,19 @@ impl Words {
         let mut words: Vec<String> = Vec::new();
         let mut word = String::new();
         for character in text.chars().take(READ).chain([' ']) {
-            match plain(character) {
-                Some(part) => word.push_str(&part),
-                // People write don't and dont.
-                None if matches!(character, '\'' | '\u{2019}') => {}
-                None if word.is_empty() => {}
-                None => words.push(squeezed(&std::mem::take(&mut word))),
+            if !push_plain(character, &mut word) && !matches!(character, '\'' | '\u{2019}') && !word.is_empty() {
+                // People write don't and dont, so an apostrophe is nothing.
+                words.push(squeezed(&std::mem::take(&mut word)));
             }
         }
         Self { line: format!(" {} ", words.join(" ")), words }
+    }
+
+    /// These words, and then those.
+    pub(super) fn and(mut self, more: &Self) -> Self {
+        self.line.push_str(more.line.trim_start());
+        self.words.extend_from_slice(&more.words);
+        self
     }
 
     /// The words.
@@ -167,90 +49,101 @@ impl Words {
         &self.words
     }
 
-    /// Whether it has one of these, each a word or several.
-    pub(super) fn has(&self, wanted: &[&str]) -> bool {
-        wanted.iter().any(|wanted| self.has_one(wanted))
+    /// How many words.
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Whether it has one of these words and phrases, which stand in a list with commas.
+    pub(super) fn has(&self, wanted: &str) -> bool {
+        self.first_of(wanted).is_some()
     }
 
     /// The first of these that it has.
-    pub(super) fn first_of<'a>(&self, wanted: &[&'a str]) -> Option<&'a str> {
-        wanted.iter().copied().find(|wanted| self.has_one(wanted))
+    pub(super) fn first_of<'a>(&self, wanted: &'a str) -> Option<&'a str> {
+        listed(wanted).find(|wanted| self.has_one(wanted))
     }
 
     /// Whether it begins with one of these.
-    pub(super) fn begins(&self, wanted: &[&str]) -> bool {
-        wanted.iter().any(|wanted| self.line.starts_with(&format!(" {wanted} ")))
+    pub(super) fn begins(&self, wanted: &str) -> bool {
+        listed(wanted).any(|wanted| {
+            let rest = self.line.get(1..).and_then(|line| line.strip_prefix(wanted));
+            rest.is_some_and(|rest| rest.starts_with(' '))
+        })
     }
 
     fn has_one(&self, wanted: &str) -> bool {
-        if wanted.contains(' ') || wanted.len() < 5 {
-            return self.line.contains(&format!(" {wanted} "));
+        if wanted.contains(' ') {
+            return self
+                .line
+                .match_indices(wanted)
+                .any(|(at, _)| self.line[..at].ends_with(' ') && self.line[at + wanted.len()..].starts_with(' '));
         }
         self.words.iter().any(|word| alike(word, wanted))
     }
 
     /// What it is about: the stems of its telling words.
-    pub(super) fn stems(&self) -> BTreeSet<String> {
-        self.words
-            .iter()
-            .filter(|word| !EMPTY.contains(&word.as_str()) && word.len() > 1)
-            .map(|word| stem(word))
-            .collect()
+    pub(super) fn stems(&self) -> Stems {
+        stems::of(&self.words)
     }
 
     /// Whether it has a number, in digits or in words.
     pub(super) fn counts(&self) -> bool {
-        const NUMBERS: &[&str] = &[
-            "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve", "twenty", "hundred",
-            "half", "nobody", "none",
-        ];
-        self.words.iter().any(|word| word.starts_with(|c: char| c.is_ascii_digit()) || NUMBERS.contains(&word.as_str()))
+        const NUMBERS: &str = "\
+            two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, twenty, thirty, fifty, hundred, \
+            dozen, half, zero, twice";
+        self.words.iter().any(|word| word.starts_with(|c: char| c.is_ascii_digit()) || is_listed(word, NUMBERS))
     }
 }
 
-/// How much of the smaller set of stems the other has: 0 for nothing, 1 for all of it. Sets of one say little.
-pub(super) fn overlap(a: &BTreeSet<String>, b: &BTreeSet<String>) -> f64 {
-    let smaller = a.len().min(b.len());
-    if smaller == 0 {
-        return 0.0;
-    }
-    let common = a.intersection(b).count();
-    #[expect(clippy::cast_precision_loss, reason = "a share of some dozens")]
-    let share = common as f64 / smaller.max(3) as f64;
-    share
+/// Whether a word is one of these.
+pub(super) fn is_listed(word: &str, list: &str) -> bool {
+    listed(list).any(|member| member == word)
 }
 
-/// A letter or digit as it is compared; none for what stands between words.
-fn plain(character: char) -> Option<String> {
-    let lower: String = character.to_lowercase().collect();
-    let same = |text: &str| Some(text.to_owned());
-    match lower.chars().next()? {
-        'à'..='å' | 'ā' | 'ą' | 'ă' => same("a"),
-        'æ' => same("ae"),
-        'ç' | 'ć' | 'č' => same("c"),
-        'è'..='ë' | 'ē' | 'ę' | 'ě' => same("e"),
-        'ì'..='ï' | 'ī' | 'ı' => same("i"),
-        'ñ' | 'ń' | 'ň' => same("n"),
-        'ò'..='ö' | 'ø' | 'ō' | 'ő' => same("o"),
-        'œ' => same("oe"),
-        'ù'..='ü' | 'ū' | 'ů' | 'ű' => same("u"),
-        'ý' | 'ÿ' => same("y"),
-        'ß' => same("ss"),
-        'ł' => same("l"),
-        'ś' | 'š' => same("s"),
-        'ź' | 'ż' | 'ž' => same("z"),
-        'ř' => same("r"),
-        'đ' | 'ď' => same("d"),
-        'ť' => same("t"),
-        '_' => same("_"),
-        c if c.is_alphanumeric() => Some(lower),
-        _ => None,
-    }
+/// The members of a list with commas.
+fn listed(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim)
+}
+
+/// Adds a letter or digit as it is compared; false for what stands between words.
+fn push_plain(character: char, word: &mut String) -> bool {
+    let character = if character.is_ascii() { character.to_ascii_lowercase() } else { lower(character) };
+    let plain = match character {
+        'à'..='å' | 'ā' | 'ą' | 'ă' => "a",
+        'æ' => "ae",
+        'ç' | 'ć' | 'č' => "c",
+        'è'..='ë' | 'ē' | 'ę' | 'ě' => "e",
+        'ì'..='ï' | 'ī' | 'ı' => "i",
+        'ñ' | 'ń' | 'ň' => "n",
+        'ò'..='ö' | 'ø' | 'ō' | 'ő' => "o",
+        'œ' => "oe",
+        'ù'..='ü' | 'ū' | 'ů' | 'ű' => "u",
+        'ý' | 'ÿ' => "y",
+        'ß' => "ss",
+        'ł' => "l",
+        'ś' | 'š' => "s",
+        'ź' | 'ż' | 'ž' => "z",
+        'ř' => "r",
+        'đ' | 'ď' => "d",
+        'ť' => "t",
+        other if other.is_alphanumeric() || other == '_' => {
+            word.push(other);
+            return true;
+        }
+        _ => return false,
+    };
+    word.push_str(plain);
+    true
+}
+
+fn lower(character: char) -> char {
+    character.to_lowercase().next().unwrap_or(character)
 }
 
 /// Three and more of a letter are two: `sooooo`.
 fn squeezed(word: &str) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(word.len());
     let (mut last, mut run) = (None, 0);
     for c in word.chars() {
         run = if Some(c) == last { run + 1 } else { 1 };
@@ -262,44 +155,12 @@ fn squeezed(word: &str) -> String {
     out
 }
 
-/// The same word but for one typing error.
+/// The same word but for one typing error, in words that are long enough to bear it.
 fn alike(word: &str, wanted: &str) -> bool {
     word == wanted
         || (wanted.len() >= 6
             && word.len().abs_diff(wanted.len()) <= 1
             && word.as_bytes().first() == wanted.as_bytes().first()
-            && strsim::damerau_levenshtein(word, wanted) <= 1)
-}
-
-/// A word without its ending, roughly: enough to see that `mailing` and `mails` are the same.
-fn stem(word: &str) -> String {
-    for ending in ["ations", "ation", "ings", "ing", "ers", "ies", "ied", "er", "ed", "es", "ly", "s", "y"] {
-        if let Some(rest) = word.strip_suffix(ending)
-            && rest.chars().count() >= 4
-        {
-            return rest.to_owned();
-        }
-    }
-    word.strip_suffix('s').filter(|rest| rest.len() >= 3).unwrap_or(word).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_a_whole_word_whatever_its_dress() {
-        let words = Words::of("URGNT!!! Können wir das boken… SOOOO don’t nonstop");
-        assert!(words.has(&["urgent"]) && words.has(&["broken"]) && words.has(&["konnen wir"]) && words.has(&["dont"]));
-        assert!(!words.has(&["stop"]));
-        assert!(words.begins(&["urgnt"]));
-    }
-
-    #[test]
-    fn the_same_thing_in_other_words_overlaps() {
-        let a = Words::of("we should mail CTOs who starred our competitors").stems();
-        let b = Words::of("CTOs who star a competitor answer mails").stems();
-        assert!(overlap(&a, &b) > 0.7, "{a:?} {b:?}");
-        assert!(overlap(&a, &Words::of("sponsor a breakfast in Brno").stems()) < 0.1);
-    }
+            && strsim::damerau_levenshtein(word, wanted) <= 1
+            && !is_listed(word, RIGHT))
 }

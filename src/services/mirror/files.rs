@@ -148,7 +148,7 @@ pub(super) async fn clear(path: &Path) -> io::Result<()> {
         let ours = format!("{start}{}-", std::process::id());
         for entry in folder.read_dir()? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if name.starts_with(&start) && name.ends_with(".new") && !name.starts_with(&ours) {
+            if name.starts_with(&start) && name.strip_suffix(".new").is_some() && !name.starts_with(&ours) {
                 fs::remove_file(folder.join(name))?;
             }
         }

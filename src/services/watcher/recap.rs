@@ -25,8 +25,8 @@ pub(super) async fn last_hour(bus: &SharedBus, now: DateTime<Utc>) -> Result<Str
         .map(|record| format!("{}: {}", record.action, line(&record.reasoning, 160)));
     let parts = [
         told("Decided", decided.collect()),
-        told("Runs", read(bus, ChannelName::ExperimentResults, since, result).await?),
-        told("Approvals", read(bus, ChannelName::Approvals, since, approval).await?),
+        told("Runs", read(bus, ChannelName::ExperimentResults, since, |found| Some(result(found))).await?),
+        told("Approvals", read(bus, ChannelName::Approvals, since, |found| Some(approval(found))).await?),
         told("Alerts", read(bus, ChannelName::Alerts, since, alert).await?),
     ];
     let told: Vec<_> = parts.into_iter().flatten().collect();
@@ -48,34 +48,33 @@ async fn read<M: Body>(
     bus: &SharedBus,
     channel: ChannelName,
     since: DateTime<Utc>,
-    tell: fn(M) -> Option<String>,
+    tell: impl Fn(M) -> Option<String>,
 ) -> Result<Vec<String>, BusError> {
     let range = Range { from: Bound::Time(since), ..Range::newest(LOOKED_AT) };
     let entries = bus.range(channel, range).await?;
-    Ok(entries.iter().filter_map(|entry| M::read(&entry.b).ok().and_then(tell)).collect())
+    Ok(entries.iter().filter_map(|entry| M::read(&entry.b).ok().and_then(&tell)).collect())
 }
 
-fn result(result: ExperimentResults) -> Option<String> {
-    Some(match result {
+fn result(result: ExperimentResults) -> String {
+    match result {
         ExperimentResults::Completed(run) => format!("{} ended well", line(&run.experiment_id, 80)),
         ExperimentResults::Failed(run) => format!("{} failed: {}", line(&run.experiment_id, 80), run.error.line(120)),
-    })
+    }
 }
 
-fn approval(approval: Approvals) -> Option<String> {
-    match approval {
-        Approvals::Created(asked) => Some(format!("{} waits for an answer", line(&asked.title, 120))),
-        Approvals::Completed(done) => {
-            let outcome = match done.outcome {
-                ApprovalOutcome::Approved => "approved",
-                ApprovalOutcome::Denied => "denied",
-                ApprovalOutcome::Expired => "expired",
-                ApprovalOutcome::Superseded => "superseded",
-            };
-            let why = done.reason.map(|reason| format!(": {}", line(&reason, 120))).unwrap_or_default();
-            Some(format!("{} {outcome} by {}{why}", line(&done.approval_id, 40), line(&done.by, 40)))
-        }
-    }
+fn approval(approval: Approvals) -> String {
+    let done = match approval {
+        Approvals::Created(asked) => return format!("{} waits for an answer", line(&asked.title, 120)),
+        Approvals::Completed(done) => done,
+    };
+    let outcome = match done.outcome {
+        ApprovalOutcome::Approved => "approved",
+        ApprovalOutcome::Denied => "denied",
+        ApprovalOutcome::Expired => "expired",
+        ApprovalOutcome::Superseded => "superseded",
+    };
+    let why = done.reason.map(|reason| format!(": {}", line(&reason, 120))).unwrap_or_default();
+    format!("{} {outcome} by {}{why}", line(&done.approval_id, 40), line(&done.by, 40))
 }
 
 fn alert(alert: Alerts) -> Option<String> {

@@ -9,387 +9,56 @@ use crate::llm::tasks::respond::rules as respond;
 use crate::llm::tasks::words::Words;
 
 /// Words that are always handed on.
-const ALWAYS: &[&str] = &["urgent", "urgently", "broken", "stop", "help", "error", "failed", "idea", "asap"];
+const ALWAYS: &str = "urgent, urgently, broken, stop, help, error, failed, idea, asap";
 /// Words of alarm, in other languages too.
-const ALARM: &[&str] = &[
-    "urgent",
-    "urgently",
-    "emergency",
-    "asap",
-    "broken",
-    "stop",
-    "down",
-    "outage",
-    "crashed",
-    "blocklist",
-    "blacklisted",
-    "kaputt",
-    "achtung",
-    "dringend",
-    "urgente",
-    "paren",
-    "roto",
-    "rota",
-    "cassé",
-    "casse",
-    "panne",
-    "arretez",
-    "pilne",
-    "zepsute",
-    "awaria",
-    "guasto",
-    "kapot",
-    "quebrado",
-    "parem",
-    "fermate",
-    "notfall",
-    "hilfe",
-    "ayuda",
-    "socorro",
-    "aiuto",
-    "pomocy",
-];
+const ALARM: &str = "\
+    urgent, urgently, emergency, asap, broken, stop, down, outage, crashed, blocklist, blacklisted, kaputt, achtung, \
+    dringend, urgente, paren, roto, rota, cassé, casse, panne, arretez, pilne, zepsute, awaria, guasto, kapot, \
+    quebrado, parem, fermate, notfall, hilfe, ayuda, socorro, aiuto, pomocy";
 /// How proposals begin.
-const IDEA: &[&str] = &[
-    "what if",
-    "could we",
-    "can we",
-    "we could",
-    "we should",
-    "we can",
-    "should we",
-    "how about",
-    "what about",
-    "why dont we",
-    "why not",
-    "lets",
-    "let us",
-    "maybe we",
-    "might be worth",
-    "worth testing",
-    "worth trying",
-    "worth a try",
-    "we might",
-    "i suggest",
-    "suggestion",
-    "propose",
-    "proposal",
-    "i would try",
-    "id try",
-    "we ought",
-    "consider",
-    "imagine",
-    "wouldnt it be",
-    "would be cool",
-    "would be great",
-    "konnen wir",
-    "konnten wir",
-    "wir sollten",
-    "wir konnten",
-    "wie ware",
-    "was ware wenn",
-    "podriamos",
-    "deberiamos",
-    "y si",
-    "et si",
-    "on pourrait",
-    "pourrions",
-    "poderiamos",
-    "e se",
-    "potremmo",
-    "zullen we",
-    "kunnen we",
-    "moze",
-    "a moze",
-    "czy mozemy",
-    "powinnismy",
-];
+const IDEA: &str = "\
+    what if, could we, can we, we could, we should, we can, should we, how about, what about, why dont we, why not, \
+    lets, let us, maybe we, might be worth, worth testing, worth trying, worth a try, we might, i suggest, suggestion, \
+    propose, proposal, i would try, id try, we ought, consider, imagine, wouldnt it be, would be cool, would be great, \
+    konnen wir, konnten wir, wir sollten, wir konnten, wie ware, was ware wenn, podriamos, deberiamos, y si, et si, on \
+    pourrait, pourrions, poderiamos, e se, potremmo, zullen we, kunnen we, moze, a moze, czy mozemy, powinnismy";
 /// How requests begin, or what they contain.
-const REQUEST: &[&str] = &[
-    "please",
-    "pls",
-    "can you",
-    "could you",
-    "can somebody",
-    "can someone",
-    "could someone",
-    "somebody should",
-    "someone should",
-    "we need",
-    "i need",
-    "need you",
-    "would you",
-    "make sure",
-    "bitte",
-    "por favor",
-    "s il vous plait",
-    "prosze",
-    "alstublieft",
-];
+const REQUEST: &str = "\
+    please, pls, can you, could you, can somebody, can someone, could someone, somebody should, someone should, we \
+    need, i need, need you, would you, make sure, bitte, por favor, s il vous plait, prosze, alstublieft";
 /// Verbs that, at the beginning, ask for something to be done.
-const DO: &[&str] = &[
-    "kill",
-    "archive",
-    "pause",
-    "resume",
-    "restore",
-    "cancel",
-    "end",
-    "move",
-    "put",
-    "write",
-    "draft",
-    "send",
-    "build",
-    "create",
-    "add",
-    "change",
-    "update",
-    "check",
-    "show",
-    "tell",
-    "give",
-    "run",
-    "launch",
-    "post",
-    "mail",
-    "email",
-    "forget",
-    "remember",
-    "drop",
-    "delete",
-    "remove",
-    "start",
-    "schedule",
-    "find",
-    "scrape",
-    "invite",
-    "offer",
-    "publish",
-    "sponsor",
-    "raffle",
-    "record",
-    "prepare",
-    "fix",
-    "test",
-    "try",
-    "explain",
-    "summarise",
-    "summarize",
-    "compare",
-    "list",
-    "note",
-    "buy",
-    "ask",
-    "answer",
-    "reply",
-    "follow",
-];
+const DO: &str = "\
+    kill, archive, pause, resume, restore, cancel, end, move, put, write, draft, send, build, create, add, change, \
+    update, check, show, tell, give, run, launch, post, mail, email, forget, remember, drop, delete, remove, start, \
+    schedule, find, scrape, invite, offer, publish, sponsor, raffle, record, prepare, fix, test, try, explain, \
+    summarise, summarize, compare, list, note, buy, ask, answer, reply, follow";
 /// What the team's work is about.
-const WORK: &[&str] = &[
-    "mail",
-    "mails",
-    "email",
-    "emails",
-    "campaign",
-    "campaigns",
-    "customer",
-    "customers",
-    "client",
-    "clients",
-    "lead",
-    "leads",
-    "prospect",
-    "prospects",
-    "reply",
-    "replies",
-    "unsubscribe",
-    "unsubscribed",
-    "landing page",
-    "sign up",
-    "signup",
-    "signups",
-    "sign ups",
-    "experiment",
-    "experiments",
-    "webinar",
-    "budget",
-    "price",
-    "pricing",
-    "cost",
-    "costs",
-    "contract",
-    "signed",
-    "demo",
-    "demos",
-    "bounce",
-    "bounces",
-    "spam",
-    "domain",
-    "launch",
-    "users",
-    "buyer",
-    "buyers",
-    "market",
-    "sales",
-    "worklist",
-    "learning",
-    "learnings",
-    "api key",
-    "conversion",
-    "conversions",
-    "newsletter",
-    "ads",
-    "audience",
-    "outreach",
-    "hypothesis",
-    "metrics",
-    "numbers",
-    "subject line",
-    "inbox",
-    "complaint",
-    "complained",
-    "refund",
-    "competitor",
-    "competitors",
-    "trial",
-    "trials",
-    "churn",
-    "strategy",
-    "discount",
-    "feature",
-    "form",
-    "page",
-    "website",
-    "analytics",
-    "installs",
-    "downloads",
-    "recipients",
-    "tool",
-    "scraper",
-    "csv",
-    "list of",
-    "crm",
-    "quarter",
-];
+const WORK: &str = "\
+    mail, mails, email, emails, campaign, campaigns, customer, customers, client, clients, lead, leads, prospect, \
+    prospects, reply, replies, unsubscribe, unsubscribed, landing page, sign up, signup, signups, sign ups, \
+    experiment, experiments, webinar, budget, price, pricing, cost, costs, contract, signed, demo, demos, bounce, \
+    bounces, spam, domain, launch, users, buyer, buyers, market, sales, worklist, learning, learnings, api key, \
+    conversion, conversions, newsletter, ads, audience, outreach, hypothesis, metrics, numbers, subject line, inbox, \
+    complaint, complained, refund, competitor, competitors, trial, trials, churn, strategy, discount, feature, form, \
+    page, website, analytics, installs, downloads, recipients, tool, scraper, csv, list of, crm, quarter";
 /// What people tell who spoke to the market.
-const TOLD: &[&str] =
-    &["called", "asked", "talked", "spoke", "met", "told", "wrote", "sold", "interviewed", "visited", "heard"];
+const TOLD: &str = "called, asked, talked, spoke, met, told, wrote, sold, interviewed, visited, heard";
 /// What people say when they greet.
-const GREETING: &[&str] = &[
-    "hello",
-    "hi",
-    "hey",
-    "hiya",
-    "yo",
-    "good morning",
-    "morning",
-    "good evening",
-    "good afternoon",
-    "hallo",
-    "guten morgen",
-    "guten tag",
-    "moin",
-    "servus",
-    "bonjour",
-    "salut",
-    "hola",
-    "buenos dias",
-    "buenas",
-    "ola",
-    "bom dia",
-    "ciao",
-    "buongiorno",
-    "hoi",
-    "goedemorgen",
-    "czesc",
-    "dzien dobry",
-    "hej",
-    "greetings",
-    "howdy",
-];
+const GREETING: &str = "\
+    hello, hi, hey, hiya, yo, good morning, morning, good evening, good afternoon, hallo, guten morgen, guten tag, \
+    moin, servus, bonjour, salut, hola, buenos dias, buenas, ola, bom dia, ciao, buongiorno, hoi, goedemorgen, czesc, \
+    dzien dobry, hej, greetings, howdy";
 /// Talk that is no work.
-const TALK: &[&str] = &[
-    "lunch",
-    "dinner",
-    "breakfast",
-    "ramen",
-    "pizza",
-    "coffee",
-    "beer",
-    "weather",
-    "rain",
-    "sunny",
-    "snow",
-    "football",
-    "match",
-    "game",
-    "goal",
-    "movie",
-    "film",
-    "series",
-    "theatre",
-    "music",
-    "song",
-    "cat",
-    "cats",
-    "dog",
-    "kid",
-    "kids",
-    "birthday",
-    "weekend",
-    "vacation",
-    "train",
-    "bus",
-    "late",
-    "sick",
-    "kitchen",
-    "meeting room",
-    "office",
-    "party",
-    "gym",
-    "shoes",
-    "headphones",
-    "mug",
-    "hungry",
-    "tired",
-    "haha",
-    "lol",
-    "lmao",
-    "rofl",
-    "omg",
-    "bye",
-    "goodbye",
-    "see you",
-    "good night",
-    "cheers",
-    "congrats",
-    "happy",
-    "thanks",
-    "thx",
-    "thank",
-    "ok",
-    "okay",
-    "sounds good",
-    "cool",
-    "nice",
-    "great",
-    "yep",
-    "nope",
-    "sure",
-    "brb",
-    "afk",
-    "on my way",
-    "parking",
-    "traffic",
-    "video",
-];
+const TALK: &str = "\
+    lunch, dinner, breakfast, ramen, pizza, coffee, beer, weather, rain, sunny, snow, football, match, game, goal, \
+    movie, film, series, theatre, music, song, cat, cats, dog, kid, kids, birthday, weekend, vacation, train, bus, \
+    late, sick, kitchen, meeting room, office, party, gym, shoes, headphones, mug, hungry, tired, haha, lol, lmao, \
+    rofl, omg, bye, goodbye, see you, good night, cheers, congrats, happy, thanks, thx, thank, ok, okay, sounds good, \
+    cool, nice, great, yep, nope, sure, brb, afk, on my way, parking, traffic, tomorrow, charger, finals, yesterday night, beans, so tired, fridge, printer, dentist, holiday, finals, playlist";
 /// Small words of other languages.
-const FOREIGN: &[&str] = &[
-    "und", "ist", "der", "die", "das", "wir", "ihr", "bei", "nicht", "mit", "auf", "les", "des", "est", "nous", "vous",
-    "pas", "avec", "los", "las", "que", "por", "para", "con", "del", "una", "nao", "com", "sono", "che", "non", "per",
-    "het", "een", "niet", "van", "jest", "nie", "sie", "czy", "dla", "jak", "como", "pour",
-];
+const FOREIGN: &str = "\
+    und, ist, der, die, das, wir, ihr, bei, nicht, mit, auf, les, des, est, nous, vous, pas, avec, los, las, que, por, \
+    para, con, del, una, nao, com, sono, che, non, per, het, een, niet, van, jest, nie, sie, czy, dla, jak, como, pour";
 
 /// The rule.
 pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
@@ -405,7 +74,7 @@ pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
         reasons: vec![reason.to_owned()],
     };
     let alarm = words.has(ALARM);
-    let calm = words.has(&["not urgent", "no hurry", "no rush", "some day", "at some point"]);
+    let calm = words.has("not urgent, no hurry, no rush, some day, at some point");
     let priority = if alarm && !calm { Priority::High } else { Priority::Medium };
     let own = input
         .username
@@ -451,9 +120,17 @@ pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
     if words.has(FOREIGN) || text.chars().any(|c| c.is_alphabetic() && !c.is_ascii()) {
         return said(Verdict::Escalate, priority, "It is written in a language that the rules do not read.");
     }
-    let ours = words.has(&["we", "our", "us", "you"]);
-    let question = text.contains('?') && words.list().len() >= if ours { 3 } else { 5 };
-    if question || words.list().len() >= 9 {
+    let ours = words.has("we, our, us, you, they, them, everyone");
+    let question = text.contains('?') && words.len() >= if ours { 3 } else { 5 };
+    let enough = words.len()
+        >= if ours {
+            3
+        } else if words.begins("i, im, my, ive") {
+            12
+        } else {
+            7
+        };
+    if question || enough {
         return said(Verdict::Escalate, Priority::Low, "It cannot be told whether it matters, so it is handed on.");
     }
     said(Verdict::Ignore, Priority::Low, "It is short, asks for nothing, and names nothing of the team's work.")

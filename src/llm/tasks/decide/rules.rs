@@ -3,24 +3,29 @@
 //! Owns the order in which things are weighed. When in doubt it does nothing, or asks back where a person waits. What comes from outside
 //! never kills, orders or teaches. Must never name what is not in the message or the state.
 
+mod channels;
 mod notes;
 mod numbers;
 mod people;
 mod progress;
 mod wanted;
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
+use super::faults::WORKLIST_LIMIT;
 use super::{Action, DecideInput, Decision, Payload};
 use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::{Priority, Trust};
 use crate::llm::Ruled;
-use crate::llm::tasks::words::{Words, overlap};
+use crate::llm::tasks::words::{Stems, Words, overlap};
 use crate::memory::ExperimentBrief;
 
 /// The rule.
 pub(super) fn rule(input: &DecideInput) -> Ruled<Decision> {
-    let mut case = Case { input, reasons: Vec::new() };
+    let mut case = Case { input, reasons: Vec::new(), known: OnceCell::new() };
     let decision = match input.kind.as_str() {
         _ if input.denied.is_some() => progress::refused(&mut case),
         "escalation" => people::decide(&mut case),
@@ -58,9 +63,24 @@ pub(super) fn rule(input: &DecideInput) -> Ruled<Decision> {
 struct Case<'a> {
     input: &'a DecideInput,
     reasons: Vec<String>,
+    /// Read when it is first asked for: most messages do not need it.
+    known: OnceCell<Vec<Known<'a>>>,
 }
 
-impl Case<'_> {
+/// An experiment that goes on, or waits to, read.
+struct Known<'a> {
+    brief: &'a ExperimentBrief,
+    /// The stems of its name.
+    name: Stems,
+    /// What its name and its hypothesis say.
+    about: Words,
+    /// The stems of that.
+    stems: Stems,
+    /// Its item on the worklist: the stems of its title, and all its words.
+    item: Option<(Stems, Words)>,
+}
+
+impl<'a> Case<'a> {
     fn because(&mut self, reason: &str) {
         self.reasons.push(reason.to_owned());
     }
@@ -92,30 +112,35 @@ impl Case<'_> {
             || self.known(id).is_some_and(|known| state(known) == Some(ExperimentState::Archived))
     }
 
+    /// The experiments that go on, or wait to.
+    fn going_on(&self) -> impl Iterator<Item = &'a ExperimentBrief> + use<'a> {
+        use ExperimentState::{Draft, Measuring, Paused, Ready, Running};
+        let experiments = self.input.team.experiments.iter().take(1_000);
+        experiments.filter(|known| matches!(state(known), Some(Running | Ready | Measuring | Draft | Paused)))
+    }
+
+    /// The same, read.
+    fn read(&self) -> &[Known<'a>] {
+        self.known.get_or_init(|| {
+            let items = notes::items(&self.input.team.worklist.text);
+            let is_part = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');
+            let names = |item: &notes::Item<'a>| item.line.split(is_part).filter(|word| word.contains('_'));
+            let by_id: HashMap<&str, &notes::Item<'a>> =
+                items.iter().flat_map(|item| names(item).map(move |name| (name, item))).collect();
+            let read = |brief: &'a ExperimentBrief| {
+                let about = about(brief);
+                let item = by_id.get(brief.id.as_str());
+                let item = item.map(|item| (Words::of(&item.title()).stems(), item.words.clone()));
+                Known { brief, name: name(&brief.id).stems(), stems: about.stems(), about, item }
+            };
+            self.going_on().map(read).collect()
+        })
+    }
+
     /// The experiments that go on, with how much a text is about each, the likest first.
-    fn alike(&self, words: &Words) -> Vec<(f64, &ExperimentBrief)> {
+    fn alike(&self, words: &Words) -> Vec<(f64, &'a ExperimentBrief)> {
         let stems = words.stems();
-        let goes_on = |known: &&ExperimentBrief| {
-            matches!(
-                state(known),
-                Some(
-                    ExperimentState::Running
-                        | ExperimentState::Ready
-                        | ExperimentState::Measuring
-                        | ExperimentState::Draft
-                        | ExperimentState::Paused
-                )
-            )
-        };
-        let mut found: Vec<_> = self
-            .input
-            .team
-            .experiments
-            .iter()
-            .take(1_000)
-            .filter(goes_on)
-            .map(|known| (overlap(&stems, &about(known).stems()), known))
-            .collect();
+        let mut found: Vec<_> = self.read().iter().map(|known| (overlap(&stems, &known.stems), known.brief)).collect();
         found.sort_by(|a, b| b.0.total_cmp(&a.0));
         found
     }
@@ -178,7 +203,13 @@ impl Case<'_> {
         self.decide(Action::RecordLearning, payload, Priority::Medium)
     }
 
+    /// The worklist, written anew; told instead where it has become too long to travel in a message.
     fn rewrite(&mut self, worklist: String) -> Decision {
+        if worklist.len() > WORKLIST_LIMIT {
+            self.because("The worklist is too long to be written anew.");
+            return self
+                .tell("The worklist has become too long for me to change. Please shorten it.", Priority::Medium);
+        }
         let payload = Payload { content: Some(worklist), ..Payload::default() };
         self.decide(Action::UpdateWorklist, payload, Priority::Medium)
     }
@@ -210,11 +241,15 @@ fn state(known: &ExperimentBrief) -> Option<ExperimentState> {
     ExperimentState::read(&known.state)
 }
 
-/// What an experiment is about: its name without the date, and its hypothesis.
+/// What an experiment is called: its id without the date.
+fn name(id: &str) -> Words {
+    let parts = id.split('_').filter(|part| !part.chars().all(|c| c.is_ascii_digit()));
+    Words::of(&parts.collect::<Vec<_>>().join(" "))
+}
+
+/// What an experiment is about: its name and its hypothesis.
 fn about(known: &ExperimentBrief) -> Words {
-    let name: String =
-        known.id.split('_').filter(|part| !part.chars().all(|c| c.is_ascii_digit())).collect::<Vec<_>>().join(" ");
-    Words::of(&format!("{name} {}", known.hypothesis))
+    name(&known.id).and(&Words::of(&known.hypothesis))
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, field: &str) -> Option<&'a str> {

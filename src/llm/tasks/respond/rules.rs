@@ -9,136 +9,31 @@ use crate::llm::Ruled;
 use crate::llm::tasks::words::Words;
 
 /// What can run, or rest.
-const STATE: &[&str] = &[
-    "status",
-    "running",
-    "runing",
-    "up",
-    "alive",
-    "online",
-    "healthy",
-    "health",
-    "paused",
-    "on hold",
-    "working",
-    "ok",
-    "okay",
-    "active",
-    "lauft",
-    "laufen",
-    "funcionando",
-    "funciona",
-    "marche",
-    "tourne",
-    "fonctionne",
-    "dziala",
-    "werkt",
-    "draait",
-    "funzionando",
-    "attivo",
-];
+const STATE: &str = "\
+    status, running, runing, up, alive, online, healthy, health, paused, on hold, working, ok, okay, active, lauft, \
+    laufen, funcionando, funciona, marche, tourne, fonctionne, dziala, werkt, draait, funzionando, attivo, attivi, pausiert, pausado, pause, rodando, aktiv, actif";
 /// What can be counted, or asked after.
-const WHAT: &[&str] = &[
-    "experiment",
-    "experiments",
-    "experimnts",
-    "system",
-    "systems",
-    "sistema",
-    "systeme",
-    "bot",
-    "agents",
-    "agent",
-    "team",
-    "everything",
-    "anything",
-    "all",
-    "you",
-    "you guys",
-    "we",
-    "things",
-    "experimente",
-    "experimentos",
-    "experiences",
-    "eksperymentow",
-    "service",
-    "services",
-];
-const COUNT: &[&str] = &[
-    "how many",
-    "hwo many",
-    "number of",
-    "count of",
-    "wie viele",
-    "cuantos",
-    "cuantas",
-    "combien",
-    "quantos",
-    "quanti",
-    "hoeveel",
-    "ile",
-];
+const WHAT: &str = "\
+    experiment, experiments, experimnts, system, systems, sistema, systeme, bot, agents, agent, team, everything, \
+    anything, all, you, you guys, we, things, experimente, experimentos, experiences, eksperymentow, service, services";
+const COUNT: &str = "\
+    how many, hwo many, number of, count of, wie viele, cuantos, cuantas, combien, quantos, quanti, hoeveel, ile";
 /// What makes a question one that needs a judgement.
-const JUDGE: &[&str] = &[
-    "why",
-    "which",
-    "best",
-    "worst",
-    "should",
-    "better",
-    "next",
-    "mail",
-    "mails",
-    "email",
-    "emails",
-    "leads",
-    "replies",
-    "people",
-    "customers",
-    "what if",
-    "could",
-    "idea",
-    "broken",
-    "error",
-    "failed",
-    "for",
-    "late",
-    "shoes",
-    "meeting",
-    "test",
-    "stop",
-    "please",
-];
+const JUDGE: &str = "\
+    why, which, best, worst, should, better, next, mail, mails, email, emails, leads, replies, people, customers, what \
+    if, could, idea, broken, error, failed, for, late, shoes, meeting, test, stop, please";
 
 /// Whether it asks how things stand: a count, or whether they run.
 pub(in crate::llm::tasks) fn is_status_question(words: &Words, text: &str) -> bool {
     let asks = text.contains('?')
-        || words.has(&[
-            "how many",
-            "hwo many",
-            "tell me",
-            "wie viele",
-            "cuantos",
-            "combien",
-            "is the",
-            "are we",
-            "are you",
-        ]);
+        || words.begins("is, are, any, hows, how is, how are, whats, what is, all good, everything, everyone, sind, ist, lauft, est ce que, esta, estan, czy, e, il, zijn")
+        || words.has("how many, hwo many, tell me, wie viele, cuantos, combien, is the, are we, are you");
     let count = words.has(COUNT)
-        && words.has(&[
-            "experiment",
-            "experiments",
-            "experimnts",
-            "experimente",
-            "experimentos",
-            "experiences",
-            "eksperymentow",
-            "running",
-            "runs",
-            "approvals",
-        ]);
+        && words.has("\
+            experiment, experiments, experimnts, experimente, experimentos, experiences, eksperymentow, esperimenti, experiencias, experimenten, tests, campaigns, running, runs, \
+            approvals");
     if count {
-        return !words.has(&["why", "which", "should", "mails", "emails", "mail", "replies", "people", "leads"]);
+        return !words.has("why, which, should, mails, emails, mail, replies, people, leads");
     }
     let short = words.list().len() <= 7;
     if short && words.list().first().is_some_and(|first| first == "status") {
@@ -167,7 +62,7 @@ pub(super) fn status_in_words(status: &Status) -> String {
     if !status.recent_runs.is_empty() {
         let _ = write!(text, " Latest: {}.", status.recent_runs.join("; "));
     }
-    text
+    crate::contracts::untrusted::sanitize_line(&text, super::REPLY_LIMIT)
 }
 
 /// The rule.
@@ -177,12 +72,12 @@ pub(super) fn rule(input: &RespondInput) -> Ruled<Reply> {
     if is_status_question(&words, input.content.raw()) {
         return said(status_in_words(&input.status), "It asks how things stand; the numbers are counted from state.");
     }
-    if words.has(&["what can you do", "who are you", "what are you", "how do you work", "help"]) {
+    if words.has("what can you do, who are you, what are you, how do you work, help") {
         let what = "I read what is said here, answer how things stand, and hand ideas and requests to the team. \
                     `/status`, `/idea TEXT`, `/focus TEXT`, `/learn TEXT`, `/pause`, `/go` and `/wtf` work at once.";
         return said(what.to_owned(), "It asks what the team can do.");
     }
-    if words.has(&["thanks", "thank", "thx", "danke", "merci", "gracias", "obrigado", "grazie", "bedankt", "dzieki"]) {
+    if words.has("thanks, thank, thx, danke, merci, gracias, obrigado, grazie, bedankt, dzieki") {
         return said("You're welcome.".to_owned(), "It says thanks.");
     }
     let name =

@@ -1,72 +1,115 @@
 //! What the rules read in the notes, and how they change the worklist: line by line, leaving every other line as it is.
 
-use crate::llm::tasks::words::{Words, overlap};
+use crate::llm::tasks::words::{Words, common, cover, is_listed, overlap};
 
+/// Most bytes of a note that are looked at: the newest learnings, and more items than anybody keeps.
+const LOOKED_AT: usize = 64 * 1024;
 /// Most learnings that are looked at, the newest first.
 const LEARNINGS: usize = 300;
 
 /// A learning.
 pub(super) struct Learning {
     pub(super) headline: String,
+    /// The lines below it.
+    pub(super) evidence: String,
     pub(super) words: Words,
-    /// It says that something does not work.
-    pub(super) warns: bool,
+}
+
+fn start_of(text: &str) -> &str {
+    let mut end = text.len().min(LOOKED_AT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// The learnings, newest first: each bold line, with what stands below it.
 pub(super) fn learnings(text: &str) -> Vec<Learning> {
-    const WARNS: &[&str] = &[
-        "ignore",
-        "restricted",
-        "dont",
-        "do not",
-        "doesnt",
-        "never",
-        "loses",
-        "lost",
-        "bounced",
-        "bounce",
-        "fails",
-        "failed",
-        "worse",
-        "0 replies",
-        "no replies",
-        "not",
-        "only",
-        "banned",
-        "refused",
-        "unsubscribed",
-        "complained",
-        "complaints",
-        "wasted",
-        "avoid",
-        "dead",
-        "nobody",
-        "costs more",
-        "too expensive",
-        "spam",
-        "blocked",
-        "stop",
-        "no more",
-        "hate",
-    ];
     let mut found: Vec<Learning> = Vec::new();
-    for line in text.lines().map(str::trim) {
+    for line in start_of(text).lines().map(str::trim) {
         if let Some(headline) = line.strip_prefix("**") {
             if found.len() == LEARNINGS {
                 break;
             }
             let headline = headline.trim_end_matches('*').trim().to_owned();
-            found.push(Learning { words: Words::of(&headline), warns: Words::of(&headline).has(WARNS), headline });
+            found.push(Learning { words: Words::of(&headline), headline, evidence: String::new() });
         } else if let Some(last) = found.last_mut()
-            && line.starts_with('-')
+            && let Some(below) = line.strip_prefix('-')
         {
-            let below = Words::of(line);
-            last.warns |= below.has(WARNS);
-            last.words = Words::of(&format!("{} {line}", last.words.list().join(" ")));
+            last.evidence.push_str(if last.evidence.is_empty() { "" } else { "; " });
+            last.evidence.push_str(below.trim());
+            last.words = std::mem::take(&mut last.words).and(&Words::of(below));
         }
     }
     found
+}
+
+/// The learning that speaks against something: it says of these people, or of this way, that it does not work.
+pub(super) fn against(text: &str, words: &Words) -> Option<String> {
+    let stems = words.stems();
+    let now = words.has("now, this week, this month, today, tomorrow, right away");
+    let dull = Words::of(DULL).stems();
+    let mut best: Option<(f64, String)> = None;
+    for learning in learnings(text) {
+        let clauses = learning.headline.split([',', ';']).map(|clause| (clause, true));
+        let below = learning.evidence.split(';').map(|clause| (clause, false));
+        for (clause, is_headline) in clauses.chain(below) {
+            let said = Words::of(clause);
+            if !warns(&said) && !is_low(clause) {
+                continue;
+            }
+            let mut target = said.stems();
+            target.retain(|stem| !dull.contains(stem) && !stem.starts_with(|c: char| c.is_ascii_digit()));
+            let seasonal = said.has(MONTHS) || said.has("season");
+            let in_season = seasonal
+                && (now || said.list().iter().any(|word| is_listed(word, MONTHS) && words.list().contains(word)));
+            let met = common(&target, &stems);
+            let share = if in_season && met >= 1 {
+                0.9
+            } else if seasonal {
+                0.0
+            } else {
+                cover(&target, &stems)
+            };
+            let enough = if is_headline { 0.6 } else { 0.66 };
+            if met >= 1
+                && share >= enough
+                && (met >= 2 || target.len() == 1 || in_season)
+                && best.as_ref().is_none_or(|(top, _)| share > *top)
+            {
+                let below =
+                    if learning.evidence.is_empty() { String::new() } else { format!(" ({})", learning.evidence) };
+                best = Some((share, format!("{}{below}", learning.headline)));
+            }
+        }
+    }
+    best.map(|(_, learning)| learning)
+}
+
+/// The months, as learnings about seasons name them.
+const MONTHS: &str = "january, february, march, april, may, june, july, august, september, october, november, december";
+/// Words of learnings that are about the outcome, not about whom or how.
+const DULL: &str = "\
+    answer, ignor, open, never, avoid, month, week, day, days, fail, complain, spam, worse, bad, los, lost, wast, \
+    direct, almost, nothing, nobod, none, no, restrict, ban, block, expensiv, dear, dearer, too";
+
+/// Whether it gives a rate that is next to nothing: `1% of 200`.
+fn is_low(clause: &str) -> bool {
+    clause
+        .split_whitespace()
+        .filter_map(|word| word.trim_start_matches('(').split_once('%')?.0.parse::<f64>().ok())
+        .any(|rate| rate < 1.5)
+}
+
+/// Whether it says that something does not work.
+fn warns(words: &Words) -> bool {
+    words.has(
+        "\
+        ignore, ignores, ignored, restricted, dont, do not, doesnt, does not, didnt, did not, never, loses, lost, \
+        bounced, fails, failed, worse, 0 replies, no replies, no reply, 0 answers, 0, banned, refused, unsubscribed, \
+        complained, complaints, wasted, avoid, dead, nobody, costs more, too expensive, spam, blocked, no more, hate, \
+        hates, no, not, stop, useless, flopped, backfired, only harm, angry",
+    )
 }
 
 /// An item of the worklist.
@@ -101,7 +144,7 @@ impl Item<'_> {
 pub(super) fn items(worklist: &str) -> Vec<Item<'_>> {
     let mut section = String::new();
     let mut found = Vec::new();
-    for line in worklist.lines() {
+    for line in start_of(worklist).lines() {
         let trimmed = line.trim();
         if let Some(heading) = trimmed.strip_prefix("## ") {
             section = heading.to_lowercase();

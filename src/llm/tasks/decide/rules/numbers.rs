@@ -8,7 +8,7 @@ use super::{Case, cut, percent, state, wanted};
 use crate::contracts::Priority;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::llm::tasks::decide::Decision;
-use crate::llm::tasks::words::Words;
+use crate::llm::tasks::words::{Words, is_listed};
 use crate::memory::ExperimentBrief;
 
 /// Fewer observations say nothing for sure.
@@ -16,41 +16,53 @@ const ENOUGH: f64 = 80.0;
 /// Less certainty is a guess.
 const SURE: f64 = 0.9;
 /// Metrics that hurt people, or our name.
-const HARM: &[&str] = &["complaint", "complaints", "spam", "unsubscribe", "bounce"];
+const HARM: &str = "complaint, complaints, spam, unsubscribe, bounce";
 /// Names of metrics that count tries.
-const TRIES: &[&str] = &[
-    "sent",
-    "send",
-    "sends",
-    "calls",
-    "views",
-    "visits",
-    "invited",
-    "letters",
-    "impressions",
-    "listeners",
-    "contacted",
-    "posts",
-    "shown",
-    "cards",
-    "scans",
-];
+const TRIES: &str = "\
+    sent, send, sends, calls, views, visits, invited, letters, impressions, listeners, contacted, posts, shown, cards, \
+    scans";
 /// Names of metrics that count what is hoped for.
-const HITS: &[&str] = &[
-    "replies",
-    "reply",
-    "meetings",
-    "booked",
-    "signups",
-    "leads",
-    "trials",
-    "installs",
-    "stars",
-    "sales",
-    "answers",
-    "positive",
-    "conversions",
-];
+const HITS: &str = "\
+    replies, reply, meetings, booked, signups, leads, trials, installs, stars, sales, answers, positive, conversions";
+
+/// What an experiment's own numbers say.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// In words.
+    pub(super) words: String,
+    /// Enough was tried, and next to nothing came of it, or people complain.
+    pub(super) fails: bool,
+}
+
+/// The first rate of an experiment that it wants to be high.
+pub(super) fn rate(known: &ExperimentBrief) -> Option<f64> {
+    known.metrics.iter().find(|(name, _)| name.ends_with("_rate") && !harms(name)).map(|(_, value)| *value)
+}
+
+/// What its own numbers say.
+pub(super) fn evidence(known: &ExperimentBrief) -> Evidence {
+    if known.metrics.is_empty() {
+        return Evidence { words: "it has no numbers yet".to_owned(), fails: false };
+    }
+    let number = |name: &str, value: f64| if name.ends_with("_rate") { percent(value) } else { format!("{value}") };
+    let words: Vec<String> = known
+        .metrics
+        .iter()
+        .take(8)
+        .map(|(name, value)| format!("{} {}", cut(name, 40), number(name, *value)))
+        .collect();
+    let enough = tries(&known.metrics).is_some_and(|tries| tries >= ENOUGH);
+    let harm = known
+        .metrics
+        .iter()
+        .any(|(name, value)| harms(name) && *value >= 0.05 || name.contains("complaint") && *value >= 0.005);
+    Evidence { words: words.join(", "), fails: enough && (rate(known).is_some_and(|rate| rate < 0.01) || harm) }
+}
+
+/// Whether a metric counts what hurts people, or our name.
+fn harms(metric: &str) -> bool {
+    Words::of(&metric.replace('_', " ")).has(HARM)
+}
 
 /// A metric crossed a line, a run reported an error, or a number is odd.
 pub(super) fn alert(case: &mut Case<'_>) -> Decision {
@@ -76,7 +88,7 @@ pub(super) fn alert(case: &mut Case<'_>) -> Decision {
     if case.is_external() && !confirmed(&experiment, &metric, value) {
         return case.nothing("It came from outside, and our own numbers do not say the same.");
     }
-    let harm = Words::of(&metric.replace('_', " ")).has(HARM);
+    let harm = harms(&metric);
     let sure = certainty.is_none_or(|certainty| certainty >= SURE);
     let enough = sample.is_some_and(|sample| sample >= ENOUGH);
     match direction {
@@ -90,7 +102,7 @@ pub(super) fn alert(case: &mut Case<'_>) -> Decision {
             if enough && sure {
                 return failing(case, &experiment, &figures, harm);
             }
-            let complaints = Words::of(&metric.replace('_', " ")).has(&["complaint", "complaints", "spam"]);
+            let complaints = Words::of(&metric.replace('_', " ")).has("complaint, complaints, spam");
             if complaints && sample.is_some_and(|sample| sample >= 10.0) && value.unwrap_or(0.0) > 0.0 {
                 case.because("People complain, although the sample is small.");
                 return case.tell(
@@ -113,18 +125,8 @@ fn failing(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, har
     let advice = case.text("recommendation").unwrap_or_default().to_owned();
     let words = Words::of(&advice);
     if !harm
-        && words.has(&[
-            "another offer",
-            "change",
-            "try another",
-            "different",
-            "reword",
-            "rewrite",
-            "new subject",
-            "adjust",
-            "revise",
-        ])
-        && !words.has(&["kill", "all"])
+        && words.has("another offer, change, try another, different, reword, rewrite, new subject, adjust, revise")
+        && !words.has("kill, all")
     {
         case.because(&format!("It fails as it is ({figures}), but the advice is to change it: {}.", cut(&advice, 200)));
         let idea = format!("{} Keep what works; {}", cut(&experiment.hypothesis, 500), cut(&advice, 300));
@@ -157,7 +159,7 @@ fn succeeded(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, p
     if items.iter().any(|item| {
         item.is_in("active")
             && item.line.contains(&experiment.id)
-            && item.words.has(&["scaling", "scale", "designing", "bigger", "second"])
+            && item.words.has("scaling, scale, designing, bigger, second")
     }) {
         return case.nothing("It is being made bigger already.");
     }
@@ -208,38 +210,33 @@ fn anomaly(case: &mut Case<'_>, id: &str) -> Decision {
 /// What is done about an error of a run or a tool.
 fn fault(case: &mut Case<'_>, id: &str, said: &str, repeats: bool) -> Decision {
     let words = Words::of(said);
-    if words.has(&["cancelled", "canceled", "retried with success", "went well", "recovered"]) {
+    if words.has("cancelled, canceled, retried with success, went well, recovered") {
         return case.nothing("It was stopped on purpose, or has gone well since.");
     }
-    if words.has(&["402", "payment", "balance", "credits", "credit", "quota"]) {
+    if words.has("402, payment, balance, credits, credit, quota") {
         case.because("Money or credits are missing, which a person must see to.");
         return case.tell(
             &format!("{id} cannot go on: {}. Somebody must top up or raise the limit.", cut(said, 200)),
             Priority::High,
         );
     }
-    if words.has(&["401", "unauthorized", "api key", "expired", "revoked", "forbidden", "403", "credentials"]) {
+    if words.has("401, unauthorized, api key, expired, revoked, forbidden, 403, credentials") {
         case.because("A key or a permission is missing, which a person must see to.");
         return case.tell(
             &format!("{id} cannot go on: {}. Please look at the key or the permission.", redacted(said)),
             Priority::High,
         );
     }
-    let bug = words.has(&[
-        "keyerror",
-        "typeerror",
-        "valueerror",
-        "traceback",
-        "division by zero",
-        "none type",
-        "nonetype",
-        "exception",
-        "panic",
-        "not subscriptable",
-        "null pointer",
-        "index out of",
-    ]);
-    let each = words.has(&["each of the last", "every run", "all runs", "fails in each", "on all"]);
+    let named_error = said
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| word.len() > 5 && word.ends_with("Error") && word.starts_with(|c: char| c.is_ascii_uppercase()));
+    let bug = named_error
+        || words.has(
+            "\
+        keyerror, typeerror, valueerror, traceback, division by zero, none type, nonetype, exception, panic, not \
+        subscriptable, null pointer, index out of",
+        );
+    let each = words.has("each of the last, every run, all runs, fails in each, on all, every call, every time, each time, each run, always fails, on every");
     if bug {
         let name = wanted::named(said).or_else(|| case.text("tool_name").map(str::to_owned));
         if let Some(name) = name {
@@ -285,10 +282,10 @@ pub(super) fn run_ended(case: &mut Case<'_>) -> Decision {
         return case.nothing("No experiment has this name.");
     };
     let result = result(case, "result_summary");
-    let sum = |names: &[&str]| {
+    let sum = |names: &str| {
         result.iter().filter(|(name, _)| named_like(name, names)).map(|(_, value)| *value).reduce(f64::max)
     };
-    let (tried, hits, complaints) = (sum(TRIES), sum(HITS), sum(&["complaints", "complaint", "spam"]));
+    let (tried, hits, complaints) = (sum(TRIES), sum(HITS), sum("complaints, complaint, spam"));
     let rate = result.iter().find(|(name, _)| name.ends_with("_rate")).map(|(_, value)| *value).or_else(|| {
         match (hits, tried) {
             (Some(hits), Some(tried)) if tried > 0.0 => Some(hits / tried),
@@ -363,7 +360,7 @@ pub(super) fn run_failed(case: &mut Case<'_>) -> Decision {
             case.revise(&id, &format!("Smaller batches for {id}"), &idea, Priority::Medium)
         }
         "timeout" | "transient" => case.nothing("It happened once, and may not happen again."),
-        "tool" if words.has(&["robots", "terms", "disallows", "forbids", "403", "policy"]) => {
+        "tool" if words.has("robots, terms, disallows, forbids, 403, policy") => {
             case.because("The source does not allow it any more, and we keep to that.");
             case.tell(
                 &format!("{id} cannot go on: {}. We should find another source, or end it.", cut(&said, 200)),
@@ -441,8 +438,8 @@ fn result(case: &Case<'_>, field: &str) -> BTreeMap<String, f64> {
     fields.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
 }
 
-fn named_like(name: &str, parts: &[&str]) -> bool {
-    !name.ends_with("_rate") && name.split('_').any(|word| parts.contains(&word))
+fn named_like(name: &str, parts: &str) -> bool {
+    !name.ends_with("_rate") && name.split('_').any(|word| is_listed(word, parts))
 }
 
 /// How often something was tried, as the experiment's own numbers say.
@@ -471,13 +468,13 @@ fn direction(case: &Case<'_>, value: Option<f64>) -> Option<bool> {
         _ => {}
     }
     let advice = Words::of(case.text("recommendation").unwrap_or_default());
-    if advice.has(&["kill", "killing", "stop", "stopping", "end", "archive", "pause"]) {
+    if advice.has("kill, killing, stop, stopping, end, archive, pause") {
         return Some(false);
     }
-    if advice.has(&["scale", "double", "grow", "continue", "more of"]) {
+    if advice.has("scale, double, grow, continue, more of") {
         return Some(true);
     }
-    let harm = Words::of(&metric(case).replace('_', " ")).has(HARM);
+    let harm = harms(&metric(case));
     let threshold = case.number("threshold")?;
     Some(if harm { value? < threshold } else { value? > threshold })
 }
@@ -497,20 +494,13 @@ fn figures(
     certainty: Option<f64>,
 ) -> String {
     let number = |n: f64| if metric.ends_with("_rate") { percent(n) } else { format!("{n}") };
-    let mut text = cut(metric, 60);
-    if let Some(value) = value {
-        text += &format!(" is {}", number(value));
-    }
-    if let Some(threshold) = threshold {
-        text += &format!(", the line is {}", number(threshold));
-    }
-    if let Some(sample) = sample {
-        text += &format!(", after {sample}");
-    }
-    if let Some(certainty) = certainty {
-        text += &format!(", {} sure", percent(certainty));
-    }
-    text
+    let parts = [
+        Some(cut(metric, 60) + &value.map(|value| format!(" is {}", number(value))).unwrap_or_default()),
+        threshold.map(|threshold| format!("the line is {}", number(threshold))),
+        sample.map(|sample| format!("after {sample}")),
+        certainty.map(|certainty| format!("{} sure", percent(certainty))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A text that may hold a key, without it.

@@ -9,33 +9,10 @@ use crate::llm::tasks::decide::{Action, Decision};
 use crate::llm::tasks::words::{Words, overlap};
 
 /// What must not be done for anybody.
-pub(super) const HARMFUL: &[&str] = &[
-    "not lawful",
-    "unlawful",
-    "illegal",
-    "environment variables",
-    "passwords",
-    "password",
-    "api keys",
-    "credentials",
-    "home addresses",
-    "private addresses",
-    "pretend",
-    "pretending",
-    "impersonate",
-    "fake",
-    "five star reviews",
-    "buy reviews",
-    "guesses",
-    "hack",
-    "steal",
-    "without consent",
-    "without permission",
-    "ddos",
-    "phishing",
-    "spoof",
-    "exfiltrate",
-];
+pub(super) const HARMFUL: &str = "\
+    not lawful, unlawful, illegal, environment variables, passwords, password, api keys, credentials, home addresses, \
+    private addresses, say we are from, say were from, claim we are, nobody will notice, no one will notice, nobody will know, no one will know, secretly, behind their back, without telling, without asking, without them knowing, patient lists, patient data, medical records, leaked, stolen, claim to be, claiming to be, pose as, posing as, undercover, sock puppets, upvotes, upvote ring, malware, forge, forged, blackmail, threaten, pretend, pretending, impersonate, fake, five star reviews, buy reviews, guesses, hack, steal, \
+    without consent, without permission, ddos, phishing, spoof, exfiltrate";
 
 /// A person refused a decision: it is decided again, knowing why.
 pub(super) fn refused(case: &mut Case<'_>) -> Decision {
@@ -72,46 +49,22 @@ fn after_refusal(case: &mut Case<'_>, action: Action, reason: &str, _about: Opti
         return case.tell("Understood, I will not do it. What should be different?", Priority::Medium);
     }
     case.because(&format!("It was refused: {}.", cut(reason, 300)));
-    if words.has(&["never", "dont propose", "not again", "dont ever", "no more of"]) {
+    if words.has("never, ever, dont propose, not again, dont ever, no more of, policy, out of the question, off limits, under no circumstances") {
         return case.learn(&cut(reason, 180), vec!["- said by a person who refused a proposal".to_owned()]);
     }
-    if words.has(&["discuss", "round table", "roundtable", "debate", "brainstorm"]) {
+    if words.has("discuss, round table, roundtable, debate, brainstorm") {
         let question = format!("A person is not convinced: {}", cut(reason, 500));
         return case.debate(&question);
     }
     if reason.trim_end().ends_with('?') {
         return case.tell(&format!("You asked: {}. I do not know more than the numbers of the experiments show; tell me if it should be done, or changed.", cut(reason, 300)), Priority::Medium);
     }
-    let kill = action == Action::KillExperiment || words.has(&["dont kill", "not kill"]);
-    let change = words.has(&[
-        "change",
-        "instead",
-        "rather",
-        "start with",
-        "smaller",
-        "fewer",
-        "too many",
-        "reword",
-        "use",
-        "only",
-        "at most",
-        "first",
-        "without",
-        "shorter",
-    ]);
-    let later = words.has(&[
-        "not before",
-        "not now",
-        "later",
-        "wait",
-        "until",
-        "next week",
-        "next month",
-        "ask again",
-        "after the",
-        "give it",
-    ]);
-    if later && !words.has(&["instead"]) {
+    let kill = action == Action::KillExperiment || words.has("dont kill, not kill");
+    let change = words.has("\
+        change, instead, rather, start with, begin with, limit, half, smaller, fewer, too many, reword, use, only, at most, first, without, \
+        shorter");
+    let later = words.has("not before, not now, later, wait, until, next week, next month, ask again, after the, give it, too early, too soon, next quarter, in the autumn, in spring");
+    if later && !words.has("instead") {
         if kill || action == Action::KillExperiment {
             return case.nothing("It is left to run, as the person wants.");
         }
@@ -146,6 +99,9 @@ fn after_refusal(case: &mut Case<'_>, action: Action, reason: &str, _about: Opti
         let mut decision = case.dispatch(&format!("Changed: {}", cut(reason, 60)), &idea, Priority::Medium);
         decision.experiment_id = id;
         return decision;
+    }
+    if kill {
+        return case.nothing("It is left to run, as the person wants.");
     }
     case.tell(&format!("Understood, I leave it: {}.", cut(reason, 300)), Priority::Medium)
 }
@@ -191,24 +147,20 @@ pub(super) fn key_required(case: &mut Case<'_>) -> Decision {
 pub(super) fn summary(case: &mut Case<'_>) -> Decision {
     let said = case.text("summary").unwrap_or_default().to_owned();
     let words = Words::of(&said);
-    if case.input.team.held || words.has(&["on hold"]) {
+    if case.input.team.held || words.has("on hold") {
         return case.nothing("The team is on hold.");
     }
-    if words.has(&["no metric", "no metrics", "no data", "stale", "not arrived", "nothing has arrived", "missing data"])
-    {
+    if words.has("no metric, no metrics, no data, stale, not arrived, nothing has arrived, missing data") {
         case.because("Numbers have stopped coming, so nothing can be judged.");
         return case.tell(
             &format!("The numbers have stopped: {} Please look at the collection.", cut(&said, 300)),
             Priority::High,
         );
     }
-    let idle = words.has(&[
-        "no experiment is running",
-        "no experiments are running",
-        "nothing is running",
-        "nothing runs",
-        "0 running",
-    ]) && !case
+    let idle = words.has(
+        "\
+        no experiment is running, no experiments are running, nothing is running, nothing runs, 0 running",
+    ) && !case
         .input
         .team
         .experiments
@@ -225,9 +177,9 @@ pub(super) fn summary(case: &mut Case<'_>) -> Decision {
         return case
             .debate(&format!("Nothing runs and the queue is empty. What should we try next? {}", cut(&said, 300)));
     }
-    if words.has(&["passed", "record", "first week", "milestone", "best week"])
+    if words.has("passed, record, first week, milestone, best week")
         && words.counts()
-        && !words.has(&["bounce", "complaints"])
+        && !words.has("bounce, complaints")
     {
         case.because("That is good news, which the team should hear.");
         return case.tell(&cut(&said, 400), Priority::Low);
@@ -315,25 +267,21 @@ pub(super) fn build_failed(case: &mut Case<'_>) -> Decision {
         let stems = Words::of(&name.replace('_', " ")).stems();
         item.line.contains(&name) || overlap(&stems, &item.words.stems()) >= 0.6
     });
-    let before = item.as_ref().is_some_and(|item| item.words.has(&["failed", "failed once", "again"]));
+    let before = item.as_ref().is_some_and(|item| item.words.has("failed, failed once, again"));
     let waited = case.text("notify_channel").is_some()
         || item.is_some()
-        || case
-            .input
-            .team
-            .experiments
-            .iter()
-            .any(|known| known.tool.as_deref() == Some(name.as_str()) && !case.is_archived(&known.id));
-    if words.has(HARMFUL) || words.has(&["refused", "forbid", "forbids", "terms", "robots"]) {
+        || case.going_on().any(|known| known.tool.as_deref() == Some(name.as_str()));
+    if words.has(HARMFUL) || words.has("refused, forbid, forbids, terms, robots") {
         case.because("It was refused for a good reason, so it is not asked for again.");
         return case
             .tell(&format!("{name} will not be built: {}. We need another way.", cut(&error, 200)), Priority::Medium);
     }
-    if words.has(&["api key", "key", "credentials", "payment", "402", "401"]) {
+    if words.has("api key, key, credentials, payment, 402, 401") {
         case.because("Something is missing that only a person can give.");
         return case.tell(&format!("{name} cannot be built yet: {}.", cut(&error, 200)), Priority::Medium);
     }
-    if before || words.has(&["twice", "three times", "second time", "third", "again", "several times"]) {
+    if before || words.has("twice, three times, second, second time, third, again, several times, repeatedly, 2nd, 3rd")
+    {
         case.because("It failed more than once, so a person should look.");
         return case.tell(
             &format!("{name} could not be built, again: {}. Should we go on with it?", cut(&error, 200)),
@@ -379,14 +327,14 @@ pub(super) fn ready(case: &mut Case<'_>) -> Decision {
         case.because(&format!("It waits for the tool {name}, which nobody builds yet."));
         return case.build(&name, &format!("Needed for {id}: {}", cut(&said, 400)), Vec::new(), Priority::High);
     }
-    if words.has(&["bought list", "bought", "purchased list"]) || words.has(HARMFUL) {
+    if words.has("bought list, bought, purchased list") || words.has(HARMFUL) {
         case.because("It writes to people on a bought list, or does what we do not do.");
         if case.known(&id).is_some() {
             return case.kill(&id, &format!("It should not go live: {}.", cut(&said, 200)), Priority::High);
         }
         return case.tell(&format!("{id} should not go live: {}.", cut(&said, 200)), Priority::High);
     }
-    if let Some(learning) = against(case, &words) {
+    if let Some(learning) = notes::against(&case.input.team.learnings.text, &words) {
         case.because(&format!("A learning speaks against it: {learning}."));
         if case.known(&id).is_some() {
             return case.revise(
@@ -401,35 +349,17 @@ pub(super) fn ready(case: &mut Case<'_>) -> Decision {
     case.nothing("It is designed; whether it goes live is asked by itself.")
 }
 
-/// The learning that speaks against something.
-pub(super) fn against(case: &Case<'_>, words: &Words) -> Option<String> {
-    let stems = words.stems();
-    notes::learnings(&case.input.team.learnings.text)
-        .into_iter()
-        .filter(|learning| learning.warns)
-        .map(|learning| {
-            (
-                overlap(&stems, &Words::of(&learning.headline).stems())
-                    .max(overlap(&stems, &learning.words.stems()) * 0.9),
-                learning,
-            )
-        })
-        .filter(|(share, _)| *share >= 0.34)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, learning)| cut(&learning.headline, 160))
-}
-
 /// A design came to nothing.
 pub(super) fn design_failed(case: &mut Case<'_>) -> Decision {
     let error = case.text("error").unwrap_or_default().to_owned();
     let idea = case.text("idea").unwrap_or_default().to_owned();
     let words = Words::of(&error);
-    if words.has(HARMFUL) || words.has(&["refused"]) && words.has(&["lawful", "law", "policy", "terms"]) {
+    if words.has(HARMFUL) || words.has("refused") && words.has("lawful, law, policy, terms") {
         case.because("It was refused for a good reason.");
         return case
             .tell(&format!("No experiment for \"{}\": {}.", cut(&idea, 100), cut(&error, 200)), Priority::Medium);
     }
-    if words.has(&["no tool", "tool is missing", "missing tool", "needed"])
+    if words.has("no tool, tool is missing, missing tool, needed")
         && let Some(name) = wanted::named(&error)
         && !case.input.team.tools.contains(&name)
     {
@@ -441,8 +371,8 @@ pub(super) fn design_failed(case: &mut Case<'_>) -> Decision {
             Priority::Medium,
         );
     }
-    let tried = case.number("attempt").unwrap_or(1.0) >= 2.0 || words.has(&["second", "third", "twice", "again"]);
-    if words.has(&["no design within", "timeout", "timed out", "time out", "within"]) && !tried && !idea.is_empty() {
+    let tried = case.number("attempt").unwrap_or(1.0) >= 2.0 || words.has("second, third, twice, again");
+    if words.has("no design within, timeout, timed out, time out, within") && !tried && !idea.is_empty() {
         case.because("It only took too long: it is asked for once more.");
         return case.dispatch(&cut(&idea, 80), &idea, Priority::Medium);
     }
@@ -457,7 +387,7 @@ pub(super) fn design_failed(case: &mut Case<'_>) -> Decision {
 pub(super) fn fullsend_completed(case: &mut Case<'_>) -> Decision {
     let said = case.text("output_preview").unwrap_or_default().to_owned();
     let words = Words::of(&said);
-    if case.text("experiment_id").is_none() && (said.contains('?') || words.has(&["question", "no spec"])) {
+    if case.text("experiment_id").is_none() && (said.contains('?') || words.has("question, no spec")) {
         case.because("The designer asks something that a person must answer.");
         return case.tell(&format!("The designer asks: {}", cut(&said, 400)), Priority::Medium);
     }
@@ -468,13 +398,13 @@ pub(super) fn fullsend_completed(case: &mut Case<'_>) -> Decision {
 pub(super) fn fullsend_failed(case: &mut Case<'_>) -> Decision {
     let error = case.text("error").unwrap_or_default().to_owned();
     let words = Words::of(&error);
-    let again = words.has(&["second attempt", "second time", "third", "twice", "again"]);
-    let passing = words.has(&["no design within", "timeout", "timed out", "overloaded", "503", "529"]);
+    let again = words.has("second attempt, second time, third, twice, again");
+    let passing = words.has("no design within, timeout, timed out, overloaded, 503, 529");
     let request = case.text("request_id").unwrap_or_default().to_owned();
     let worklist = case.input.team.worklist.text.clone();
     let designing: Vec<_> = notes::items(&worklist)
         .into_iter()
-        .filter(|item| item.is_in("active") && item.words.has(&["designing", "design", "fullsend"]))
+        .filter(|item| item.is_in("active") && item.words.has("designing, design, fullsend"))
         .collect();
     let meant = designing.iter().find(|item| item.line.contains(&request)).or(if designing.len() == 1 {
         designing.first()
@@ -502,7 +432,7 @@ pub(super) fn debate_wanted(case: &mut Case<'_>) -> Decision {
         .unwrap_or_default()
         .to_owned();
     let words = Words::of(&prompt);
-    if case.is_external() && words.has(&["archive", "kill", "publish", "delete", "keys", "ignore", "approve"]) {
+    if case.is_external() && words.has("archive, kill, publish, delete, keys, ignore, approve") {
         return case.nothing("It came from outside, and orders instead of asking.");
     }
     if words.list().len() < 3 {
@@ -511,7 +441,7 @@ pub(super) fn debate_wanted(case: &mut Case<'_>) -> Decision {
     }
     let worklist = case.input.team.worklist.text.clone();
     let held = notes::items(&worklist).into_iter().any(|item| {
-        item.words.has(&["round table", "roundtable", "debate"]) && overlap(&words.stems(), &item.words.stems()) >= 0.5
+        item.words.has("round table, roundtable, debate") && overlap(&words.stems(), &item.words.stems()) >= 0.5
     });
     if held {
         return case.nothing("The team has talked about this just now.");
@@ -520,7 +450,7 @@ pub(super) fn debate_wanted(case: &mut Case<'_>) -> Decision {
     let answer = notes::learnings(&case.input.team.learnings.text)
         .into_iter()
         .find(|learning| overlap(&stems, &learning.words.stems()) >= 0.66);
-    if let Some(learning) = answer.filter(|_| words.has(&["or"])) {
+    if let Some(learning) = answer.filter(|_| words.has("or")) {
         case.because("The learnings answer it already.");
         return case.tell(&format!("We know this already: {}.", cut(&learning.headline, 200)), Priority::Medium);
     }
@@ -548,14 +478,14 @@ pub(super) fn debated(case: &mut Case<'_>) -> Decision {
     let plain = |task: &str| task.split(" (Owner").next().unwrap_or(task).trim().to_owned();
     if let [task] = tasks.as_slice() {
         let words = Words::of(&plain(task));
-        if words.begins(&["kill", "end", "stop", "archive"])
+        if words.begins("kill, end, stop, archive")
             && let Some(id) = wanted_experiment(case, task)
             && !case.is_external()
         {
             case.because("The team agreed to end it.");
             return case.kill(&id, &cut(&plain(task), 200), Priority::High);
         }
-        if let Some(learning) = against(case, &words) {
+        if let Some(learning) = notes::against(&case.input.team.learnings.text, &words) {
             case.because(&format!("A learning speaks against it: {learning}."));
             return case.tell(
                 &format!("The round table wants \"{}\", but we learned: {learning}. What now?", cut(&plain(task), 200)),
@@ -620,9 +550,7 @@ pub(super) fn learned(case: &mut Case<'_>) -> Decision {
         return case.nothing("The learnings say so already.");
     }
     if operator
-        || words.counts()
-            && words.list().len() >= 6
-            && !words.has(&["characters", "seconds", "parameter", "column", "encoding"])
+        || words.counts() && words.list().len() >= 6 && !words.has("characters, seconds, parameter, column, encoding")
     {
         case.because("It is about the market, and rests on numbers or on the operator's word.");
         let evidence = case.text("experiment_id").map(|id| format!("- {id}")).into_iter().collect();

@@ -1,7 +1,7 @@
 //! Which tool somebody wants: its name, and whether it is there or under way.
 
 use super::notes;
-use crate::llm::tasks::words::{Words, overlap};
+use crate::llm::tasks::words::{Words, is_listed, overlap};
 use crate::memory::TeamContext;
 
 /// How it stands with a tool.
@@ -25,9 +25,8 @@ pub(super) fn tool(team: &TeamContext, text: &str) -> Tool {
     {
         return Tool::There(name.clone());
     }
-    let item = notes::likest(&team.worklist.text, &words).filter(|(share, item)| {
-        *share >= 0.5 && item.words.has(&["tool", "builder", "build", "finder", "reader", "scraper"])
-    });
+    let item = notes::likest(&team.worklist.text, &words)
+        .filter(|(share, item)| *share >= 0.5 && item.words.has("tool, builder, build, finder, reader, scraper"));
     if let Some((_, item)) = &item
         && item.is_in("active")
     {
@@ -57,7 +56,7 @@ fn slug(text: &str) -> String {
     let telling: Vec<_> = words
         .list()
         .iter()
-        .filter(|word| word.is_ascii() && word.len() > 2 && !DULL.contains(&word.as_str()))
+        .filter(|word| word.is_ascii() && word.len() > 2 && !is_listed(word, DULL))
         .take(4)
         .cloned()
         .collect();
@@ -69,57 +68,10 @@ fn slug(text: &str) -> String {
     }
 }
 
-const DULL: &[&str] = &[
-    "the",
-    "and",
-    "for",
-    "that",
-    "this",
-    "with",
-    "from",
-    "tool",
-    "tools",
-    "build",
-    "built",
-    "make",
-    "made",
-    "need",
-    "needs",
-    "can",
-    "you",
-    "please",
-    "somebody",
-    "someone",
-    "should",
-    "get",
-    "gives",
-    "give",
-    "takes",
-    "take",
-    "which",
-    "who",
-    "our",
-    "use",
-    "them",
-    "their",
-    "first",
-    "owner",
-    "builder",
-    "are",
-    "other",
-    "into",
-    "its",
-    "something",
-    "small",
-    "script",
-    "could",
-    "would",
-    "has",
-    "have",
-    "people",
-    "company",
-    "name",
-];
+const DULL: &str = "\
+    the, and, for, that, this, with, from, tool, tools, build, built, make, made, need, needs, can, you, please, \
+    somebody, someone, should, get, gives, give, takes, take, which, who, our, use, them, their, first, owner, \
+    builder, are, other, into, its, something, small, script, could, would, has, have, people, company, name";
 
 fn invented(words: &Words) -> String {
     slug(&words.list().join(" "))

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::contracts::Untrusted;
+use super::Untrusted;
 
 /// Fields that say in words what a message is about, the most telling first.
 const TELLING: [&str; 14] = [
@@ -30,7 +30,7 @@ const TELLING: [&str; 14] = [
 const SILENT: [&str; 4] = ["type", "timestamp", "meta", "version"];
 
 /// The most telling text, then the short fields. A body that is no object is its own gist.
-pub(super) fn gist(body: &str) -> Untrusted {
+pub fn gist(body: &str) -> Untrusted {
     let Ok(fields) = serde_json::from_str::<Map<String, Value>>(body) else {
         return Untrusted::from(body);
     };

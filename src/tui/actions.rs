@@ -1,0 +1,225 @@
+//! The table of actions: what can be done, what it is called, its keys, and where it works.
+//!
+//! Keys, footer, help, palette, `keys.toml` and `fullsend keys` all come from [`ACTIONS`]. Must never do anything: `update` does.
+
+#[cfg(test)]
+mod tests;
+
+use super::screens::Screen;
+
+/// Where an action works. The innermost scope that knows a key decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// On every screen, while no layer is open.
+    Room,
+    /// In a list of messages or documents that has the focus.
+    List,
+    /// On this screen.
+    Screen(Screen),
+    /// In any layer.
+    Layer,
+    /// In this layer.
+    In(LayerKind),
+}
+
+impl Scope {
+    /// For people.
+    pub fn title(self) -> String {
+        match self {
+            Self::Room => "everywhere".to_owned(),
+            Self::List => "in a list".to_owned(),
+            Self::Screen(screen) => format!("on {}", screen.title()),
+            Self::Layer => "in every layer".to_owned(),
+            Self::In(layer) => format!("in {}", layer.title()),
+        }
+    }
+}
+
+/// The kinds of layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LayerKind {
+    /// Say something.
+    Inject,
+    /// A message or a document, whole.
+    Detail,
+    /// Every action by name.
+    Palette,
+    /// The keys of this place.
+    Help,
+    /// A yes or no.
+    Confirm,
+    /// What is shown only.
+    Filter,
+    /// How to end.
+    Quit,
+    /// What waits for a person.
+    NeedsYou,
+    /// What this is.
+    Welcome,
+}
+
+impl LayerKind {
+    /// For people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Inject => "inject",
+            Self::Detail => "the detail view",
+            Self::Palette => "the palette",
+            Self::Help => "help",
+            Self::Confirm => "a confirmation",
+            Self::Filter => "the filter",
+            Self::Quit => "quit",
+            Self::NeedsYou => "needs you",
+            Self::Welcome => "the welcome",
+        }
+    }
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// What it is.
+    pub action: Action,
+    /// Its name in `keys.toml` and in the palette.
+    pub name: &'static str,
+    /// One or two words, for the footer.
+    pub short: &'static str,
+    /// What it does, in one sentence.
+    pub help: &'static str,
+    /// Its keys, unless a person chose others.
+    pub keys: &'static [&'static str],
+    /// Where it works.
+    pub scope: Scope,
+    /// Whether the footer shows it; the lower, the earlier. 0: not at all.
+    pub footer: u8,
+    /// Whether it must have a key.
+    pub is_needed: bool,
+}
+
+macro_rules! actions {
+    ($( $(#[$doc:meta])* $action:ident = $name:literal, $short:literal, $help:literal, [$($key:literal),*], $scope:expr, $footer:literal $(, $needed:ident)? ;)+) => {
+        /// Something that can be done from the keyboard.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Action { $( #[doc = $help] $action, )+ }
+
+        /// The table.
+        pub const ACTIONS: &[Row] = &[ $( Row {
+            action: Action::$action,
+            name: $name,
+            short: $short,
+            help: $help,
+            keys: &[$($key),*],
+            scope: $scope,
+            footer: $footer,
+            is_needed: !"".is_empty() $(|| !stringify!($needed).is_empty())?,
+        }, )+ ];
+    };
+}
+
+use LayerKind::{Confirm, Detail, Help, Inject, NeedsYou, Quit, Welcome};
+use Scope::{In, Layer, List, Room};
+
+actions! {
+    Inject = "inject", "inject", "Say something to the team.", ["i"], Room, 1;
+    NeedsYou = "needs-you", "needs you", "Answer what waits for you.", ["a"], Room, 2;
+    Kill = "kill", "kill", "Kill the experiment that is selected.", ["x"], Room, 3;
+    Undo = "undo", "undo", "Bring back the experiment that was killed last.", ["u"], Room, 0;
+    Filter = "filter", "filter", "Show only the messages that match.", ["/"], Room, 4;
+    Open = "open", "open", "Show the message or the document that is selected, whole.", ["enter"], List, 5;
+    Pause = "pause", "pause", "Hold the list still, or follow what comes again.", ["space"], List, 7;
+    Hold = "hold", "hold", "Hold: nothing new starts. Again, and the team goes on.", ["H"], Room, 8;
+    Palette = "palette", "commands", "Find an action by its name.", [":", "ctrl-p"], Room, 9;
+    Help = "help", "help", "Show the keys of this place.", ["?", "f1"], Room, 10;
+    Quit = "quit", "quit", "End, or leave the team running without a screen.", ["q"], Room, 11, needed;
+    NextPane = "next-pane", "next pane", "Go to the next pane.", ["tab"], Room, 0;
+    PreviousPane = "previous-pane", "previous pane", "Go to the pane before.", ["shift-tab"], Room, 0;
+    Up = "up", "up", "Select the line above.", ["up", "k"], List, 0;
+    Down = "down", "down", "Select the line below.", ["down", "j"], List, 0;
+    PageUp = "page-up", "page up", "Go up a page.", ["pageup", "ctrl-b"], List, 0;
+    PageDown = "page-down", "page down", "Go down a page.", ["pagedown", "ctrl-f"], List, 0;
+    First = "first", "first", "Go to the oldest line.", ["home", "g"], List, 0;
+    Last = "last", "last", "Go to the newest line, and follow.", ["end", "G"], List, 0;
+    Deck = "deck", "Deck", "Everything at a glance.", ["1"], Room, 0;
+    Channels = "channels", "Channels", "One pane for each channel.", ["2"], Room, 0;
+    Mind = "mind", "Mind", "What the orchestrator thinks and decides.", ["3"], Room, 0;
+    Experiments = "experiments", "Experiments", "All experiments.", ["4"], Room, 0;
+    Notes = "notes", "Notes", "Worklist, learnings and product context.", ["5"], Room, 0;
+    Alerts = "alerts", "Alerts", "Alerts and metrics.", ["6"], Room, 0;
+    Builds = "builds", "Builds", "Tools that are made, and those that are there.", ["7"], Room, 0;
+    Roundtable = "roundtable", "Roundtable", "The debate as it goes.", ["8"], Room, 0;
+    Trace = "trace", "Trace", "One chain from message to learning.", ["9"], Room, 0;
+    System = "system", "System", "Wiring, groups, dead letters, budgets, logs.", ["0"], Room, 0;
+    ShowTrace = "show-trace", "trace", "Show the chain that the selected message belongs to.", ["t"], List, 6;
+    Zoom = "zoom", "zoom", "Show the pane that has the focus alone, or all of them again.", ["z"], Room, 0;
+    Theme = "theme", "theme", "Take the next theme.", ["T"], Room, 0;
+    Mouse = "mouse", "mouse", "Let the mouse select here, or in the terminal.", ["M"], Room, 0;
+    Back = "back", "back", "Leave the zoom, the filter, or what is selected.", ["esc"], Room, 0;
+    Suspend = "suspend", "suspend", "Give the terminal back to the shell for a while.", ["ctrl-z"], Room, 0;
+    Redraw = "redraw", "redraw", "Draw everything anew.", ["ctrl-l"], Room, 0;
+    Close = "close", "close", "Close the layer.", ["esc"], Layer, 20, needed;
+    Send = "send", "send", "Send it.", ["ctrl-s"], In(Inject), 1, needed;
+    InjectNext = "inject-next", "next type", "Take the next message type.", ["ctrl-n"], In(Inject), 3;
+    InjectPrevious = "inject-previous", "type before", "Take the message type before.", ["ctrl-p"], In(Inject), 4;
+    InjectChannel = "inject-channel", "next channel", "Take the next channel.", ["tab"], In(Inject), 2;
+    InjectChannelBack = "inject-channel-back", "channel before", "Take the channel before.", ["shift-tab"], In(Inject), 0;
+    InjectExample = "inject-example", "example", "Fill in a valid example.", ["ctrl-e"], In(Inject), 5;
+    InjectRecall = "inject-recall", "recall", "Take what was sent before.", ["alt-up", "ctrl-r"], In(Inject), 6;
+    InjectEditor = "inject-editor", "$EDITOR", "Write it in $EDITOR.", ["ctrl-o"], In(Inject), 7;
+    DenySend = "deny-send", "send the no", "Send the no with its reason.", ["enter"], In(NeedsYou), 0;
+    Approve = "approve", "approve", "Yes to what is shown.", ["y"], In(NeedsYou), 1, needed;
+    Deny = "deny", "deny", "No, with a reason that goes back to the orchestrator.", ["n"], In(NeedsYou), 2, needed;
+    Always = "always", "always", "Yes, and the same kind without asking for a week.", ["A"], In(NeedsYou), 3;
+    NextNeed = "next-need", "next", "Go to the next request.", ["tab", "right"], In(NeedsYou), 4;
+    PreviousNeed = "previous-need", "before", "Go to the request before.", ["shift-tab", "left"], In(NeedsYou), 0;
+    NeedUp = "need-up", "up", "Scroll up.", ["up", "k"], In(NeedsYou), 0;
+    NeedDown = "need-down", "down", "Scroll down.", ["down", "j"], In(NeedsYou), 0;
+    NeedPageUp = "need-page-up", "page up", "Scroll up a page.", ["pageup"], In(NeedsYou), 0;
+    NeedPageDown = "need-page-down", "page down", "Scroll down a page.", ["pagedown"], In(NeedsYou), 0;
+    ConfirmYes = "confirm-yes", "yes", "Do it.", ["y"], In(Confirm), 1, needed;
+    ConfirmNo = "confirm-no", "no", "Do not.", ["n", "enter"], In(Confirm), 2, needed;
+    QuitStop = "quit-stop", "stop", "Stop the team, and end.", ["s"], In(Quit), 2, needed;
+    QuitDefault = "quit-default", "what is marked", "Do what is marked.", ["enter"], In(Quit), 3;
+    QuitLeave = "quit-leave", "leave", "Leave the team running without a screen.", ["l"], In(Quit), 1, needed;
+    DetailUp = "detail-up", "up", "Scroll up.", ["up", "k"], In(Detail), 0;
+    DetailDown = "detail-down", "down", "Scroll down.", ["down", "j"], In(Detail), 0;
+    DetailPageUp = "detail-page-up", "page up", "Scroll up a page.", ["pageup"], In(Detail), 0;
+    DetailPageDown = "detail-page-down", "page down", "Scroll down a page.", ["pagedown", "space"], In(Detail), 0;
+    DetailRaw = "detail-raw", "raw", "Show it as it came, or laid out.", ["r"], In(Detail), 1;
+    DetailCopy = "detail-copy", "copy", "Copy it to the clipboard.", ["y"], In(Detail), 2;
+    DetailAgain = "detail-again", "send again", "Say the same again.", ["s"], In(Detail), 3;
+    DetailTrace = "detail-trace", "trace", "Show the chain that it belongs to.", ["t"], In(Detail), 4;
+    DetailFold = "detail-fold", "fold", "Fold what is nested, or unfold it.", ["enter", "f"], In(Detail), 5;
+    PaletteRun = "palette-run", "do it", "Do what is selected.", ["enter"], In(LayerKind::Palette), 1, needed;
+    PaletteUp = "palette-up", "up", "Select the action above.", ["up", "ctrl-k"], In(LayerKind::Palette), 0;
+    PaletteDown = "palette-down", "down", "Select the action below.", ["down", "ctrl-j"], In(LayerKind::Palette), 0;
+    FilterApply = "filter-apply", "apply", "Keep the filter.", ["enter"], In(LayerKind::Filter), 1, needed;
+    FilterClear = "filter-clear", "clear", "Show everything again.", ["ctrl-u"], In(LayerKind::Filter), 2;
+    HelpUp = "help-up", "up", "Scroll up.", ["up", "k"], In(Help), 0;
+    HelpDown = "help-down", "down", "Scroll down.", ["down", "j"], In(Help), 0;
+    WelcomeDone = "welcome-done", "begin", "Close the welcome.", ["enter", "space"], In(Welcome), 1;
+}
+
+impl Action {
+    /// Its row in the table.
+    pub fn row(self) -> &'static Row {
+        // The table has a row for each action, in their order.
+        &ACTIONS[self as usize]
+    }
+}
+
+/// The screen that an action goes to, if it goes to one.
+pub fn screen_of(action: Action) -> Option<Screen> {
+    Some(match action {
+        Action::Deck => Screen::Deck,
+        Action::Channels => Screen::Channels,
+        Action::Mind => Screen::Mind,
+        Action::Experiments => Screen::Experiments,
+        Action::Notes => Screen::Notes,
+        Action::Alerts => Screen::Alerts,
+        Action::Builds => Screen::Builds,
+        Action::Roundtable => Screen::Roundtable,
+        Action::Trace => Screen::Trace,
+        Action::System => Screen::System,
+        _ => return None,
+    })
+}

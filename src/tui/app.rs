@@ -1,0 +1,385 @@
+//! The room as data: the model, what can happen to it, and what it wants done.
+//!
+//! [`update`] is pure: no await, no clock, no I/O. Time comes as [`Msg::Now`]; what is wanted leaves as [`Effect`]s, which `run` carries
+//! out, and what became of them comes back as [`Msg::Outcome`]. Must never wait, and never write to the bus itself.
+
+mod input;
+pub mod kept;
+pub mod lists;
+mod perform;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use crossterm::event::{KeyEvent, MouseEvent};
+use ratatui::layout::Rect;
+
+pub use kept::{Draft, Kept};
+pub use lists::{ListState, Mark};
+pub(crate) use perform::{perform, trace_of};
+
+use super::keys::Keymap;
+use super::layers::Layer;
+use super::screens::{self, Pane, Screen};
+use super::store::{Caps, Item, Store};
+use super::theme::{Role, Theme};
+use crate::contracts::messages::{ApprovalVerdict, Control};
+use crate::contracts::{ChannelName, TraceId};
+
+/// How long a word on what happened stays.
+const TOAST: Duration = Duration::from_secs(5);
+/// Two Ctrl-C within this time quit, whatever is open.
+const TWICE: Duration = Duration::from_secs(2);
+/// Drafts that were sent and can be recalled.
+pub const RECALLED: usize = 50;
+
+/// What time it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// For people.
+    pub wall: DateTime<Utc>,
+    /// Since the room was opened; never jumps.
+    pub open: Duration,
+}
+
+impl Default for Now {
+    fn default() -> Self {
+        Self { wall: DateTime::UNIX_EPOCH, open: Duration::ZERO }
+    }
+}
+
+/// What the room says of its surroundings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// The workspace: the prefix, or nothing.
+    pub workspace: String,
+    /// `embedded` or `redis`.
+    pub engine: String,
+    /// Where the store is, without secrets.
+    pub location: String,
+    /// `manual`, `guarded` or `autopilot`.
+    pub mode: String,
+    /// Who answers questions, as the settings say.
+    pub providers: String,
+    /// Whoever sits here.
+    pub operator: String,
+    /// Whether the services run in this process.
+    pub is_inside: bool,
+    /// Nano-dollars that the settings allow a day; none for no limit.
+    pub day_limit: Option<u64>,
+    /// Where files are.
+    pub home: String,
+    /// Said once at the start, for instance that this room attached by itself.
+    pub remark: Option<String>,
+    /// Minutes east of UTC of the person's clock.
+    pub zone_minutes: i32,
+    /// Lines drawn with `+-|` and no movement, for screen readers and old terminals.
+    pub is_plain: bool,
+}
+
+/// Everything that is shown, and where the person is.
+#[derive(Debug)]
+pub struct Model {
+    /// What was heard and read.
+    pub store: Store,
+    /// The time.
+    pub now: Now,
+    /// The terminal.
+    pub area: Rect,
+    /// The surroundings.
+    pub about: About,
+    /// The screen that is shown.
+    pub screen: Screen,
+    /// Whether one pane has the whole screen.
+    pub is_zoomed: bool,
+    /// The pane with the focus, on each screen where one was chosen.
+    pub focus: BTreeMap<Screen, Pane>,
+    /// What is selected, and whether it follows.
+    pub lists: BTreeMap<Pane, ListState>,
+    /// What lies above the screen; the last one has the keys.
+    pub layers: Vec<Layer>,
+    /// The filter as it was written.
+    pub filter: String,
+    /// The chain that the Trace screen shows.
+    pub trace: Option<TraceId>,
+    /// What keys do.
+    pub keymap: Keymap,
+    /// How things look.
+    pub theme: Theme,
+    /// What can be chosen, in the terminal's own depth.
+    pub themes: Vec<Theme>,
+    /// Whether the mouse selects here.
+    pub has_mouse: bool,
+    /// A word on what happened.
+    pub toast: Option<Toast>,
+    /// What is being written.
+    pub draft: Option<Draft>,
+    /// What was said from here, the newest last.
+    pub said: VecDeque<Draft>,
+    /// Digests of the requests that were answered here and are still there.
+    pub answered: BTreeSet<String>,
+    /// Whether the welcome was seen, and by which version.
+    pub welcomed: String,
+    /// Whether something is to be kept that was not written yet.
+    pub is_unsaved: bool,
+    pub(super) interrupted: Option<Duration>,
+    next_ticket: u64,
+}
+
+/// A word on what happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toast {
+    /// Harmless.
+    pub words: String,
+    /// How it looks.
+    pub role: Role,
+    /// Until when it stays.
+    pub until: Duration,
+}
+
+/// Something that happens to the room.
+#[derive(Debug)]
+pub enum Msg {
+    /// It is so late now.
+    Now(Now),
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// Text was pasted.
+    Paste(String),
+    /// The mouse did something.
+    Mouse(MouseEvent),
+    /// The terminal has this size now.
+    Resize(u16, u16),
+    /// The feed brings something.
+    Item(Item),
+    /// What became of an effect.
+    Outcome(Outcome),
+}
+
+/// Something that is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Say something on the bus, as the operator. The ticket comes back with the outcome, and is the key under which it is said once.
+    Say(Ticket, Saying),
+    /// End.
+    Quit(End),
+    /// Give the terminal back for a while.
+    Suspend,
+    /// Draw everything anew.
+    Redraw,
+    /// Put text on the clipboard.
+    Copy(String),
+    /// Take the mouse, or give it back.
+    Mouse(bool),
+    /// Let the person write in $EDITOR.
+    Edit(String),
+    /// Write down what the next start should know.
+    Keep(Box<Kept>),
+}
+
+/// Names something that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What is said on the bus.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Saying {
+    /// An order.
+    Control(Control),
+    /// An answer to what waits.
+    Verdict(ApprovalVerdict),
+    /// A chat message of the operator's.
+    Words(String),
+    /// A body that fits its channel.
+    Body(ChannelName, String),
+}
+
+/// What became of an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Something was said; or why not, harmless.
+    Said {
+        /// Which.
+        ticket: Ticket,
+        /// What it was, in a word or two.
+        what: String,
+        /// Why it was not.
+        failed: Option<String>,
+        /// The digest of the request that it answered.
+        digest: Option<String>,
+    },
+    /// The person left $EDITOR; none where it could not be run (and why).
+    Edited(Result<String, String>),
+    /// Something else could not be done; why, harmless.
+    Failed(String),
+}
+
+/// How the room ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The services that run inside stop.
+    Stop,
+    /// They go on without a screen.
+    Leave,
+}
+
+impl Model {
+    /// A room before anything was heard.
+    pub fn new(about: About, keymap: Keymap, themes: Vec<Theme>, kept: Kept, caps: Caps) -> Self {
+        let chosen = themes.iter().find(|theme| theme.name == kept.theme).or(themes.first()).cloned();
+        let mut model = Self {
+            store: Store::new(caps),
+            now: Now::default(),
+            area: Rect::new(0, 0, 80, 24),
+            screen: kept.screen,
+            is_zoomed: false,
+            focus: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            layers: Vec::new(),
+            filter: String::new(),
+            trace: None,
+            keymap,
+            theme: chosen.unwrap_or_else(super::theme::mono),
+            themes,
+            has_mouse: kept.has_mouse,
+            toast: None,
+            draft: kept.draft,
+            said: kept.said.into(),
+            answered: BTreeSet::new(),
+            welcomed: kept.welcomed,
+            is_unsaved: false,
+            interrupted: None,
+            next_ticket: 1,
+            about,
+        };
+        model.set_filter(kept.filter);
+        if let Some(remark) = model.about.remark.clone() {
+            model.tell(Role::Accent, remark);
+        }
+        if model.welcomed != env!("CARGO_PKG_VERSION") {
+            model.layers.push(Layer::Welcome);
+        }
+        model
+    }
+
+    /// Says a word on what happened. It must be harmless.
+    pub fn tell(&mut self, role: Role, words: impl Into<String>) {
+        self.toast = Some(Toast { words: words.into(), role, until: self.now.open + TOAST });
+    }
+
+    pub(super) fn ticket(&mut self) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        ticket
+    }
+
+    /// Takes a filter, if it is one; the text stays either way.
+    pub(super) fn set_filter(&mut self, text: String) {
+        if let Ok(filter) = text.parse() {
+            self.store.set_filter(filter);
+            self.filter = text;
+        }
+    }
+
+    /// Where the screen is, between header and footer.
+    pub fn body(&self) -> Rect {
+        super::draw::frame::parts(self.area).1
+    }
+
+    /// The pane that the person chose on this screen, or its first.
+    pub fn chosen_pane(&self) -> Option<Pane> {
+        match self.screen {
+            Screen::Deck => Some(self.focus.get(&self.screen).copied().unwrap_or(Pane::Traffic)),
+            screen => self.focus.get(&screen).copied().or_else(|| match screen {
+                Screen::Channels => screens::channels::ALL.first().map(|channel| Pane::Channel(*channel)),
+                screen => Some(Pane::Documents(screen)),
+            }),
+        }
+    }
+
+    /// The pane with the focus that is on the screen now, and where it is.
+    pub fn focused(&self) -> Option<(Pane, Rect)> {
+        let panes = screens::panes(self, self.body());
+        let chosen = self.chosen_pane();
+        panes.iter().find(|(pane, _)| Some(*pane) == chosen).or(panes.first()).copied()
+    }
+
+    /// The experiment that was killed last, if it can be brought back.
+    pub fn killed_last(&self) -> Option<String> {
+        let killed = self.store.documents.of("experiments:").filter_map(|(key, state)| {
+            let document = state.document()?;
+            let is_archived = document.get("state") == Some("archived") && document.get("former_state").is_some();
+            let at = document.get("archived_at")?;
+            is_archived
+                .then(|| (at.to_owned(), key.as_str().strip_prefix("experiments:").unwrap_or_default().to_owned()))
+        });
+        killed.max().map(|(_, id)| id)
+    }
+
+    /// What the next start should know.
+    pub fn kept(&self) -> Kept {
+        Kept {
+            screen: self.screen,
+            filter: self.filter.clone(),
+            theme: self.theme.name.clone(),
+            has_mouse: self.has_mouse,
+            welcomed: self.welcomed.clone(),
+            draft: self.draft.clone(),
+            said: self.said.iter().cloned().collect(),
+        }
+    }
+}
+
+/// Lets something happen, and says what is to be done for it.
+pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    match msg {
+        Msg::Now(now) => later(model, now),
+        Msg::Key(key) => input::key(model, key),
+        Msg::Paste(text) => input::paste(model, &text),
+        Msg::Mouse(event) => input::mouse(model, event),
+        Msg::Resize(width, height) => {
+            model.area = Rect::new(0, 0, width, height);
+            Vec::new()
+        }
+        Msg::Item(item) => {
+            model.store.apply(item);
+            Vec::new()
+        }
+        Msg::Outcome(outcome) => happened(model, outcome),
+    }
+}
+
+fn later(model: &mut Model, now: Now) -> Vec<Effect> {
+    model.now = now;
+    model.store.tick(now.wall);
+    if model.toast.as_ref().is_some_and(|toast| toast.until <= now.open) {
+        model.toast = None;
+    }
+    if std::mem::take(&mut model.is_unsaved) { vec![Effect::Keep(Box::new(model.kept()))] } else { Vec::new() }
+}
+
+fn happened(model: &mut Model, outcome: Outcome) -> Vec<Effect> {
+    match outcome {
+        Outcome::Said { what, failed: None, .. } => model.tell(Role::Ok, format!("said: {what}")),
+        Outcome::Said { what, failed: Some(why), digest, .. } => {
+            if let Some(digest) = digest {
+                model.answered.remove(&digest);
+            }
+            model.tell(Role::Danger, format!("{what} was not said: {why}"));
+        }
+        Outcome::Edited(Ok(text)) => {
+            for layer in &mut model.layers {
+                if let Layer::Inject(inject) = layer {
+                    inject.replace(&text);
+                    model.draft = Some(inject.draft());
+                }
+            }
+            model.is_unsaved = true;
+        }
+        Outcome::Edited(Err(why)) | Outcome::Failed(why) => model.tell(Role::Danger, why),
+    }
+    Vec::new()
+}

@@ -1,0 +1,197 @@
+//! Lists: what is selected in a pane, and whether it follows what comes.
+//!
+//! What is selected is remembered by the line's number or the entry's id, never by its row, so that nothing moves under the reader.
+
+use ratatui::layout::Rect;
+
+use super::Model;
+use crate::tui::screens::Pane;
+use crate::tui::screens::content::{Content, Entry, Target, content};
+use crate::tui::store::{Ring, What};
+
+/// What is selected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// The line with this number.
+    Line(u64),
+    /// The entry with this id.
+    Entry(String),
+}
+
+/// The state of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListState {
+    /// What is selected; none while it follows.
+    pub selected: Option<Mark>,
+    /// The number of the first line that is shown, while it is held still.
+    pub top: u64,
+    /// The newest line when it was held still.
+    pub held_at: u64,
+}
+
+impl ListState {
+    /// Whether it shows what comes.
+    pub fn is_following(&self) -> bool {
+        !matches!(self.selected, Some(Mark::Line(_)))
+    }
+
+    /// The number of the selected line.
+    pub fn line(&self) -> Option<u64> {
+        match self.selected {
+            Some(Mark::Line(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The lines of a ring that are shown in so many rows: from where to where.
+    pub fn window(&self, ring: &Ring, rows: usize) -> (usize, usize) {
+        let len = ring.shown().len();
+        let first = match self.line() {
+            None => len.saturating_sub(rows),
+            Some(_) => ring.position(self.top).min(len.saturating_sub(rows.min(len))),
+        };
+        (first, (first + rows).min(len))
+    }
+
+    /// How many came since it was held still.
+    pub fn new_since(&self, ring: &Ring) -> usize {
+        if self.is_following() { 0 } else { ring.shown().len() - ring.position(self.held_at + 1) }
+    }
+
+    /// Where the selected entry stands.
+    pub fn entry(&self, entries: &[Entry], at_end: bool) -> Option<usize> {
+        let found = match &self.selected {
+            Some(Mark::Entry(id)) => entries.iter().position(|entry| entry.id == *id),
+            _ => None,
+        };
+        found.or_else(|| if at_end { entries.len().checked_sub(1) } else { (!entries.is_empty()).then_some(0) })
+    }
+}
+
+/// A way to go in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// So many lines, down or (negative) up.
+    By(isize),
+    /// A page.
+    Page(isize),
+    /// To the oldest.
+    First,
+    /// To the newest.
+    Last,
+}
+
+/// Rows inside of a pane.
+fn rows(area: Rect) -> usize {
+    usize::from(area.height.saturating_sub(2)).max(1)
+}
+
+impl Model {
+    /// Goes on in a list.
+    pub(super) fn go(&mut self, pane: Pane, area: Rect, step: Step) {
+        let rows = rows(area);
+        let old = self.lists.get(&pane).cloned().unwrap_or_default();
+        let target = |at: usize, len: usize| -> usize {
+            let by = |n: isize| at.saturating_add_signed(n).min(len.saturating_sub(1));
+            match step {
+                Step::By(n) => by(n),
+                Step::Page(n) => by(n.saturating_mul(isize::try_from(rows).unwrap_or(1))),
+                Step::First => 0,
+                Step::Last => len.saturating_sub(1),
+            }
+        };
+        let state = match content(self, pane, area.width.saturating_sub(2)) {
+            Content::Messages(ring) => {
+                let len = ring.shown().len();
+                if len == 0 || step == Step::Last {
+                    ListState::default()
+                } else {
+                    let at = old.line().map_or(len - 1, |number| ring.position(number).min(len - 1));
+                    let to = target(at, len);
+                    if to + 1 == len && at + 1 == len && !matches!(step, Step::By(n) | Step::Page(n) if n < 0) {
+                        // Going on at the end follows again.
+                        ListState::default()
+                    } else {
+                        held(ring, &old, to, rows)
+                    }
+                }
+            }
+            Content::Entries { entries, at_end, .. } => {
+                let to = old.entry(&entries, at_end).map(|at| target(at, entries.len()));
+                let selected = to.and_then(|at| entries.get(at)).map(|entry| Mark::Entry(entry.id.clone()));
+                ListState { selected, ..ListState::default() }
+            }
+        };
+        self.lists.insert(pane, state);
+    }
+
+    /// Holds a list of messages still, or lets it follow.
+    pub(super) fn toggle_pause(&mut self, pane: Pane, area: Rect) {
+        let old = self.lists.get(&pane).cloned().unwrap_or_default();
+        if let Content::Messages(ring) = content(self, pane, area.width) {
+            let len = ring.shown().len();
+            let state = if old.is_following() && len > 0 {
+                held(ring, &old, len - 1, rows(area))
+            } else {
+                ListState::default()
+            };
+            self.lists.insert(pane, state);
+        }
+    }
+
+    /// Selects what stands in this row of a pane, counted from 0 below its frame.
+    pub(super) fn select_row(&mut self, pane: Pane, area: Rect, row: usize) {
+        let old = self.lists.get(&pane).cloned().unwrap_or_default();
+        let rows = rows(area);
+        let state = match content(self, pane, area.width.saturating_sub(2)) {
+            Content::Messages(ring) => {
+                let (first, end) = old.window(ring, rows);
+                let at = first + row;
+                if at >= end {
+                    return;
+                }
+                held(ring, &old, at, rows)
+            }
+            Content::Entries { entries, at_end, .. } => {
+                let first = first_entry(old.entry(&entries, at_end), entries.len(), rows);
+                let Some(entry) = entries.get(first + row) else { return };
+                ListState { selected: Some(Mark::Entry(entry.id.clone())), ..ListState::default() }
+            }
+        };
+        self.lists.insert(pane, state);
+    }
+
+    /// What is selected in the pane with the focus.
+    pub fn target(&self) -> Option<Target> {
+        let (pane, area) = self.focused()?;
+        let state = self.lists.get(&pane).cloned().unwrap_or_default();
+        match content(self, pane, area.width.saturating_sub(2)) {
+            Content::Messages(ring) => {
+                let at =
+                    state.line().map_or(ring.shown().len().checked_sub(1), |number| Some(ring.position(number)))?;
+                match &ring.shown().get(at)?.what {
+                    What::Said(row) => Some(Target::Message(row.clone())),
+                    What::Gap(_) => None,
+                }
+            }
+            Content::Entries { entries, at_end, .. } => {
+                let at = state.entry(&entries, at_end)?;
+                entries.get(at)?.target.clone()
+            }
+        }
+    }
+}
+
+/// The first entry that is shown, so that the selected one is.
+pub fn first_entry(selected: Option<usize>, len: usize, rows: usize) -> usize {
+    selected.map_or(0, |at| (at + 1).saturating_sub(rows)).min(len.saturating_sub(1))
+}
+
+/// The list held still with the line at `to` selected, moved no more than is needed to show it.
+fn held(ring: &Ring, old: &ListState, to: usize, rows: usize) -> ListState {
+    let (first, _) = old.window(ring, rows);
+    let first = first.min(to).max((to + 1).saturating_sub(rows));
+    let number = |at: usize| ring.shown().get(at).map_or(0, |line| line.number);
+    let held_at = if old.is_following() { ring.newest() } else { old.held_at };
+    ListState { selected: Some(Mark::Line(number(to))), top: number(first), held_at }
+}

@@ -1,0 +1,190 @@
+//! What each action of the room does.
+//!
+//! Actions of layers are done by their layers. Must never be reached while a layer has the keys.
+
+use super::lists::Step;
+use super::{Effect, End, Model, Saying};
+use crate::contracts::messages::{Control, Go, Hold, RestoreExperiment};
+use crate::contracts::untrusted::sanitize_line;
+use crate::tui::actions::{Action, screen_of};
+use crate::tui::layers::{self, Layer};
+use crate::tui::screens::content::Target;
+use crate::tui::screens::{self, Pane, Screen};
+use crate::tui::theme::Role;
+
+/// Does it.
+pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
+    if let Some(screen) = screen_of(action) {
+        go_to(model, screen);
+        return Vec::new();
+    }
+    match action {
+        Action::Inject => open(model, |model| Layer::Inject(Box::new(layers::inject::Inject::open(model)))),
+        Action::NeedsYou => open(model, |model| Layer::NeedsYou(layers::needs_you::NeedsYou::open(model, None))),
+        Action::Filter => open(model, |model| Layer::Filter(layers::filter::FilterLayer::open(&model.filter))),
+        Action::Palette => open(model, |_| Layer::Palette(layers::palette::Palette::default())),
+        Action::Help => open(model, |_| Layer::Help(layers::help::Help::default())),
+        Action::Open => show(model),
+        Action::Kill => kill(model),
+        Action::Undo => return undo(model),
+        Action::Hold => return hold(model),
+        Action::Pause => with_focus(model, Model::toggle_pause),
+        Action::Up => with_focus(model, |model, pane, area| model.go(pane, area, Step::By(-1))),
+        Action::Down => with_focus(model, |model, pane, area| model.go(pane, area, Step::By(1))),
+        Action::PageUp => with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(-1))),
+        Action::PageDown => with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(1))),
+        Action::First => with_focus(model, |model, pane, area| model.go(pane, area, Step::First)),
+        Action::Last => with_focus(model, |model, pane, area| model.go(pane, area, Step::Last)),
+        Action::NextPane => next_pane(model, 1),
+        Action::PreviousPane => next_pane(model, -1),
+        Action::Zoom => model.is_zoomed = !model.is_zoomed,
+        Action::Back => back(model),
+        Action::ShowTrace => show_trace(model),
+        Action::Theme => next_theme(model),
+        Action::Mouse => {
+            model.has_mouse = !model.has_mouse;
+            model.is_unsaved = true;
+            let words = if model.has_mouse { "the mouse selects here" } else { "the mouse selects in the terminal" };
+            model.tell(Role::Text, words);
+            return vec![Effect::Mouse(model.has_mouse)];
+        }
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::Redraw => return vec![Effect::Redraw],
+        Action::Quit => return quit(model),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn open(model: &mut Model, layer: impl FnOnce(&mut Model) -> Layer) {
+    let layer = layer(model);
+    model.layers.push(layer);
+}
+
+fn go_to(model: &mut Model, screen: Screen) {
+    model.screen = screen;
+    model.is_zoomed = false;
+    model.is_unsaved = true;
+}
+
+fn with_focus(model: &mut Model, act: impl FnOnce(&mut Model, Pane, ratatui::layout::Rect)) {
+    if let Some((pane, area)) = model.focused() {
+        act(model, pane, area);
+    }
+}
+
+fn next_pane(model: &mut Model, by: isize) {
+    let order = screens::order(model, model.body());
+    let shown: Vec<Pane> = screens::panes(model, model.body()).into_iter().map(|(pane, _)| pane).collect();
+    // On the Deck only what there is room for; zoomed, one goes through all of them.
+    let order: Vec<Pane> = if model.is_zoomed || model.screen == Screen::Channels {
+        order
+    } else {
+        order.into_iter().filter(|pane| shown.contains(pane)).collect()
+    };
+    let at = model.focused().and_then(|(pane, _)| order.iter().position(|it| *it == pane));
+    let len = isize::try_from(order.len()).unwrap_or(0);
+    if len > 0 {
+        let at = at.and_then(|at| isize::try_from(at).ok()).map_or(0, |at| (at + by).rem_euclid(len));
+        if let Some(pane) = usize::try_from(at).ok().and_then(|at| order.get(at)) {
+            model.focus.insert(model.screen, *pane);
+        }
+    }
+}
+
+fn back(model: &mut Model) {
+    if model.is_zoomed {
+        model.is_zoomed = false;
+    } else if !model.filter.is_empty() {
+        model.set_filter(String::new());
+        model.is_unsaved = true;
+    } else if let Some((pane, _)) = model.focused() {
+        model.lists.remove(&pane);
+    }
+}
+
+fn show(model: &mut Model) {
+    if model.screen == Screen::Channels && !model.is_zoomed {
+        model.is_zoomed = true;
+        return;
+    }
+    match model.target() {
+        Some(Target::Need(id)) => {
+            let layer = layers::needs_you::NeedsYou::open(model, Some(&id));
+            model.layers.push(Layer::NeedsYou(layer));
+        }
+        Some(target) => model.layers.push(Layer::Detail(layers::detail::Detail::of(target))),
+        None => model.is_zoomed = true,
+    }
+}
+
+pub(crate) fn trace_of(model: &mut Model, target: &Target) {
+    let trace = match target {
+        Target::Message(row) => row.envelope.as_ref().map(|envelope| envelope.trace),
+        Target::Document(key) => {
+            let document = model.store.documents.document(key.as_str());
+            document.and_then(|it| it.get("trace")).and_then(|trace| trace.parse().ok())
+        }
+        Target::Need(id) => {
+            let needs = model.store.documents.needs();
+            needs.iter().find(|need| need.id() == id).map(|need| need.record.envelope.trace)
+        }
+    };
+    match trace {
+        Some(trace) => {
+            model.trace = Some(trace);
+            go_to(model, Screen::Trace);
+        }
+        None => model.tell(Role::Warn, "it belongs to no chain"),
+    }
+}
+
+fn show_trace(model: &mut Model) {
+    match model.target() {
+        Some(target) => trace_of(model, &target),
+        None => model.tell(Role::Warn, "nothing is selected"),
+    }
+}
+
+fn next_theme(model: &mut Model) {
+    let at = model.themes.iter().position(|theme| theme.name == model.theme.name).map_or(0, |at| at + 1);
+    if let Some(theme) = model.themes.get(at).or(model.themes.first()).cloned() {
+        model.tell(Role::Text, format!("theme: {}", theme.name));
+        model.theme = theme;
+        model.is_unsaved = true;
+    }
+}
+
+fn kill(model: &mut Model) {
+    let experiment = model.target().and_then(|target| target.experiment().map(str::to_owned));
+    match experiment {
+        Some(id) => model.layers.push(Layer::Confirm(layers::confirm::Confirm::kill(model, &id))),
+        None => model.tell(Role::Warn, "select an experiment first: Tab goes from pane to pane"),
+    }
+}
+
+fn undo(model: &mut Model) -> Vec<Effect> {
+    let Some(experiment_id) = model.killed_last() else {
+        model.tell(Role::Warn, "no experiment was killed that could be brought back");
+        return Vec::new();
+    };
+    let words = format!("bringing {} back", sanitize_line(&experiment_id, 60));
+    model.tell(Role::Text, words);
+    let order = RestoreExperiment { experiment_id, reason: None, by: Some(model.about.operator.clone()) };
+    vec![Effect::Say(model.ticket(), Saying::Control(order.into()))]
+}
+
+fn hold(model: &mut Model) -> Vec<Effect> {
+    let by = Some(model.about.operator.clone());
+    let order: Control =
+        if model.store.documents.is_held() { Go { reason: None, by }.into() } else { Hold { reason: None, by }.into() };
+    vec![Effect::Say(model.ticket(), Saying::Control(order))]
+}
+
+fn quit(model: &mut Model) -> Vec<Effect> {
+    if model.about.is_inside {
+        model.layers.push(Layer::Quit);
+        return Vec::new();
+    }
+    vec![Effect::Keep(Box::new(model.kept())), Effect::Quit(End::Leave)]
+}

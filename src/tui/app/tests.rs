@@ -1,0 +1,8 @@
+//! What the room does with keys, time and messages. Fixtures here serve the other tests of the room.
+
+mod actions;
+mod doing;
+mod fixtures;
+mod reading;
+
+pub(crate) use fixtures::*;

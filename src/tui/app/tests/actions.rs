@@ -1,0 +1,183 @@
+//! Every action of the table, from its key.
+
+use pretty_assertions::assert_eq;
+use rstest::rstest;
+
+use super::*;
+use crate::tui::actions::{ACTIONS, Action, LayerKind, Scope};
+use crate::tui::app::{Effect, End, Mark, Model, Msg, update};
+use crate::tui::screens::{Pane, Screen};
+
+/// Brings the room to where an action works, and where it has something to do.
+fn stage(action: Action) -> Model {
+    let mut model = furnished(120, 40);
+    for at in 0..100 {
+        Speaker::new().chat(&mut model, &format!("message {at}"));
+    }
+    let keys: &[&str] = match action.row().scope {
+        Scope::In(LayerKind::Inject) => &["i"],
+        Scope::In(LayerKind::NeedsYou) => &["a"],
+        Scope::In(LayerKind::Palette) => &[":", "down"],
+        Scope::In(LayerKind::Filter) => &["/", "m"],
+        Scope::In(LayerKind::Detail) => &["up", "up", "enter"],
+        Scope::In(LayerKind::Help) | Scope::Layer => &["?", "down"],
+        Scope::In(LayerKind::Quit) => &["q"],
+        _ => &[],
+    };
+    for key in keys {
+        press(&mut model, key);
+    }
+    match action {
+        Action::Send => drop(write(&mut model, "an idea")),
+        Action::InjectRecall => {
+            write(&mut model, "an idea");
+            press(&mut model, "ctrl-s");
+            press(&mut model, "i");
+        }
+        Action::DenySend => {
+            passes(&mut model, 500);
+            press(&mut model, "n");
+        }
+        Action::DetailUp | Action::DetailPageUp | Action::NeedUp | Action::NeedPageUp => {
+            drop(press(&mut model, "down"));
+        }
+        Action::Up | Action::Down | Action::PageDown | Action::Last | Action::Pause | Action::Back | Action::Open => {
+            drop(press(&mut model, "pageup"));
+        }
+        Action::Kill | Action::ConfirmYes | Action::ConfirmNo => {
+            model.focus.insert(Screen::Deck, Pane::Experiments);
+            if action != Action::Kill {
+                press(&mut model, "x");
+            }
+        }
+        Action::Undo => {
+            let fields = [("state", "archived"), ("former_state", "ready"), ("archived_at", "2026-11-21T13:00:00Z")];
+            document(&mut model, "experiments:exp_old", &fields);
+        }
+        Action::Deck => drop(press(&mut model, "2")),
+        Action::WelcomeDone => model.layers.push(crate::tui::layers::Layer::Welcome),
+        _ => {}
+    }
+    passes(&mut model, 1_000);
+    model
+}
+
+#[test]
+fn every_action_does_something_from_each_of_its_keys() {
+    for row in ACTIONS {
+        for key in row.keys {
+            let mut model = stage(row.action);
+            let before = format!("{model:?}");
+            let effects = press(&mut model, key);
+            let changed = before != format!("{model:?}");
+            assert!(changed || !effects.is_empty(), "`{}` on {key} did nothing", row.name);
+        }
+    }
+}
+
+#[test]
+fn a_screen_has_its_key_on_every_screen() {
+    for from in Screen::ALL {
+        for (at, to) in Screen::ALL.into_iter().enumerate() {
+            let mut model = furnished(120, 40);
+            model.screen = from;
+            assert_eq!(press(&mut model, &((at + 1) % 10).to_string()), []);
+            assert_eq!(model.screen, to);
+        }
+    }
+}
+
+#[test]
+fn the_focus_goes_round_all_panes_and_back() {
+    let mut model = furnished(120, 40);
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        seen.push(model.focused().unwrap().0);
+        press(&mut model, "tab");
+    }
+    assert_eq!(model.focused().unwrap().0, seen[0], "{seen:?}");
+    let mut once = seen.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), 8, "each pane once: {seen:?}");
+    press(&mut model, "shift-tab");
+    assert_eq!(model.focused().unwrap().0, seen[7]);
+}
+
+#[rstest]
+#[case::nothing_inside(false, vec![End::Leave])]
+fn an_attached_room_just_quits(#[case] is_inside: bool, #[case] ends: Vec<End>) {
+    let mut model = furnished(120, 40);
+    model.about.is_inside = is_inside;
+    let effects = press(&mut model, "q");
+    let found: Vec<End> =
+        effects.iter().filter_map(|it| if let Effect::Quit(end) = it { Some(*end) } else { None }).collect();
+    assert_eq!(found, ends);
+}
+
+#[rstest]
+#[case::stop("s", Some(End::Stop))]
+#[case::leave("l", Some(End::Leave))]
+#[case::what_runs_goes_on("enter", Some(End::Leave))]
+#[case::stay("esc", None)]
+#[case::other("x", None)]
+fn a_room_with_the_team_inside_asks_once(#[case] key: &str, #[case] end: Option<End>) {
+    let mut model = furnished(120, 40);
+    assert_eq!(press(&mut model, "q"), []);
+    let effects = press(&mut model, key);
+    let found = effects.iter().find_map(|it| if let Effect::Quit(end) = it { Some(*end) } else { None });
+    assert_eq!(found, end);
+}
+
+#[test]
+fn where_nothing_runs_enter_stops_the_team() {
+    let mut model = empty(80, 24);
+    press(&mut model, "q");
+    assert!(press(&mut model, "enter").contains(&Effect::Quit(End::Stop)));
+}
+
+#[test]
+fn two_interrupts_quit_whatever_is_open_and_one_does_not() {
+    for open in ["i", "a", ":", "?", "/", "q", "4"] {
+        let mut model = furnished(120, 40);
+        press(&mut model, open);
+        assert!(!press(&mut model, "ctrl-c").iter().any(|it| matches!(it, Effect::Quit(_))), "{open}");
+        assert!(press(&mut model, "ctrl-c").contains(&Effect::Quit(End::Stop)), "{open}");
+    }
+    let mut model = furnished(120, 40);
+    press(&mut model, "ctrl-c");
+    passes(&mut model, 3_000);
+    assert!(!press(&mut model, "ctrl-c").contains(&Effect::Quit(End::Stop)), "the first was too long ago");
+}
+
+#[test]
+fn the_palette_finds_an_action_by_a_part_of_its_name_and_does_it() {
+    let mut model = furnished(120, 40);
+    press(&mut model, ":");
+    write(&mut model, "chann");
+    press(&mut model, "enter");
+    assert_eq!((model.screen, model.layers.len()), (Screen::Channels, 0));
+    press(&mut model, ":");
+    write(&mut model, "inje");
+    press(&mut model, "enter");
+    assert_eq!(model.layers.last().unwrap().kind(), LayerKind::Inject);
+}
+
+#[test]
+fn the_mouse_gives_the_focus_selects_and_scrolls() {
+    use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+    let mut model = furnished(120, 40);
+    for at in 0..80 {
+        Speaker::new().chat(&mut model, &format!("message {at}"));
+    }
+    let (_, area) =
+        crate::tui::screens::panes(&model, model.body()).into_iter().find(|it| it.0 == Pane::Experiments).unwrap();
+    let mouse = |kind, column, row| Msg::Mouse(MouseEvent { kind, column, row, modifiers: event("x").modifiers });
+    update(&mut model, mouse(MouseEventKind::Down(MouseButton::Left), area.x + 3, area.y + 2));
+    assert_eq!(model.focused().unwrap().0, Pane::Experiments);
+    assert_eq!(model.lists[&Pane::Experiments].selected, Some(Mark::Entry("exp_20261121_hn".to_owned())), "the second");
+    let (_, traffic) =
+        crate::tui::screens::panes(&model, model.body()).into_iter().find(|it| it.0 == Pane::Traffic).unwrap();
+    update(&mut model, mouse(MouseEventKind::ScrollUp, traffic.x + 3, traffic.y + 2));
+    assert!(!model.lists[&Pane::Traffic].is_following(), "scrolling up holds it still");
+}

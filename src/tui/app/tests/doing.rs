@@ -1,0 +1,292 @@
+//! Inject, answer, kill, undo, hold.
+
+use chrono::TimeDelta;
+use pretty_assertions::assert_eq;
+use rstest::rstest;
+
+use super::*;
+use crate::approvals::ApprovalState;
+use crate::contracts::messages::{ApprovalVerdict, Control, Verdict};
+use crate::contracts::{ChannelKind, ChannelName};
+use crate::tui::actions::LayerKind;
+use crate::tui::app::{Effect, Model, Msg, Outcome, Saying, Ticket, update};
+use crate::tui::screens::{Pane, Screen};
+
+fn said(effects: &[Effect]) -> Vec<&Saying> {
+    effects.iter().filter_map(|it| if let Effect::Say(_, saying) = it { Some(saying) } else { None }).collect()
+}
+
+fn open(model: &Model) -> Option<LayerKind> {
+    model.layers.last().map(crate::tui::layers::Layer::kind)
+}
+
+#[test]
+fn a_newcomer_needs_three_keys_to_say_something() {
+    let mut model = empty(80, 24);
+    press(&mut model, "i");
+    assert_eq!(write(&mut model, "what if we asked the CTOs? q"), [], "letters are letters");
+    let effects = press(&mut model, "ctrl-s");
+    assert_eq!(said(&effects), [&Saying::Words("what if we asked the CTOs? q".to_owned())]);
+    assert_eq!(open(&model), None);
+}
+
+#[test]
+fn every_type_of_every_channel_has_an_example_that_fits_and_can_be_sent() {
+    let channels: Vec<_> = ChannelName::ALL.iter().filter(|it| it.route().kind == ChannelKind::Work).collect();
+    let mut model = empty(120, 40);
+    for (at, channel) in channels.iter().enumerate() {
+        for kind in 0..channel.route().types.len() {
+            model.draft = None;
+            press(&mut model, "i");
+            (0..at).for_each(|_| drop(press(&mut model, "tab")));
+            (0..kind).for_each(|_| drop(press(&mut model, "ctrl-n")));
+            press(&mut model, "ctrl-e");
+            let effects = press(&mut model, "ctrl-s");
+            let name = channel.route().types[kind].name;
+            match said(&effects)[..] {
+                [Saying::Body(to, body)] => {
+                    assert_eq!((to, to.check(body)), (*channel, Ok(name)));
+                }
+                ref other => panic!("{channel}/{name}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_said_in_words_and_not_sent() {
+    let mut model = empty(100, 30);
+    press(&mut model, "i");
+    press(&mut model, "tab");
+    press(&mut model, "end");
+    (0..3).for_each(|_| drop(press(&mut model, "backspace")));
+    assert_eq!(press(&mut model, "ctrl-s"), []);
+    assert_eq!(open(&model), Some(LayerKind::Inject), "it stays open");
+    let shown = crate::tui::draw::tests::shown(&model, 100, 30);
+    assert!(shown.contains("✗ not JSON"), "{shown}");
+}
+
+#[test]
+fn a_draft_survives_closing_and_what_was_said_is_recalled() {
+    let mut model = empty(80, 24);
+    press(&mut model, "i");
+    write(&mut model, "half a thou");
+    press(&mut model, "esc");
+    assert_eq!(model.kept().draft.unwrap().text, "half a thou");
+    press(&mut model, "i");
+    write(&mut model, "ght");
+    press(&mut model, "ctrl-s");
+    assert_eq!(model.kept().draft, None);
+    press(&mut model, "i");
+    press(&mut model, "ctrl-r");
+    assert_eq!(said(&press(&mut model, "ctrl-s")), [&Saying::Words("half a thought".to_owned())]);
+}
+
+#[test]
+fn a_draft_is_written_down_while_it_is_made() {
+    let mut model = empty(80, 24);
+    press(&mut model, "i");
+    write(&mut model, "precious");
+    let effects = passes(&mut model, 1_000);
+    let kept = effects.iter().find_map(|it| if let Effect::Keep(kept) = it { Some(kept) } else { None }).unwrap();
+    assert_eq!(kept.draft.as_ref().unwrap().text, "precious");
+    assert_eq!(passes(&mut model, 2_000), [], "once");
+}
+
+#[test]
+fn a_form_has_one_ticket_so_that_it_is_said_once() {
+    let mut model = empty(80, 24);
+    let ticket = |effects: Vec<Effect>| match effects[..] {
+        [Effect::Say(ticket, _)] => ticket,
+        ref other => panic!("{other:?}"),
+    };
+    press(&mut model, "i");
+    write(&mut model, "one");
+    let one = ticket(press(&mut model, "ctrl-s"));
+    press(&mut model, "i");
+    write(&mut model, "two");
+    assert_ne!(ticket(press(&mut model, "ctrl-s")), one);
+}
+
+#[test]
+fn what_the_editor_left_is_in_the_form() {
+    let mut model = empty(80, 24);
+    press(&mut model, "i");
+    write(&mut model, "short");
+    assert_eq!(press(&mut model, "ctrl-o"), [Effect::Edit("short".to_owned())]);
+    update(&mut model, Msg::Outcome(Outcome::Edited(Ok("much longer".to_owned()))));
+    assert_eq!(said(&press(&mut model, "ctrl-s")), [&Saying::Words("much longer".to_owned())]);
+}
+
+#[test]
+fn pasted_text_is_harmless() {
+    let mut model = empty(80, 24);
+    press(&mut model, "i");
+    update(&mut model, Msg::Paste("a\x1b]52;c;aGk=\x07b".to_owned()));
+    assert_eq!(said(&press(&mut model, "ctrl-s")), [&Saying::Words("ab".to_owned())]);
+}
+
+/// A room in which the answers to the first request are armed.
+fn asked() -> Model {
+    let mut model = furnished(120, 40);
+    press(&mut model, "a");
+    passes(&mut model, 500);
+    model
+}
+
+fn verdict(effects: &[Effect]) -> &ApprovalVerdict {
+    match said(effects)[..] {
+        [Saying::Verdict(verdict)] => verdict,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_answer_is_to_what_is_shown_the_nearest_deadline_first() {
+    let mut model = asked();
+    let effects = press(&mut model, "y");
+    let found = verdict(&effects);
+    assert_eq!((found.approval_id.as_str(), found.digest.as_deref()), ("apr_1", Some("sha256:apr_1")));
+    assert_eq!((found.verdict, found.always, found.by.as_deref()), (Verdict::Approve, false, Some("mara")));
+    assert_eq!(found.surface.as_deref(), Some("control_room"));
+}
+
+#[test]
+fn keys_answer_only_after_the_request_was_on_the_screen_for_a_moment() {
+    let mut model = furnished(120, 40);
+    press(&mut model, "a");
+    passes(&mut model, 399);
+    assert_eq!(press(&mut model, "y"), []);
+    assert_eq!(press(&mut model, "A"), []);
+    passes(&mut model, 401);
+    assert_eq!(said(&press(&mut model, "y")).len(), 1);
+    assert_eq!(press(&mut model, "y"), [], "the next one came on the screen just now");
+    passes(&mut model, 900);
+    assert_eq!(verdict(&press(&mut model, "y")).approval_id, "apr_2");
+    assert_eq!(open(&model), None, "nothing waits any more");
+}
+
+#[test]
+fn a_no_has_a_reason_and_its_letters_answer_nothing() {
+    let mut model = asked();
+    assert_eq!(press(&mut model, "n"), []);
+    assert_eq!(write(&mut model, "yes yA no"), []);
+    let effects = press(&mut model, "enter");
+    let found = verdict(&effects);
+    assert_eq!((found.verdict, found.reason.as_deref()), (Verdict::Deny, Some("yes yA no")));
+    let mut model = asked();
+    press(&mut model, "n");
+    press(&mut model, "esc");
+    assert_eq!(open(&model), Some(LayerKind::NeedsYou), "esc takes the no back");
+}
+
+#[test]
+fn always_has_an_end() {
+    let effects = press(&mut asked(), "A");
+    let found = verdict(&effects);
+    assert!(found.always);
+    let days = found.until.unwrap() - now();
+    assert!(days > TimeDelta::days(6) && days < TimeDelta::days(8), "{days}");
+}
+
+#[rstest]
+#[case::answered_elsewhere(|record: &mut crate::approvals::Record| record.state = ApprovalState::Approved)]
+#[case::superseded(|record: &mut crate::approvals::Record| record.state = ApprovalState::Superseded)]
+#[case::changed(|record: &mut crate::approvals::Record| record.proposal.digest = "sha256:other".to_owned())]
+fn what_has_changed_cannot_be_answered(#[case] change: fn(&mut crate::approvals::Record)) {
+    let mut model = asked();
+    need_with(&mut model, "apr_1", "dispatch_to_fullsend: GitHub stargazers", 42, change);
+    for key in ["y", "A", "n"] {
+        assert_eq!(press(&mut model, key), [], "{key}");
+    }
+    let shown = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(shown.contains("cannot be answered any more"), "{shown}");
+}
+
+#[test]
+fn a_request_is_answered_once_and_again_only_if_the_answer_was_not_said() {
+    let mut model = asked();
+    press(&mut model, "y");
+    press(&mut model, "esc");
+    press(&mut model, "a");
+    passes(&mut model, 2_000);
+    assert_eq!(verdict(&press(&mut model, "y")).approval_id, "apr_2", "the first is not offered again");
+    let failed = Outcome::Said {
+        ticket: Ticket(1),
+        what: "approve".to_owned(),
+        failed: Some("the bus cannot be reached".to_owned()),
+        digest: Some("sha256:apr_1".to_owned()),
+    };
+    update(&mut model, Msg::Outcome(failed));
+    press(&mut model, "a");
+    passes(&mut model, 4_000);
+    assert_eq!(verdict(&press(&mut model, "y")).approval_id, "apr_1");
+}
+
+#[test]
+fn a_kill_names_what_stops_and_no_is_the_default() {
+    let mut model = furnished(120, 40);
+    model.focus.insert(Screen::Deck, Pane::Experiments);
+    press(&mut model, "x");
+    let shown = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(shown.contains("Kill exp_20261121_stars?") && shown.contains("Its run stops"), "{shown}");
+    assert_eq!(press(&mut model, "x"), [], "the key that asked does not confirm");
+    assert_eq!(open(&model), Some(LayerKind::Confirm));
+    assert_eq!(press(&mut model, "enter"), [], "enter is no");
+    assert_eq!(open(&model), None);
+    press(&mut model, "x");
+    let effects = press(&mut model, "y");
+    match said(&effects)[..] {
+        [Saying::Control(Control::Kill(kill))] => {
+            assert_eq!((kill.experiment_id.as_str(), kill.by.as_deref()), ("exp_20261121_stars", Some("mara")));
+        }
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_kill_needs_an_experiment() {
+    let mut model = empty(80, 24);
+    assert_eq!(press(&mut model, "x"), []);
+    assert_eq!(open(&model), None);
+    assert!(model.toast.as_ref().unwrap().words.contains("select an experiment"));
+}
+
+#[test]
+fn undo_brings_back_what_was_killed_last_also_by_another_room() {
+    let mut model = furnished(120, 40);
+    assert_eq!(press(&mut model, "u"), [], "nothing was killed");
+    for (id, at) in [("exp_b", "2026-11-21T13:00:00.000Z"), ("exp_a", "2026-11-21T13:30:00.000Z")] {
+        let fields = [("state", "archived"), ("former_state", "ready"), ("archived_at", at)];
+        document(&mut model, &format!("experiments:{id}"), &fields);
+    }
+    let effects = press(&mut model, "u");
+    match said(&effects)[..] {
+        [Saying::Control(Control::Restore(restore))] => assert_eq!(restore.experiment_id, "exp_a"),
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn hold_is_shared_state_and_the_same_key_lets_go() {
+    let mut model = furnished(120, 40);
+    assert!(matches!(said(&press(&mut model, "H"))[..], [Saying::Control(Control::Hold(_))]));
+    text(&mut model, "fullsend:status", "paused");
+    document(&mut model, "fullsend:hold", &[("by", "jo"), ("reason", "launch")]);
+    let shown = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(shown.contains("HOLD by jo: launch"), "{shown}");
+    assert!(matches!(said(&press(&mut model, "H"))[..], [Saying::Control(Control::Go(_))]));
+}
+
+#[test]
+fn a_message_is_said_again_only_after_it_was_seen_in_the_form() {
+    let mut model = empty(120, 40);
+    Speaker::new().chat(&mut model, "an idea");
+    press(&mut model, "enter");
+    assert_eq!(press(&mut model, "s"), []);
+    assert_eq!(open(&model), Some(LayerKind::Inject));
+    match said(&press(&mut model, "ctrl-s"))[..] {
+        [Saying::Body(ChannelName::DiscordRaw, body)] => assert!(body.contains("an idea")),
+        ref other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,171 @@
+//! Following, holding still, filtering, tracing.
+
+use pretty_assertions::assert_eq;
+
+use super::*;
+use crate::tui::app::{Kept, Model};
+use crate::tui::draw::tests::shown;
+use crate::tui::keys::Keymap;
+use crate::tui::screens::{Pane, Screen};
+use crate::tui::store::{Caps, EngineStatus, Item};
+
+fn talk(model: &mut Model, speaker: &mut Speaker, from: usize, to: usize) {
+    for at in from..to {
+        speaker.chat(model, &format!("message number {at:04}"));
+    }
+}
+
+#[test]
+fn what_is_held_still_does_not_move_whatever_comes() {
+    let mut model = empty(80, 24);
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 50);
+    assert!(shown(&model, 80, 24).contains("message number 0049"), "it follows");
+    press(&mut model, "up");
+    press(&mut model, "up");
+    let lines = |model: &Model| -> Vec<String> {
+        let text = shown(model, 80, 24);
+        text.lines().filter(|line| line.contains("message number")).map(str::to_owned).collect()
+    };
+    let before = lines(&model);
+    talk(&mut model, &mut speaker, 50, 87);
+    assert_eq!(lines(&model), before);
+    assert!(shown(&model, 80, 24).contains("paused +37"), "{}", shown(&model, 80, 24));
+    press(&mut model, "end");
+    let after = shown(&model, 80, 24);
+    assert!(after.contains("message number 0086") && after.contains("live"), "{after}");
+}
+
+#[test]
+fn space_holds_still_and_lets_go() {
+    let mut model = empty(80, 24);
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 40);
+    press(&mut model, "space");
+    talk(&mut model, &mut speaker, 40, 45);
+    let held = shown(&model, 80, 24);
+    assert!(held.contains("paused +5") && !held.contains("0044"), "{held}");
+    press(&mut model, "space");
+    assert!(shown(&model, 80, 24).contains("0044"));
+}
+
+#[test]
+fn trimming_does_not_move_what_is_held_still_until_it_is_gone_itself() {
+    let mut model = empty(80, 24);
+    model.store = crate::tui::store::Store::new(Caps { lines: 100, bytes: 8 << 20 });
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 100);
+    press(&mut model, "pageup");
+    let selected = model.lists[&Pane::Traffic].selected.clone();
+    talk(&mut model, &mut speaker, 100, 140);
+    assert_eq!(model.lists[&Pane::Traffic].selected, selected);
+    assert!(shown(&model, 80, 24).contains("number 0090"), "{}", shown(&model, 80, 24));
+    talk(&mut model, &mut speaker, 140, 400);
+    let text = shown(&model, 80, 24);
+    assert!(text.contains("number 0300") && text.contains("dropped 300"), "the oldest that is left: {text}");
+}
+
+#[test]
+fn a_filter_is_applied_as_it_is_typed_and_a_mistake_is_told_inline() {
+    let mut model = furnished(120, 40);
+    press(&mut model, "/");
+    write(&mut model, "source:watcher");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("1 of 3 messages match"), "{text}");
+    write(&mut model, " priority:>=hgih");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("filter, column") && text.contains("expected"), "{text}");
+    assert_eq!(model.store.all.shown().len(), 1, "what held before holds on");
+    press(&mut model, "esc");
+    assert_eq!((model.filter.as_str(), model.store.all.shown().len()), ("", 3));
+}
+
+#[test]
+fn a_filter_stays_after_enter_also_for_what_comes_and_esc_takes_it_away() {
+    let mut model = empty(120, 40);
+    let mut speaker = Speaker::new();
+    press(&mut model, "/");
+    write(&mut model, "number -0003");
+    press(&mut model, "enter");
+    talk(&mut model, &mut speaker, 0, 10);
+    speaker.chat(&mut model, "something else");
+    assert_eq!(model.store.all.shown().len(), 9);
+    assert_eq!(model.kept().filter, "number -0003");
+    press(&mut model, "esc");
+    assert_eq!(model.store.all.shown().len(), 11);
+}
+
+#[test]
+fn a_filter_holds_while_the_list_is_held_still() {
+    let mut model = empty(80, 24);
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 60);
+    press(&mut model, "space");
+    press(&mut model, "/");
+    write(&mut model, "0001");
+    press(&mut model, "enter");
+    let text = shown(&model, 80, 24);
+    assert!(text.contains("number 0001") && !text.contains("number 0002"), "{text}");
+}
+
+#[test]
+fn the_chain_of_a_message_is_one_key_away() {
+    let mut model = empty(120, 40);
+    let mut speaker = Speaker::new();
+    speaker.chat(&mut model, "the idea");
+    speaker.chat(&mut model, "something else");
+    press(&mut model, "up");
+    press(&mut model, "t");
+    assert_eq!(model.screen, Screen::Trace);
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("the idea") && !text.contains("something else"), "{text}");
+}
+
+#[test]
+fn enter_zooms_a_channel_then_opens_its_message_and_esc_comes_back() {
+    let mut model = empty(120, 40);
+    Speaker::new().chat(&mut model, "the idea");
+    press(&mut model, "2");
+    press(&mut model, "enter");
+    assert!(model.is_zoomed);
+    assert_eq!(crate::tui::screens::panes(&model, model.body()).len(), 1);
+    press(&mut model, "enter");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("\"content\": \"the idea\""), "{text}");
+    press(&mut model, "esc");
+    press(&mut model, "esc");
+    assert!(!model.is_zoomed && model.layers.is_empty());
+}
+
+#[test]
+fn folded_json_shows_how_much_is_in_it() {
+    let mut model = furnished(120, 40);
+    press(&mut model, "up");
+    press(&mut model, "enter");
+    assert!(shown(&model, 120, 40).contains("\"username\": \"mara\""));
+    press(&mut model, "f");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("\"original_message\": { … 2 }") && !text.contains("\"username\""), "{text}");
+}
+
+#[test]
+fn the_welcome_is_shown_once_for_each_version() {
+    let model = Model::new(about(), Keymap::default(), themes(), Kept::default(), Caps::DEFAULT);
+    assert_eq!(model.layers.len(), 1);
+    let mut model = model;
+    press(&mut model, "enter");
+    let kept = model.kept();
+    assert_eq!(Model::new(about(), Keymap::default(), themes(), kept, Caps::DEFAULT).layers.len(), 0);
+}
+
+#[test]
+fn a_bus_that_is_away_is_said_with_the_time_and_ends_with_a_gap() {
+    let mut model = empty(120, 40);
+    apply(&mut model, Item::Engine(EngineStatus::Away { since: now(), reason: "connection refused".to_owned() }));
+    passes(&mut model, 3_000);
+    assert!(shown(&model, 120, 40).contains("reconnecting 3s"));
+    apply(&mut model, Item::Engine(EngineStatus::Live));
+    apply(&mut model, Item::Gap("the bus was away".to_owned()));
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("╌╌ the bus was away ╌╌") && !text.contains("reconnecting"), "{text}");
+}

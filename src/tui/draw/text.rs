@@ -1,0 +1,175 @@
+//! Pieces of text: a role and words. The one way in which words reach the screen.
+//!
+//! Must never be given a text that was not made harmless. (ratatui drops control characters from cells; that is the second line of
+//! defence, not the first.)
+
+use chrono::{DateTime, FixedOffset, Offset, Utc};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+use crate::contracts::{ChannelName, Priority};
+use crate::tui::app::Model;
+use crate::tui::store::Row;
+use crate::tui::theme::Role;
+
+/// Words that look like their role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// What it is.
+    pub role: Role,
+    /// Harmless.
+    pub words: String,
+}
+
+impl Piece {
+    /// Words in a role.
+    pub fn new(role: Role, words: impl Into<String>) -> Self {
+        Self { role, words: words.into() }
+    }
+}
+
+/// Draws a line, cut where it ends; all of it in `whole`, where that is given.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, pieces: &[Piece], whole: Option<Role>) {
+    let area = area.intersection(frame.area());
+    if area.is_empty() {
+        return;
+    }
+    let ground = model.theme.background;
+    let style = |role: Role| ground.patch(model.theme.style(whole.unwrap_or(role)));
+    if let Some(role) = whole {
+        frame.buffer_mut().set_style(Rect { height: 1, ..area }, style(role));
+    }
+    let mut x = area.x;
+    for piece in pieces {
+        let room = usize::from(area.right().saturating_sub(x));
+        if room == 0 {
+            break;
+        }
+        x = put(frame, (x, area.y), &piece.words, room, style(piece.role));
+    }
+}
+
+/// Writes words at a place, in at most so many columns; where they are cut, the last column says so.
+fn put(frame: &mut Frame<'_>, (x, y): (u16, u16), words: &str, room: usize, style: Style) -> u16 {
+    let (end, _) = if words.len() > room && words.width() > room {
+        frame.buffer_mut().set_stringn(x, y, clipped(words, room), room, style)
+    } else {
+        frame.buffer_mut().set_stringn(x, y, words, room, style)
+    };
+    end
+}
+
+/// The text in at most so many columns, cut between characters as people see them.
+pub fn clipped(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut room = columns.saturating_sub(1);
+    let mut kept = String::new();
+    for grapheme in text.graphemes(true) {
+        let width = grapheme.width();
+        if width > room {
+            break;
+        }
+        room -= width;
+        kept.push_str(grapheme);
+    }
+    if columns > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
+/// The text with spaces up to so many columns; cut where it has more.
+pub fn padded(text: &str, columns: usize) -> String {
+    let mut text = clipped(text, columns);
+    text.push_str(&" ".repeat(columns.saturating_sub(text.width())));
+    text
+}
+
+/// The text in lines of at most so many columns, broken between words where there are any.
+pub fn wrapped(text: &str, columns: u16) -> Vec<String> {
+    let columns = usize::from(columns).max(1);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut width = 0;
+    for word in text.split_inclusive(' ') {
+        let long = word.trim_end().width();
+        if width > 0 && width + long > columns {
+            lines.push(std::mem::take(&mut line).trim_end().to_owned());
+            width = 0;
+        }
+        if long > columns {
+            for grapheme in word.graphemes(true) {
+                if width + grapheme.width() > columns {
+                    lines.push(std::mem::take(&mut line));
+                    width = 0;
+                }
+                line.push_str(grapheme);
+                width += grapheme.width();
+            }
+        } else {
+            line.push_str(word);
+            width += word.width();
+        }
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
+/// A message as a line: time, channel (unless all are of one), who, what. The narrower, the less stands before what is said.
+pub fn message(row: &Row, model: &Model, width: u16, has_channel: bool) -> Vec<Piece> {
+    let is_wide = width >= 76;
+    let time = row.at().map(|at| time(at, model)).unwrap_or_default();
+    let mut pieces = vec![Piece::new(Role::Muted, format!("{time} "))];
+    if has_channel && width >= 40 {
+        let columns = if is_wide { 18 } else { 13 };
+        pieces.push(Piece::new(Role::Channel, format!("{} ", padded(row.channel.short(), columns))));
+    }
+    let speaker = if is_wide { padded(row.speaker(), 12) } else { clipped(row.speaker(), 12) };
+    pieces.push(Piece::new(Role::Source, format!("{speaker} ")));
+    // Where there is little room, what was said matters more than of which type it is.
+    if row.channel != ChannelName::DiscordRaw && (is_wide || !has_channel) {
+        pieces.push(Piece::new(Role::Muted, format!("{} · ", row.kind())));
+    }
+    match row.envelope.as_ref().map(|envelope| envelope.priority) {
+        Some(Priority::Urgent) => pieces.push(Piece::new(Role::Danger, "urgent ")),
+        Some(Priority::High) => pieces.push(Piece::new(Role::Warn, "high ")),
+        _ => {}
+    }
+    if let Some(fault) = row.fault() {
+        pieces.push(Piece::new(Role::Danger, format!("malformed: {} ", clipped(fault, 40))));
+    }
+    pieces.push(Piece::new(Role::Text, row.gist()));
+    pieces
+}
+
+fn local(at: DateTime<Utc>, model: &Model) -> DateTime<FixedOffset> {
+    let zone = FixedOffset::east_opt(model.about.zone_minutes.saturating_mul(60)).unwrap_or_else(|| Utc.fix());
+    at.with_timezone(&zone)
+}
+
+/// The time of day, where the person is.
+pub fn time(at: DateTime<Utc>, model: &Model) -> String {
+    local(at, model).format("%H:%M:%S").to_string()
+}
+
+/// The date and the time, where the person is.
+pub fn date_time(at: DateTime<Utc>, model: &Model) -> String {
+    local(at, model).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// How long it is until then: `42s`, `3m`, `5h`, `2d`; `over` where it has passed.
+pub fn left(until: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let seconds = (until - now).num_seconds();
+    match seconds {
+        ..=0 => "over".to_owned(),
+        1..=99 => format!("{seconds}s"),
+        100..=5_999 => format!("{}m", seconds / 60),
+        6_000..=172_799 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,148 @@
+//! Documents: read again when a bell rings that they may have changed, and now and then without one, because others write too.
+//!
+//! Must never read faster than a person can see: bells of a short while are one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{Feed, Gone};
+use crate::bus::{BusError, Key, State};
+use crate::contracts::{ChannelKind, ChannelName, keys};
+use crate::tui::store::Item;
+use crate::tui::store::documents::MOST;
+
+/// Bells within this time are one.
+const TOGETHER: Duration = Duration::from_millis(80);
+/// Without a bell everything is read again after this time.
+const ANYWAY: Duration = Duration::from_secs(20);
+/// Keys of one page.
+const PAGE: usize = 500;
+
+/// What may have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tui) enum Bell {
+    /// Something was said here.
+    Channel(ChannelName),
+    /// All of it.
+    Everything,
+}
+
+/// All prefixes that are shown. `budgets:day` is the day's limit and the days' sums, not those of every chain.
+const PREFIXES: [&str; 10] = [
+    "approvals:",
+    "experiments:",
+    "schedules:",
+    "alerts:",
+    "notes:",
+    "budgets:day",
+    "decisions:",
+    "tools:",
+    "tool_requests:",
+    "fullsend:",
+];
+
+/// What a message on this channel may have changed.
+fn prefixes(channel: ChannelName) -> &'static [&'static str] {
+    match channel {
+        ChannelName::Proposals | ChannelName::Approvals | ChannelName::ApprovalVerdicts => {
+            &["approvals:", "decisions:"]
+        }
+        // Whatever the gate does has its record here, in the same commit.
+        ChannelName::Audit | ChannelName::Control => &[
+            "approvals:",
+            "experiments:",
+            "schedules:",
+            "alerts:",
+            "notes:",
+            "budgets:day",
+            "decisions:",
+            "tools:",
+            "fullsend:",
+        ],
+        ChannelName::Alerts => &["alerts:"],
+        ChannelName::Experiments | ChannelName::Schedules | ChannelName::ExecuteNow => &["experiments:", "schedules:"],
+        ChannelName::ExperimentResults | ChannelName::Metrics => &["experiments:"],
+        ChannelName::ToOrchestrator | ChannelName::FromOrchestrator => &["decisions:", "notes:"],
+        ChannelName::BuilderTasks | ChannelName::BuilderResults => &["tools:", "tool_requests:"],
+        ChannelName::Costs => &["budgets:day"],
+        _ => &[],
+    }
+}
+
+impl Feed {
+    pub(super) async fn keep_documents(self, mut rings: mpsc::Receiver<Bell>) -> Result<(), Gone> {
+        let mut stale: BTreeSet<&'static str> = BTreeSet::new();
+        let mut channels: BTreeSet<ChannelName> = BTreeSet::new();
+        loop {
+            match tokio::time::timeout(ANYWAY, rings.recv()).await {
+                Ok(Some(bell)) => rung(bell, &mut stale, &mut channels),
+                Ok(None) => return Err(Gone),
+                Err(_) => rung(Bell::Everything, &mut stale, &mut channels),
+            }
+            let until = Instant::now() + TOGETHER;
+            while let Ok(Some(bell)) = tokio::time::timeout_at(until, rings.recv()).await {
+                rung(bell, &mut stale, &mut channels);
+            }
+            for prefix in std::mem::take(&mut stale) {
+                match self.documents(prefix).await {
+                    Ok((found, left_out)) => {
+                        self.give(vec![Item::Documents { prefix: prefix.to_owned(), found, left_out }]).await?;
+                    }
+                    // What is away is read when it is back: that rings for everything.
+                    Err(err) => tracing::debug!(%err, prefix, "documents were not read"),
+                }
+            }
+            for channel in std::mem::take(&mut channels) {
+                if let Ok(info) = self.bus.inspect(channel).await {
+                    let waiting = info.groups.iter().map(|group| group.lag.map(|lag| lag + group.pending));
+                    self.give(vec![Item::Lag(channel, waiting.max().flatten())]).await?;
+                }
+            }
+        }
+    }
+
+    /// All documents of a prefix, as many as are kept, and how many more there are.
+    async fn documents(&self, prefix: &str) -> Result<(Vec<(Key, State)>, usize), BusError> {
+        let mut all = Vec::new();
+        let mut cursor = None;
+        loop {
+            let (page, next) = self.bus.scan(prefix, cursor, PAGE).await?;
+            all.extend(page);
+            cursor = next;
+            if cursor.is_none() || all.len() > 4 * MOST {
+                break;
+            }
+        }
+        // Streams stand under the channels' names.
+        all.retain(|key| !key.as_str().ends_with(":stream") && key.as_str() != keys::PENDING_APPROVALS);
+        all.sort_unstable();
+        let left_out = all.len().saturating_sub(MOST);
+        // The newest ids sort last where they begin with their time.
+        let kept = all.split_off(left_out);
+        let mut found = Vec::with_capacity(kept.len());
+        for page in kept.chunks(PAGE) {
+            let states = self.bus.get_many(page, None).await?;
+            let read = page.iter().zip(states).filter_map(|(key, state)| Some((key.clone(), state.ok().flatten()?)));
+            found.extend(read);
+        }
+        Ok((found, left_out))
+    }
+}
+
+fn rung(bell: Bell, stale: &mut BTreeSet<&'static str>, channels: &mut BTreeSet<ChannelName>) {
+    match bell {
+        Bell::Channel(channel) => {
+            stale.extend(prefixes(channel));
+            if channel.route().kind == ChannelKind::Work {
+                channels.insert(channel);
+            }
+        }
+        Bell::Everything => {
+            stale.extend(PREFIXES);
+            channels.extend(ChannelName::ALL.iter().filter(|it| it.route().kind == ChannelKind::Work));
+        }
+    }
+}

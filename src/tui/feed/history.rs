@@ -1,0 +1,52 @@
+//! The newest history of every channel, in the order in which it was said.
+
+use std::sync::Arc;
+
+use super::{Cursor, Feed, Gone, left_out};
+use crate::bus::backoff::Backoff;
+use crate::bus::{BusError, Entry, EntryId, Range};
+use crate::contracts::{ChannelKind, ChannelName};
+use crate::tui::store::{EngineStatus, Item, Row};
+
+/// Entries of each channel that are read at the start.
+const NEWEST: usize = 300;
+
+impl Feed {
+    /// Hands the newest history over, and says where to go on from. Waits for a bus that is away.
+    pub(super) async fn fill(&self) -> Result<Vec<Cursor>, Gone> {
+        let mut backoff = Backoff::quick();
+        let mut is_away = false;
+        let mut channels: Vec<ChannelName> =
+            ChannelName::ALL.iter().copied().filter(|it| it.route().kind == ChannelKind::Work).collect();
+        loop {
+            match self.newest_of(&channels).await {
+                Ok((entries, cursors)) => {
+                    let rows = entries.into_iter().map(|entry| Item::Message(Arc::new(Row::stored(entry))));
+                    let items = std::iter::once(Item::Engine(EngineStatus::Live)).chain(rows);
+                    self.give(items.collect()).await?;
+                    return Ok(cursors);
+                }
+                Err(err) => {
+                    let lost = left_out(&err);
+                    channels.retain(|channel| !lost.contains(channel));
+                    if lost.is_empty() && !std::mem::replace(&mut is_away, true) {
+                        self.say_away(&err).await?;
+                    }
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+            }
+        }
+    }
+
+    async fn newest_of(&self, channels: &[ChannelName]) -> Result<(Vec<Entry>, Vec<Cursor>), BusError> {
+        let mut all = Vec::new();
+        let mut cursors = Vec::new();
+        for channel in channels {
+            let entries = self.bus.range(*channel, Range::newest(NEWEST)).await?;
+            cursors.push((*channel, entries.first().map_or(EntryId::ZERO, |entry| entry.id)));
+            all.extend(entries);
+        }
+        all.sort_by_key(|entry| (entry.id, entry.channel));
+        Ok((all, cursors))
+    }
+}

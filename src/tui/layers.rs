@@ -1,0 +1,158 @@
+//! Layers: what lies above a screen and takes the keys while it is there.
+//!
+//! A layer is a module with its state, `act` (what an action of its scope does) and `draw`. A layer with a text field gets characters
+//! before any action does. Must never reach below itself but through the model and the effects that it returns.
+
+pub mod confirm;
+pub mod detail;
+pub mod field;
+pub mod filter;
+pub mod help;
+pub mod inject;
+pub mod json;
+pub mod needs_you;
+pub mod palette;
+pub mod quit;
+pub mod welcome;
+
+use crossterm::event::KeyEvent;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::actions::{Action, LayerKind};
+use super::app::{Effect, Model};
+
+/// A layer.
+#[derive(Debug)]
+pub enum Layer {
+    /// Say something.
+    Inject(Box<inject::Inject>),
+    /// A message or a document, whole.
+    Detail(detail::Detail),
+    /// Every action by name.
+    Palette(palette::Palette),
+    /// The keys of this place.
+    Help(help::Help),
+    /// A yes or no.
+    Confirm(confirm::Confirm),
+    /// What is shown only.
+    Filter(filter::FilterLayer),
+    /// How to end.
+    Quit,
+    /// What waits for a person.
+    NeedsYou(needs_you::NeedsYou),
+    /// What this is.
+    Welcome,
+}
+
+/// What a layer is given.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// An action of its scope.
+    Act(Action),
+    /// A key for its text field.
+    Key(KeyEvent),
+    /// Text for its text field; harmless.
+    Paste(String),
+    /// The wheel turned by so many lines.
+    Wheel(isize),
+}
+
+/// What becomes of a layer, and what is to be done.
+#[derive(Debug)]
+pub struct Then {
+    is_open: bool,
+    effects: Vec<Effect>,
+}
+
+impl Then {
+    /// It stays.
+    pub fn stay() -> Self {
+        Self { is_open: true, effects: Vec::new() }
+    }
+
+    /// It goes.
+    pub fn close() -> Self {
+        Self { is_open: false, effects: Vec::new() }
+    }
+
+    /// This is to be done.
+    #[must_use]
+    pub fn and(mut self, effects: impl IntoIterator<Item = Effect>) -> Self {
+        self.effects.extend(effects);
+        self
+    }
+}
+
+impl Layer {
+    /// Its kind.
+    pub fn kind(&self) -> LayerKind {
+        match self {
+            Self::Inject(_) => LayerKind::Inject,
+            Self::Detail(_) => LayerKind::Detail,
+            Self::Palette(_) => LayerKind::Palette,
+            Self::Help(_) => LayerKind::Help,
+            Self::Confirm(_) => LayerKind::Confirm,
+            Self::Filter(_) => LayerKind::Filter,
+            Self::Quit => LayerKind::Quit,
+            Self::NeedsYou(_) => LayerKind::NeedsYou,
+            Self::Welcome => LayerKind::Welcome,
+        }
+    }
+
+    /// Whether a text field has the keys.
+    pub fn takes_text(&self) -> bool {
+        match self {
+            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) => true,
+            Self::NeedsYou(layer) => layer.takes_text(),
+            Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::Quit | Self::Welcome => false,
+        }
+    }
+
+    fn act(&mut self, model: &mut Model, input: Input) -> Then {
+        match self {
+            Self::Inject(layer) => layer.act(model, input),
+            Self::Detail(layer) => layer.act(model, &input),
+            Self::Palette(layer) => layer.act(model, input),
+            Self::Help(layer) => layer.act(model, &input),
+            Self::Confirm(layer) => layer.act(model, &input),
+            Self::Filter(layer) => layer.act(model, input),
+            Self::Quit => quit::act(model, &input),
+            Self::NeedsYou(layer) => layer.act(model, input),
+            Self::Welcome => welcome::act(model, &input),
+        }
+    }
+
+    fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
+        match self {
+            Self::Inject(layer) => layer.draw(frame, area, model),
+            Self::Detail(layer) => layer.draw(frame, area, model),
+            Self::Palette(layer) => layer.draw(frame, area, model),
+            Self::Help(layer) => layer.draw(frame, area, model),
+            Self::Confirm(layer) => layer.draw(frame, area, model),
+            Self::Filter(layer) => layer.draw(frame, area, model),
+            Self::Quit => quit::draw(frame, area, model),
+            Self::NeedsYou(layer) => layer.draw(frame, area, model),
+            Self::Welcome => welcome::draw(frame, area, model),
+        }
+    }
+}
+
+/// Gives the uppermost layer what came for it.
+pub fn handle(model: &mut Model, input: Input) -> Vec<Effect> {
+    let Some(mut layer) = model.layers.pop() else { return Vec::new() };
+    // What the layer opens lies above it.
+    let depth = model.layers.len();
+    let then = layer.act(model, input);
+    if then.is_open {
+        model.layers.insert(depth.min(model.layers.len()), layer);
+    }
+    then.effects
+}
+
+/// Draws all layers, the lowest first.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
+    for layer in &model.layers {
+        layer.draw(frame, area, model);
+    }
+}

@@ -1,0 +1,81 @@
+//! Confirm: a yes or no before something that stops work. No is the default, and the key for yes is another one than that which asked.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::{Input, Then};
+use crate::contracts::messages::KillExperiment;
+use crate::contracts::untrusted::sanitize_line;
+use crate::tui::actions::Action;
+use crate::tui::app::{Effect, Model, Saying};
+use crate::tui::draw::popup;
+use crate::tui::draw::text::Piece;
+use crate::tui::theme::Role;
+
+/// A question, and what a yes says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirm {
+    title: String,
+    lines: Vec<String>,
+    saying: Saying,
+}
+
+impl Confirm {
+    /// Whether to kill an experiment: names it, and says what stops.
+    pub fn kill(model: &Model, id: &str) -> Self {
+        let documents = &model.store.documents;
+        let shown = sanitize_line(id, 60);
+        let state =
+            documents.document(&format!("experiments:{id}")).and_then(|it| it.get("state")).unwrap_or("unknown");
+        let mut lines = vec![format!("It is {} now.", sanitize_line(state, 20)), String::new()];
+        let runs =
+            documents.of("experiment_runs:").filter(|(key, _)| key.as_str().split(':').nth(1) == Some(id)).count();
+        lines.push(match (state, runs) {
+            ("running", _) => "Its run stops within two seconds.".to_owned(),
+            _ => "It has no run under way.".to_owned(),
+        });
+        lines.push(match documents.document(&format!("schedules:{id}")) {
+            Some(schedule) => {
+                let next = schedule.get("next_at").map(|at| format!(" (next: {})", sanitize_line(at, 30)));
+                format!("Its schedule ends{}.", next.unwrap_or_default())
+            }
+            None => "It has no schedule.".to_owned(),
+        });
+        let about = |(_, state): &(&crate::bus::Key, &crate::bus::State)| {
+            let alert = state.document();
+            alert.is_some_and(|it| it.get("experiment_id") == Some(id) && it.get("state") != Some("resolved"))
+        };
+        lines.push(match documents.of("alerts:").filter(about).count() {
+            0 => "It has no alerts.".to_owned(),
+            count => format!("Its alerts are resolved: {count}."),
+        });
+        let undo = model.keymap.short(Action::Undo).unwrap_or_default();
+        lines.push(format!("Nothing is deleted: {undo} brings it back."));
+        let order = KillExperiment {
+            experiment_id: id.to_owned(),
+            reason: Some("killed in the control room".to_owned()),
+            by: Some(model.about.operator.clone()),
+        };
+        Self { title: format!("Kill {shown}?"), lines, saying: Saying::Control(order.into()) }
+    }
+
+    pub(super) fn act(&mut self, model: &mut Model, input: &Input) -> Then {
+        match input {
+            Input::Act(Action::ConfirmYes) => Then::close().and([Effect::Say(model.ticket(), self.saying.clone())]),
+            Input::Act(Action::ConfirmNo | Action::Close) => Then::close(),
+            _ => Then::stay(),
+        }
+    }
+
+    pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
+        let key = |action| model.keymap.chords(action).iter().map(|it| it.short()).collect::<Vec<_>>().join(" ");
+        let mut lines: Vec<Vec<Piece>> =
+            self.lines.iter().map(|line| vec![Piece::new(Role::Text, line.clone())]).collect();
+        lines.push(vec![]);
+        lines.push(vec![
+            Piece::new(Role::Danger, format!("  {} yes   ", key(Action::ConfirmYes))),
+            Piece::new(Role::Selection, format!(" ▸ {} no ", key(Action::ConfirmNo))),
+        ]);
+        popup::lines(frame, area, model, &self.title, &lines, 60);
+    }
+}

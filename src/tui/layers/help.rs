@@ -1,0 +1,64 @@
+//! Help: the keys of this place first, then those that work everywhere. Generated from the table of actions.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::{Input, Then};
+use crate::tui::actions::{ACTIONS, Action, Scope};
+use crate::tui::app::Model;
+use crate::tui::draw::popup;
+use crate::tui::draw::text::{self, Piece};
+use crate::tui::theme::Role;
+
+/// How far it is scrolled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Help {
+    top: usize,
+}
+
+impl Help {
+    pub(super) fn act(&mut self, model: &mut Model, input: &Input) -> Then {
+        let most = lines(model).len().saturating_sub(5);
+        match input {
+            Input::Act(Action::HelpUp) => self.top = self.top.saturating_sub(1),
+            Input::Act(Action::HelpDown) => self.top = (self.top + 1).min(most),
+            Input::Wheel(by) => self.top = self.top.saturating_add_signed(*by).min(most),
+            Input::Act(Action::Close) => return Then::close(),
+            _ => {}
+        }
+        Then::stay()
+    }
+
+    pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
+        popup::scrolled(frame, area, model, "Help", &lines(model), self.top, 78);
+    }
+}
+
+/// Every action that works here, scope by scope, the innermost first.
+fn lines(model: &Model) -> Vec<Vec<Piece>> {
+    let mut scopes = vec![Scope::Screen(model.screen), Scope::List, Scope::Room];
+    let mut further: Vec<Scope> = ACTIONS.iter().map(|row| row.scope).collect();
+    further.dedup();
+    for scope in further {
+        if !scopes.contains(&scope) && !matches!(scope, Scope::Screen(_)) {
+            scopes.push(scope);
+        }
+    }
+    let mut lines = Vec::new();
+    for scope in scopes {
+        let rows: Vec<_> = ACTIONS.iter().filter(|row| row.scope == scope).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        lines.push(vec![Piece::new(Role::Title, scope.title())]);
+        for row in rows {
+            let keys = model.keymap.chords(row.action).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            lines.push(vec![
+                Piece::new(Role::Accent, format!("  {} ", text::padded(&keys, 16))),
+                Piece::new(Role::Text, row.help.to_owned()),
+            ]);
+        }
+        lines.push(vec![]);
+    }
+    lines
+}

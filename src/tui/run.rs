@@ -1,0 +1,291 @@
+//! The loop: input, bus and time into the model; the model onto the terminal; effects out.
+//!
+//! Owns the order (shutdown before input, input before the bus, the bus before time), draining before drawing, and the rate: what comes
+//! from the bus is drawn at most 60 times a second, a key at once, and nothing where nothing changed. Must never decide anything.
+
+mod effects;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream};
+use futures::{Stream, StreamExt};
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use effects::remembered;
+
+use super::app::{Effect, End, Model, Msg, Now, Outcome, update};
+use super::feed::{Batch, Feed, QUEUE};
+use super::terminal::{self, Guard};
+use crate::bus::SharedBus;
+use crate::contracts::{Clock, Ids};
+
+/// What is drawn for what came from the bus: at most 60 times a second.
+const FRAME: Duration = Duration::from_micros(16_667);
+/// Clock and countdowns change once a second.
+const TICK: Duration = Duration::from_secs(1);
+/// Batches that are taken in before something is drawn.
+const DRAINED: usize = 8;
+
+/// What a room is run with.
+pub struct Room {
+    /// The bus.
+    pub bus: SharedBus,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<Ids>,
+    /// The room as it begins.
+    pub model: Model,
+    /// Where what is to be remembered is written, and texts for $EDITOR.
+    pub home: PathBuf,
+    /// Cancelled where the process is to end.
+    pub shutdown: CancellationToken,
+}
+
+/// Why a room ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The person said how.
+    Asked(End),
+    /// The process is to end.
+    Shutdown,
+    /// The terminal is gone.
+    Closed,
+}
+
+/// Runs the room on the terminal of this process.
+///
+/// # Errors
+/// Where the terminal cannot be taken or written to.
+pub async fn run(room: Room) -> color_eyre::Result<Ended> {
+    let guard = Guard::take()?;
+    if room.model.has_mouse {
+        terminal::mouse(true)?;
+    }
+    let mut screen = Terminal::new(ratatui::backend::CrosstermBackend::new(std::io::stdout()))?;
+    let ended = Loop::new(room, Some(guard)).run(&mut screen, Some(EventStream::new())).await;
+    terminal::give_back();
+    ended
+}
+
+/// Events of a terminal.
+type Events = std::io::Result<Event>;
+
+/// The loop and what it holds.
+pub(crate) struct Loop {
+    room: Room,
+    guard: Option<Guard>,
+    outcomes: mpsc::Sender<Outcome>,
+    answers: mpsc::Receiver<Outcome>,
+    opened: Instant,
+    is_changed: bool,
+}
+
+/// What the loop does next.
+enum Next {
+    GoOn,
+    /// Somebody else had the terminal.
+    Return,
+    End(Ended),
+}
+
+impl Loop {
+    pub(crate) fn new(room: Room, guard: Option<Guard>) -> Self {
+        let (outcomes, answers) = mpsc::channel(64);
+        Self { room, guard, outcomes, answers, opened: Instant::now(), is_changed: true }
+    }
+
+    /// Runs until somebody ends it. `events` are those of the terminal.
+    pub(crate) async fn run<B, S>(
+        mut self,
+        screen: &mut Terminal<B>,
+        mut events: Option<S>,
+    ) -> color_eyre::Result<Ended>
+    where
+        B: Backend,
+        B::Error: Send + Sync + 'static,
+        S: Stream<Item = Events> + Unpin + FromTerminal,
+    {
+        let (queue, mut items) = mpsc::channel(QUEUE);
+        let feed = Feed { bus: Arc::clone(&self.room.bus), clock: Arc::clone(&self.room.clock), queue };
+        let stop = CancellationToken::new();
+        let fed = tokio::spawn(feed.run(stop.clone()));
+        let feeding = stop.drop_guard();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let size = screen.size()?;
+        self.happens(Msg::Resize(size.width, size.height)).await?;
+        let mut drawn = Instant::now();
+        self.draw(screen)?;
+        let shutdown = self.room.shutdown.clone();
+        let ended = loop {
+            let next = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break Ended::Shutdown,
+                event = next_event(&mut events) => match event {
+                    Some(Ok(event)) => {
+                        let next = self.input(event).await?;
+                        // A key is drawn at once.
+                        self.draw(screen)?;
+                        drawn = Instant::now();
+                        next
+                    }
+                    Some(Err(_)) | None => break Ended::Closed,
+                },
+                Some(outcome) = self.answers.recv() => self.happens(Msg::Outcome(outcome)).await?,
+                Some(batch) = items.recv(), if !self.is_full(drawn) => self.take_in(batch, &mut items).await?,
+                () = tokio::time::sleep_until(drawn + FRAME), if self.is_changed => {
+                    self.draw(screen)?;
+                    drawn = Instant::now();
+                    Next::GoOn
+                }
+                _ = tick.tick() => {
+                    self.is_changed = true;
+                    self.passes().await?
+                }
+            };
+            match next {
+                Next::GoOn => {}
+                Next::Return => {
+                    // The old stream would take keys that were meant for the other program.
+                    drop(events.take());
+                    events = S::from_terminal();
+                    // Not `clear`: that asks the terminal where its cursor is, and waits for an answer that may never come.
+                    screen.resize(screen.size()?.into())?;
+                    self.is_changed = true;
+                    self.draw(screen)?;
+                }
+                Next::End(ended) => break ended,
+            }
+        };
+        drop(feeding);
+        fed.await.ok();
+        Ok(ended)
+    }
+
+    /// Whether a frame is due before more is taken in.
+    fn is_full(&self, drawn: Instant) -> bool {
+        self.is_changed && drawn.elapsed() >= FRAME
+    }
+
+    async fn take_in(&mut self, batch: Batch, more: &mut mpsc::Receiver<Batch>) -> color_eyre::Result<Next> {
+        let mut batch = batch;
+        for _ in 0..DRAINED {
+            for item in batch {
+                self.happens(Msg::Item(item)).await?;
+            }
+            match more.try_recv() {
+                Ok(next) => batch = next,
+                Err(_) => break,
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    async fn input(&mut self, event: Event) -> color_eyre::Result<Next> {
+        self.passes().await?;
+        let msg = match event {
+            Event::Key(key) => Msg::Key(key),
+            Event::Paste(text) => Msg::Paste(text),
+            Event::Mouse(event) => Msg::Mouse(event),
+            Event::Resize(width, height) => Msg::Resize(width, height),
+            Event::FocusGained | Event::FocusLost => return Ok(Next::GoOn),
+        };
+        self.happens(msg).await
+    }
+
+    /// Tells the model what time it is.
+    async fn passes(&mut self) -> color_eyre::Result<Next> {
+        let now = Now { wall: self.room.clock.now(), open: self.opened.elapsed() };
+        let changed = self.is_changed;
+        let next = self.happens(Msg::Now(now)).await?;
+        self.is_changed = changed;
+        Ok(next)
+    }
+
+    async fn happens(&mut self, msg: Msg) -> color_eyre::Result<Next> {
+        self.is_changed = true;
+        let mut next = Next::GoOn;
+        for effect in update(&mut self.room.model, msg) {
+            match self.carry_out(effect).await? {
+                Next::GoOn => {}
+                other => next = other,
+            }
+        }
+        Ok(next)
+    }
+
+    fn draw<B: Backend>(&mut self, screen: &mut Terminal<B>) -> color_eyre::Result<()>
+    where
+        B::Error: Send + Sync + 'static,
+    {
+        if !std::mem::take(&mut self.is_changed) {
+            return Ok(());
+        }
+        screen.autoresize()?;
+        let size = screen.size()?;
+        self.room.model.area = ratatui::layout::Rect::new(0, 0, size.width, size.height);
+        screen.draw(|frame| super::draw::draw(frame, &self.room.model))?;
+        Ok(())
+    }
+}
+
+/// Events that can be begun anew after somebody else had the terminal.
+pub(crate) trait FromTerminal: Sized {
+    /// A new stream; none where there is none.
+    fn from_terminal() -> Option<Self>;
+}
+
+impl FromTerminal for EventStream {
+    fn from_terminal() -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
+async fn next_event<S: Stream<Item = Events> + Unpin>(events: &mut Option<S>) -> Option<Events> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Loop {
+    async fn carry_out(&mut self, effect: Effect) -> color_eyre::Result<Next> {
+        Ok(match effect {
+            Effect::Quit(end) => Next::End(Ended::Asked(end)),
+            Effect::Redraw => Next::Return,
+            Effect::Say(ticket, saying) => {
+                self.say(ticket, saying);
+                Next::GoOn
+            }
+            Effect::Copy(text) => {
+                effects::copy(&text)?;
+                Next::GoOn
+            }
+            Effect::Mouse(wanted) => {
+                terminal::mouse(wanted)?;
+                Next::GoOn
+            }
+            Effect::Keep(kept) => {
+                self.keep(*kept);
+                Next::GoOn
+            }
+            Effect::Suspend => {
+                self.suspend()?;
+                Next::Return
+            }
+            Effect::Edit(text) => {
+                self.edit(text).await?;
+                Next::Return
+            }
+        })
+    }
+}

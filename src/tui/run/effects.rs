@@ -1,0 +1,130 @@
+//! Effects: what the model wants, done.
+//!
+//! Must never wait for the bus in the loop: what is said is said beside it, and its outcome comes back.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::clipboard::CopyToClipboard;
+use crossterm::execute;
+use nix::sys::signal::{Signal, raise};
+
+use super::Loop;
+use crate::bus::{Origin, Outgoing, SendError, Sender};
+use crate::config::private_file;
+use crate::contracts::channel::grants;
+use crate::contracts::messages::{ApprovalVerdicts, DiscordRaw};
+use crate::contracts::untrusted::sanitize_line;
+use crate::contracts::wiring::{APPROVAL_VERDICTS, CONTROL};
+use crate::contracts::{Body, ChannelName, ServiceName, Trust};
+use crate::tui::app::{Kept, Outcome, Saying, Ticket};
+use crate::tui::terminal::{self, editor};
+
+/// How long a bus that is away is tried again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Where the memory of the room is.
+pub(crate) const MEMORY: &str = "room.json";
+
+impl Loop {
+    /// Says something beside the loop.
+    pub(super) fn say(&self, ticket: Ticket, saying: Saying) {
+        let room = &self.room;
+        let origin = Origin::new(Arc::clone(&room.clock), Arc::clone(&room.ids), Trust::Operator);
+        let sender = Sender::<grants::ControlRoom>::new(Arc::clone(&room.bus), origin.clone(), PATIENCE);
+        let (what, digest) = match &saying {
+            Saying::Control(order) => (order.type_name().to_owned(), None),
+            Saying::Verdict(verdict) => (format!("{:?}", verdict.verdict).to_lowercase(), verdict.digest.clone()),
+            Saying::Words(_) => ("your message".to_owned(), None),
+            Saying::Body(channel, _) => (channel.short().to_owned(), None),
+        };
+        // A second try of the same form is the same message.
+        let once = format!("room:{}:{}:{}", std::process::id(), room.model.about.operator, ticket.0);
+        let outcomes = self.outcomes.clone();
+        let operator = room.model.about.operator.clone();
+        tokio::spawn(async move {
+            let said = match compose(&origin, saying, &operator) {
+                Ok(message) => {
+                    sender.send_once(format!("{once}:{}", message.envelope.at.timestamp_millis()), message).await
+                }
+                Err(err) => Err(err),
+            };
+            let failed = said.err().map(|err| sanitize_line(&err.to_string(), 200));
+            outcomes.send(Outcome::Said { ticket, what, failed, digest }).await.ok();
+        });
+    }
+
+    /// Writes down what the next start should know, beside the loop.
+    pub(super) fn keep(&self, kept: Kept) {
+        let path = self.room.home.join(MEMORY);
+        tokio::task::spawn_blocking(move || {
+            if let Err(err) = write(&path, &kept) {
+                tracing::warn!(%err, "what the room should remember was not written");
+            }
+        });
+    }
+
+    /// Gives the terminal to the shell, until it gives it back.
+    pub(super) fn suspend(&self) -> color_eyre::Result<()> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        terminal::give_back();
+        raise(Signal::SIGTSTP)?;
+        guard.retake()?;
+        terminal::mouse(self.room.model.has_mouse)?;
+        Ok(())
+    }
+
+    /// Lets the person edit a text in $EDITOR.
+    pub(super) async fn edit(&mut self, text: String) -> color_eyre::Result<()> {
+        terminal::give_back();
+        let edited = editor::edit(&self.room.home, &text).await;
+        if let Some(guard) = &self.guard {
+            guard.retake()?;
+            terminal::mouse(self.room.model.has_mouse)?;
+        }
+        let edited = edited.map_err(|err| sanitize_line(&format!("{err:#}"), 200));
+        self.outcomes.try_send(Outcome::Edited(edited)).ok();
+        Ok(())
+    }
+}
+
+/// A message of the operator's.
+fn compose(origin: &Origin, saying: Saying, operator: &str) -> Result<Outgoing, SendError> {
+    Ok(match saying {
+        Saying::Control(order) => origin.compose::<grants::ControlRoom, _>(CONTROL, order)?,
+        Saying::Verdict(verdict) => {
+            origin.compose::<grants::ControlRoom, _>(APPROVAL_VERDICTS, ApprovalVerdicts::from(verdict))?
+        }
+        Saying::Words(words) => {
+            let envelope = origin.envelope("discord_message", ServiceName::ControlRoom.as_str());
+            let body = DiscordRaw::by_operator(words, operator, &envelope).write()?;
+            Outgoing::new(ChannelName::DiscordRaw, envelope, body)?
+        }
+        // The operator may say anything on any channel, as `publish` does.
+        Saying::Body(channel, body) => {
+            let kind = channel.check(&body)?;
+            Outgoing::new(channel, origin.envelope(kind, ServiceName::ControlRoom.as_str()), body)?
+        }
+    })
+}
+
+/// Writes the memory so that a crash leaves the old one or the new one.
+fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
+    let next = path.with_extension("next");
+    let mut file = private_file(&next)?;
+    file.write_all(serde_json::to_string_pretty(kept)?.as_bytes())?;
+    file.sync_data()?;
+    std::fs::rename(&next, path)
+}
+
+/// Reads the memory; an empty one where there is none that can be read.
+pub(crate) fn remembered(home: &Path) -> Kept {
+    let text = std::fs::read_to_string(home.join(MEMORY)).ok();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Puts text on the clipboard, as the terminal lets us (OSC 52). It is encoded: whatever it holds does nothing on its way.
+pub(super) fn copy(text: &str) -> std::io::Result<()> {
+    execute!(std::io::stdout(), CopyToClipboard::to_clipboard_from(text))
+}

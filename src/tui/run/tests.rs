@@ -1,0 +1,138 @@
+//! The real loop, with a bus in memory and keys that are injected.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use futures::Stream;
+use pretty_assertions::assert_eq;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::bus::Range;
+use crate::bus::testing::World;
+use crate::contracts::ChannelName;
+use crate::tui::app::tests::{empty, event};
+
+/// Keys that a test presses.
+struct Pressed(mpsc::Receiver<Event>);
+
+impl Stream for Pressed {
+    type Item = Events;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Events>> {
+        self.0.poll_recv(cx).map(|event| event.map(Ok))
+    }
+}
+
+impl FromTerminal for Pressed {
+    fn from_terminal() -> Option<Self> {
+        None
+    }
+}
+
+/// A room that runs.
+struct Running {
+    world: World,
+    keys: mpsc::Sender<Event>,
+    shutdown: CancellationToken,
+    home: tempfile::TempDir,
+    ended: tokio::task::JoinHandle<Ended>,
+}
+
+impl Running {
+    fn new() -> Self {
+        let world = World::new();
+        let (keys, pressed) = mpsc::channel(256);
+        let shutdown = CancellationToken::new();
+        let home = tempfile::tempdir().unwrap();
+        let room = Room {
+            bus: world.bus(),
+            clock: Arc::clone(&world.clock),
+            ids: Arc::clone(&world.ids),
+            model: empty(80, 24),
+            home: home.path().to_owned(),
+            shutdown: shutdown.clone(),
+        };
+        let ended = tokio::spawn(async move {
+            let mut screen = Terminal::new(TestBackend::new(80, 24)).unwrap();
+            Loop::new(room, None).run(&mut screen, Some(Pressed(pressed))).await.unwrap()
+        });
+        Self { world, keys, shutdown, home, ended }
+    }
+
+    async fn press(&self, chord: &str) {
+        self.keys.send(Event::Key(event(chord))).await.unwrap();
+    }
+
+    async fn write(&self, words: &str) {
+        for c in words.chars() {
+            self.keys.send(Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE))).await.unwrap();
+        }
+    }
+
+    async fn ended(self) -> Ended {
+        tokio::time::timeout(Duration::from_hours(1), self.ended).await.expect("it goes on").unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_injected_is_on_the_bus_as_the_operators() {
+    let room = Running::new();
+    room.press("i").await;
+    room.write("what if we asked the CTOs?").await;
+    room.press("ctrl-s").await;
+    room.world.until(async |world| !world.entries(ChannelName::DiscordRaw).await.is_empty()).await;
+    let entries = room.world.entries(ChannelName::DiscordRaw).await;
+    let message = entries[0].message().unwrap();
+    assert_eq!((message.envelope.source.as_ref(), message.envelope.kind.as_ref()), ("control_room", "discord_message"));
+    assert_eq!(message.envelope.trust, crate::contracts::Trust::Operator);
+    assert!(message.body.contains("what if we asked the CTOs?") && message.body.contains("\"username\":\"mara\""));
+    assert_eq!(entries.len(), 1);
+    room.press("q").await;
+    room.press("s").await;
+    assert_eq!(room.ended().await, Ended::Asked(End::Stop));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_on_the_bus_as_the_operators() {
+    let room = Running::new();
+    room.press("H").await;
+    room.world.until(async |world| !world.entries(ChannelName::Control).await.is_empty()).await;
+    let entries = room.world.bus().range(ChannelName::Control, Range::newest(9)).await.unwrap();
+    assert!(entries[0].b.contains("\"type\":\"hold\"") && entries[0].b.contains("\"by\":\"mara\""), "{}", entries[0].b);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_written_survives_a_crash() {
+    let room = Running::new();
+    room.press("i").await;
+    room.write("precious").await;
+    let kept = room.home.path().join("room.json");
+    room.world.until(async |_| std::fs::read_to_string(&kept).is_ok_and(|text| text.contains("precious"))).await;
+    room.ended.abort();
+    assert_eq!(remembered(room.home.path()).draft.unwrap().text, "precious");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_it_and_so_does_a_terminal_that_is_gone() {
+    let room = Running::new();
+    room.shutdown.cancel();
+    assert_eq!(room.ended().await, Ended::Shutdown);
+    let mut room = Running::new();
+    let (nobody, _) = mpsc::channel(1);
+    room.keys = nobody;
+    assert_eq!(room.ended().await, Ended::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_torn_memory_is_an_empty_one() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("room.json"), "{\"screen\":\"de").unwrap();
+    assert_eq!(remembered(home.path()), crate::tui::app::Kept::default());
+}

@@ -1,0 +1,84 @@
+//! A theme's file: a style for each role.
+//!
+//! A style is words: `bold`, `italic`, `underline`, `reverse`, a colour (`#rrggbb`, a name, `default`), and `on` before the colour of the
+//! ground. `palette` names colours that the roles then use.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use ratatui::style::{Color, Modifier, Style};
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::{Role, Theme};
+
+/// Why a theme cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("theme `{theme}`: {what}")]
+pub struct ThemeError {
+    /// Its name.
+    pub theme: String,
+    /// What is wrong, and where.
+    pub what: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    background: Option<String>,
+    #[serde(default)]
+    palette: BTreeMap<String, String>,
+    roles: BTreeMap<String, String>,
+}
+
+/// Reads a theme.
+///
+/// # Errors
+/// Where it is no TOML, lacks a role, has one that there is not, or a style that cannot be read.
+pub fn read(name: &str, text: &str) -> Result<Theme, ThemeError> {
+    let bad = |what: String| ThemeError { theme: name.to_owned(), what };
+    let file: File = toml::from_str(text).map_err(|err| bad(err.message().to_owned()))?;
+    let mut palette = BTreeMap::new();
+    for (colour, value) in &file.palette {
+        palette.insert(colour.as_str(), colour_of(value).ok_or_else(|| bad(format!("`{value}` is no colour")))?);
+    }
+    if let Some(unknown) = file.roles.keys().find(|role| !Role::ALL.iter().any(|known| known.name() == *role)) {
+        return Err(bad(format!("there is no role `{unknown}`")));
+    }
+    let mut styles = Vec::new();
+    for role in Role::ALL {
+        let words = file.roles.get(role.name()).ok_or_else(|| bad(format!("the role `{}` is missing", role.name())))?;
+        styles.push(style(words, &palette).map_err(|what| bad(format!("{}: {what}", role.name())))?);
+    }
+    let background = match &file.background {
+        Some(words) => style(words, &palette).map_err(|what| bad(format!("background: {what}")))?,
+        None => Style::new(),
+    };
+    Ok(Theme::new(name.to_owned(), background, |role| styles[role as usize]))
+}
+
+fn style(words: &str, palette: &BTreeMap<&str, Color>) -> Result<Style, String> {
+    let mut style = Style::new();
+    let mut words = words.split_whitespace();
+    while let Some(word) = words.next() {
+        let colour = |word: &str| {
+            palette.get(word).copied().or_else(|| colour_of(word)).ok_or_else(|| format!("`{word}` is no colour"))
+        };
+        style = match word {
+            "bold" => style.add_modifier(Modifier::BOLD),
+            "italic" => style.add_modifier(Modifier::ITALIC),
+            "underline" => style.add_modifier(Modifier::UNDERLINED),
+            "reverse" => style.add_modifier(Modifier::REVERSED),
+            "on" => style.bg(colour(words.next().ok_or("a colour belongs after `on`")?)?),
+            word => style.fg(colour(word)?),
+        };
+    }
+    Ok(style)
+}
+
+fn colour_of(word: &str) -> Option<Color> {
+    if word == "default" {
+        return Some(Color::Reset);
+    }
+    Color::from_str(word).ok()
+}

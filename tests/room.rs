@@ -1,0 +1,208 @@
+//! The control room as a person meets it: in a terminal, from the first key to the last.
+#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, also in its helpers")]
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use tempfile::TempDir;
+
+/// Longer than any machine needs; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A terminal with the program in it.
+struct Screen {
+    parser: Arc<Mutex<vt100::Parser>>,
+    /// Everything that was written.
+    bytes: Arc<Mutex<Vec<u8>>>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+}
+
+impl Screen {
+    fn open(home: &Path, args: &[&str], rows: u16, cols: u16) -> Self {
+        let pty = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_fullsend"));
+        command.args(args);
+        command.env_clear();
+        for (name, value) in
+            [("HOME", home.to_str().unwrap()), ("TERM", "xterm-256color"), ("USER", "mara"), ("RUST_BACKTRACE", "0")]
+        {
+            command.env(name, value);
+        }
+        command.cwd(home);
+        let child = pty.slave.spawn_command(command).unwrap();
+        drop(pty.slave);
+        let keys = pty.master.take_writer().unwrap();
+        let mut reader = pty.master.try_clone_reader().unwrap();
+        let parser = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (into, kept) = (Arc::clone(&parser), Arc::clone(&bytes));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                into.lock().unwrap().process(&buffer[..count]);
+                kept.lock().unwrap().extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { parser, bytes, keys, child, master: pty.master }
+    }
+
+    fn text(&self) -> String {
+        self.parser.lock().unwrap().screen().contents()
+    }
+
+    /// Waits for these words to be on the screen.
+    fn shows(&self, words: &str) -> String {
+        self.until(words, |text| text.contains(words))
+    }
+
+    fn until(&self, what: &str, done: impl Fn(&str) -> bool) -> String {
+        let began = Instant::now();
+        loop {
+            let text = self.text();
+            if done(&text) {
+                return text;
+            }
+            assert!(began.elapsed() < PATIENCE, "`{what}` never came:\n{text}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Waits for its end, and returns its exit code.
+    fn ended(&mut self) -> u32 {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.exit_code();
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not end:\n{}", self.text());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether the terminal is as it was: the first screen, the cursor, no modes of ours.
+    fn is_restored(&self) {
+        let parser = self.parser.lock().unwrap();
+        let screen = parser.screen();
+        assert!(!screen.alternate_screen(), "the other screen is left");
+        assert!(!screen.hide_cursor(), "the cursor is back");
+        assert!(!screen.bracketed_paste(), "paste is as it was");
+        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None, "the mouse is free");
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn home() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn a_newcomer_says_something_sees_it_and_leaves_a_clean_terminal() {
+    let home = home();
+    let mut screen = Screen::open(home.path(), &[], 30, 120);
+    let welcome = screen.shows("enter begins".replace("enter", "⏎").as_str());
+    assert!(welcome.contains("Team") && welcome.contains("runs inside this program"), "{welcome}");
+    screen.press("\r");
+    screen.until("the welcome goes", |text| !text.contains("⏎ begins"));
+    screen.press("i");
+    screen.shows("nothing is written yet");
+    screen.press("is anybody there?");
+    screen.shows("a chat message of yours");
+    screen.press("\x13");
+    screen.until("the message among the others", |text| {
+        text.lines().any(|line| line.contains("is anybody there?") && line.contains("mara"))
+    });
+    screen.press("q");
+    screen.shows("stop the team, and end");
+    screen.press("s");
+    assert_eq!(screen.ended(), 0);
+    screen.shows("stopped; everything that was being handled has finished");
+    screen.is_restored();
+}
+
+#[test]
+fn a_second_room_attaches_by_itself_and_both_show_the_same() {
+    let home = home();
+    let mut first = Screen::open(home.path(), &[], 30, 120);
+    first.shows("⏎ begins");
+    first.press("\r");
+    let mut second = Screen::open(home.path(), &[], 30, 120);
+    second.shows("attached");
+    second.press("\r");
+    second.press("i");
+    second.press("said in the second room");
+    second.shows("a chat message of yours");
+    second.press("\x13");
+    first.shows("said in the second ro");
+    second.press("q");
+    assert_eq!(second.ended(), 0, "an attached room just quits");
+    second.is_restored();
+    first.press("\x03\x03");
+    assert_eq!(first.ended(), 0);
+    first.is_restored();
+}
+
+#[test]
+fn a_resize_storm_and_a_signal_leave_a_clean_terminal() {
+    let home = home();
+    let mut screen = Screen::open(home.path(), &["attach"], 24, 80);
+    screen.shows("runs elsewhere");
+    for (rows, cols) in [(1, 1), (5, 20), (200, 300), (2, 2), (18, 60), (60, 200), (1, 1), (24, 80)] {
+        screen.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        screen.parser.lock().unwrap().screen_mut().set_size(rows, cols);
+    }
+    screen.press("\r");
+    screen.shows("Traffic");
+    let pid = screen.child.process_id().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.try_into().unwrap()), nix::sys::signal::Signal::SIGTERM)
+        .unwrap();
+    assert_eq!(screen.ended(), 0);
+    screen.is_restored();
+}
+
+#[test]
+fn without_a_terminal_it_names_what_works_without_one() {
+    let home = home();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_fullsend"))
+        .env_clear()
+        .env("HOME", home.path())
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("needs a terminal") && said.contains("fullsend serve") && said.contains("fullsend tail"),
+        "{said}"
+    );
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_refused_before_the_screen_is_taken() {
+    let home = home();
+    let folder = home.path().join(".config/fullsend");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("keys.toml"), "inject = \"q\"\n").unwrap();
+    let mut screen = Screen::open(home.path(), &[], 24, 120);
+    assert_ne!(screen.ended(), 0);
+    let said = screen.shows("keys.toml:1");
+    assert!(said.contains("`q` is the key of `inject` and of `quit`"), "{said}");
+    let bytes = screen.bytes.lock().unwrap().clone();
+    assert!(!String::from_utf8_lossy(&bytes).contains("\x1b[?1049h"), "the screen was taken");
+}
