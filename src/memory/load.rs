@@ -67,7 +67,8 @@ struct Cache {
     answers: u64,
     team: Arc<TeamContext>,
     roster: Option<Roster>,
-    notes: HashMap<NoteName, (String, NoteBrief)>,
+    /// The digests of the notes in `team`.
+    digests: HashMap<NoteName, String>,
     experiments: HashMap<String, Known>,
 }
 
@@ -218,43 +219,49 @@ impl Cache {
         }
     }
 
-    /// The notes; a text is read again only where its digest changed.
+    /// The notes; a text is read again only where its digest or version changed.
     async fn notes(
         &mut self,
         bus: &SharedBus,
         marks: Vec<Got>,
         warnings: &mut Warnings,
     ) -> Result<[NoteBrief; 3], BusError> {
-        let mut briefs = [NoteBrief::default(), NoteBrief::default(), NoteBrief::default()];
+        let mut briefs = self.former_notes();
         for ((name, got), brief) in NoteName::ALL.into_iter().zip(marks).zip(&mut briefs) {
+            let known = self.digests.remove(&name);
             let mark = match warnings.take(got) {
                 None => {
                     warnings.say(|| format!("there is no {name}; it counts as empty"));
-                    self.notes.remove(&name);
+                    *brief = NoteBrief::default();
                     continue;
                 }
                 Some(State::Hash(mark)) => mark,
                 Some(other) => {
                     warnings.foreign(note::key(name).as_str(), &other, "hash");
+                    *brief = NoteBrief::default();
                     continue;
                 }
             };
             let digest = mark.get("digest").unwrap_or_default();
-            match self.notes.get(&name) {
-                Some((known, kept)) if !digest.is_empty() && known == digest && kept.version == mark.version => {
-                    brief.clone_from(kept);
-                }
-                _ => {
-                    let state = NoteState::read(bus, name).await?;
-                    if state.text.trim().is_empty() {
-                        warnings.say(|| format!("the {name} is empty"));
-                    }
-                    *brief = NoteBrief { text: state.text, version: state.version };
-                    self.notes.insert(name, (digest.to_owned(), brief.clone()));
-                }
+            if digest.is_empty() || known.as_deref() != Some(digest) || brief.version != mark.version {
+                let state = NoteState::read(bus, name).await?;
+                *brief = NoteBrief { text: state.text, version: state.version };
             }
+            if brief.text.trim().is_empty() {
+                warnings.say(|| format!("the {name} is empty"));
+            }
+            // Another version may have been read than was seen: then it is read again the next time.
+            self.digests.insert(name, digest.to_owned());
         }
         Ok(briefs)
+    }
+
+    /// The notes of the context before this one; not copied where nobody holds it any more.
+    fn former_notes(&mut self) -> [NoteBrief; 3] {
+        let former = Arc::unwrap_or_clone(std::mem::take(&mut self.team));
+        // Until the new one is there, none is: whoever fails in between begins anew.
+        self.answers = 0;
+        [former.product, former.worklist, former.learnings]
     }
 
     /// Reads the experiments that changed. Answers the ids of those that are archived.

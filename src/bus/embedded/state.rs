@@ -297,11 +297,14 @@ fn read_reduced(conn: &Connection, key: &Key, only: Option<&[String]>, wall: i64
         Some(doc) => doc,
     };
     let mut document = Document { version: doc.version, ..Document::default() };
-    let mut field = conn.prepare_cached("SELECT value FROM fields WHERE doc = ?1 AND name = ?2")?;
-    for name in only {
-        if let Some(value) = field.query_row(params![doc.id, name], |row| Ok(text_of(row.get_ref(0)?))).optional()? {
-            document.fields.insert(name.clone(), value);
-        }
+    // One statement for all: with one for each field the statements cost more than the reading.
+    let places = ", ?".repeat(only.len());
+    let sql = format!("SELECT name, value FROM fields WHERE doc = ? AND name IN ({})", places.trim_start_matches(", "));
+    let mut fields = conn.prepare_cached(&sql)?;
+    let values = std::iter::once(&doc.id as &dyn rusqlite::ToSql).chain(only.iter().map(|name| name as _));
+    let mut rows = fields.query(rusqlite::params_from_iter(values))?;
+    while let Some(row) = rows.next()? {
+        document.fields.insert(row.get(0)?, text_of(row.get_ref(1)?));
     }
     let there = document.version > 0 || !document.fields.is_empty();
     Ok(Ok(there.then_some(State::Hash(document))))
