@@ -43,7 +43,7 @@ const SAME: &str = "\
     answer, respond, repl, respons, reply, react \n\
     buy, bought, purchas, sell, sold, vendor, broker, pay \n\
     list, address, contact, databas \n\
-    bot, robot, automat, autopilot, script \n\
+    bot, automat, autopilot, script \n\
     video, clip, reel \n\
     ad, ads, paid, advert, advertis, adword, banner \n\
     fair, tradeshow, expo, exhibit, tradefair \n\
@@ -62,20 +62,8 @@ const SAME: &str = "\
     find, found, discover \n\
     read, pars \n\
     scrap, crawl, harvest \n\
-    messag, invit, invite, dm \n\
-    subject, headline, titl \n\
-    practic, surger, clinic, ambulator \n\
-    accountant, bookkeep, bookkeeper \n\
-    truck, lorr, hauli, haulag \n\
-    founder, entrepreneur \n\
-    chair, slot, appointment \n\
-    empt, unfill, unus, vacant \n\
-    leak, breach, expos \n\
-    repositor, repo, github \n\
-    garden, allotment, allotement \n\
-    free, gratis, freebi \n\
-    discount, rebat, coupon, voucher \n\
-    donor, giver, donat";
+    invit, invite \n\
+    subject, headline, titl";
 
 static EMPTY_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| listed(EMPTY).collect());
 static SAME_WORDS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {

@@ -51,9 +51,9 @@ pub(super) fn against(text: &str, words: &Words) -> Option<String> {
     let dull = Words::of(DULL).stems();
     let mut best: Option<(f64, String)> = None;
     for learning in learnings(text) {
-        let clauses = learning.headline.split([',', ';']);
-        let below = learning.evidence.split(';');
-        for clause in clauses.chain(below) {
+        let clauses = learning.headline.split([',', ';']).map(|clause| (clause, true));
+        let below = learning.evidence.split(';').map(|clause| (clause, false));
+        for (clause, is_headline) in clauses.chain(below) {
             let said = Words::of(clause);
             if !warns(&said) && !is_low(clause) {
                 continue;
@@ -71,9 +71,9 @@ pub(super) fn against(text: &str, words: &Words) -> Option<String> {
             } else {
                 cover(&target, &stems)
             };
-
+            let enough = if is_headline { 0.6 } else { 0.66 };
             if met >= 1
-                && share >= 0.5
+                && share >= enough
                 && (met >= 2 || target.len() == 1 || in_season)
                 && best.as_ref().is_none_or(|(top, _)| share > *top)
             {

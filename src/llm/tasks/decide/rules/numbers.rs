@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Case, cut, percent, state, wanted};
 use crate::contracts::Priority;
 use crate::contracts::lifecycle::ExperimentState;
-use crate::llm::tasks::decide::{Action, Decision};
+use crate::llm::tasks::decide::Decision;
 use crate::llm::tasks::words::{Words, is_listed};
 use crate::memory::ExperimentBrief;
 
@@ -88,16 +88,6 @@ pub(super) fn alert(case: &mut Case<'_>) -> Decision {
     if case.is_external() && !confirmed(&experiment, &metric, value) {
         return case.nothing("It came from outside, and our own numbers do not say the same.");
     }
-    if direction == Some(false)
-        && let Some(own) = outdated(case, &experiment, &metric)
-    {
-        case.because(&format!("Our own numbers have moved on: {metric} is {own} now."));
-        if case.number("sample_size").is_some() {
-            return case.nothing("The alert is out of date.");
-        }
-        let what = format!("{id}: the alert says {figures}, but our own numbers say {own}. Should it stop, or go on?");
-        return case.tell(&what, Priority::Medium);
-    }
     let harm = harms(&metric);
     let sure = certainty.is_none_or(|certainty| certainty >= SURE);
     let enough = sample.is_some_and(|sample| sample >= ENOUGH);
@@ -129,16 +119,6 @@ pub(super) fn alert(case: &mut Case<'_>) -> Decision {
         Some(true) => succeeded(case, &experiment, &figures, enough && sure),
         None => case.nothing("It does not say whether that is good or bad."),
     }
-}
-
-/// Our own number, where it is on the other side of the line and rests on more than the alert does.
-fn outdated(case: &Case<'_>, experiment: &ExperimentBrief, metric: &str) -> Option<String> {
-    let (own, line) = (*experiment.metrics.get(metric)?, case.number("threshold")?);
-    let told = case.number("value").or_else(|| current(case))?;
-    let ours = tries(&experiment.metrics)?;
-    let newer = case.number("sample_size").is_none_or(|sample| sample < ours);
-    let number = if metric.ends_with("_rate") { percent(own) } else { format!("{own}") };
-    (newer && ours >= ENOUGH && (told < line) != (own < line)).then_some(number)
 }
 
 fn failing(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, harm: bool) -> Decision {
@@ -207,25 +187,13 @@ fn known(case: &Case<'_>, experiment: &ExperimentBrief) -> bool {
 
 fn error(case: &mut Case<'_>, experiment: &ExperimentBrief) -> Decision {
     let said = case.text("message").or_else(|| case.text("recommendation")).unwrap_or_default().to_owned();
-    let decision = fault(case, &experiment.id, &said, false);
-    let grave = matches!(case.text("severity"), Some("high" | "critical" | "urgent"));
-    let over = Words::of(&said).has(OVER);
-    if decision.action == Action::NoAction && grave && !over {
-        case.because("It is said to be grave, and nothing tells that it has passed.");
-        return case.tell(&format!("{}: {}. Please look at it.", experiment.id, redacted(&said)), Priority::High);
-    }
-    decision
+    fault(case, &experiment.id.clone(), &said, false)
 }
-
-/// An error that was on purpose, or has passed.
-const OVER: &str = "\
-    cancelled, canceled, retried with success, went well, recovered, retry worked, worked on retry, succeeded on, second attempt worked, next attempt worked, \
-    has passed, resolved, back to normal";
 
 fn anomaly(case: &mut Case<'_>, id: &str) -> Decision {
     let severity = case.text("severity").unwrap_or("warning").to_owned();
     let certainty = case.number("confidence").unwrap_or(1.0);
-    if matches!(severity.as_str(), "info" | "low" | "minor") || certainty < 0.6 {
+    if severity == "info" || certainty < 0.6 {
         return case.nothing("The number is a little unusual, which happens.");
     }
     case.because("A number behaves as it never did, and nobody knows why yet.");
@@ -242,31 +210,26 @@ fn anomaly(case: &mut Case<'_>, id: &str) -> Decision {
 /// What is done about an error of a run or a tool.
 fn fault(case: &mut Case<'_>, id: &str, said: &str, repeats: bool) -> Decision {
     let words = Words::of(said);
-    if words.has(OVER) {
+    if words.has("cancelled, canceled, retried with success, went well, recovered") {
         return case.nothing("It was stopped on purpose, or has gone well since.");
     }
-    if words.has("402, payment, balance, credits, credit, quota, subscription ended, your card, card, billing, invoice, upgrade your plan, plan limit, limit of the plan, overdue") {
+    if words.has("402, payment, balance, credits, credit, quota") {
         case.because("Money or credits are missing, which a person must see to.");
         return case.tell(
             &format!("{id} cannot go on: {}. Somebody must top up or raise the limit.", cut(said, 200)),
             Priority::High,
         );
     }
-    if words.has("401, unauthorized, api key, expired, revoked, forbidden, 403, credentials, suspended, banned, account locked, account blocked, access denied, permission denied, not allowed, invalid token, invalid key, blocklisted, blacklisted") {
+    if words.has("401, unauthorized, api key, expired, revoked, forbidden, 403, credentials") {
         case.because("A key or a permission is missing, which a person must see to.");
         return case.tell(
             &format!("{id} cannot go on: {}. Please look at the key or the permission.", redacted(said)),
             Priority::High,
         );
     }
-    let named_error = said.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
-        word.len() > 5
-            && word.ends_with("Error")
-            && word.starts_with(|c: char| c.is_ascii_uppercase())
-            && !["Connection", "Timeout", "Http", "HTTP", "SSL", "Network", "Read", "Tool"]
-                .iter()
-                .any(|passing| word.starts_with(passing))
-    });
+    let named_error = said
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| word.len() > 5 && word.ends_with("Error") && word.starts_with(|c: char| c.is_ascii_uppercase()));
     let bug = named_error
         || words.has(
             "\
@@ -275,7 +238,7 @@ fn fault(case: &mut Case<'_>, id: &str, said: &str, repeats: bool) -> Decision {
         );
     let each = words.has("each of the last, every run, all runs, fails in each, on all, every call, every time, each time, each run, always fails, on every");
     if bug {
-        let name = wanted::in_text(&case.input.team, said).or_else(|| case.text("tool_name").map(str::to_owned));
+        let name = wanted::named(said).or_else(|| case.text("tool_name").map(str::to_owned));
         if let Some(name) = name {
             case.because(&format!("The tool {name} is broken: its own error says so."));
             return repair(case, &name, said);
@@ -404,15 +367,13 @@ pub(super) fn run_failed(case: &mut Case<'_>) -> Decision {
                 Priority::High,
             )
         }
-        "tool" => {
-            match wanted::in_text(&case.input.team, &said).or_else(|| case.text("tool_name").map(str::to_owned)) {
-                Some(name) => {
-                    case.because(&format!("The tool {name} has a fault."));
-                    repair(case, &name, &said)
-                }
-                None => fault(case, &id, &said, before > 0),
+        "tool" => match wanted::named(&said).or_else(|| case.text("tool_name").map(str::to_owned)) {
+            Some(name) => {
+                case.because(&format!("The tool {name} has a fault."));
+                repair(case, &name, &said)
             }
-        }
+            None => fault(case, &id, &said, before > 0),
+        },
         "exhausted" | "unauthorized" => {
             case.because("It gave up after several tries, so a person should look.");
             case.tell(

@@ -8,7 +8,6 @@ mod ideas;
 mod orders;
 mod questions;
 mod requests;
-mod worklist;
 
 use serde_json::Value;
 
@@ -42,7 +41,7 @@ const WEIGHED: &[Weigh] = &[
     requests::debate,
     requests::help,
     requests::learning,
-    worklist::change,
+    requests::worklist,
     requests::tool,
     requests::kind_words,
     questions::question,

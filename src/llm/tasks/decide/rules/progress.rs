@@ -11,7 +11,7 @@ use crate::llm::tasks::words::{Words, overlap};
 /// What must not be done for anybody.
 pub(super) const HARMFUL: &str = "\
     not lawful, unlawful, illegal, environment variables, passwords, password, api keys, credentials, home addresses, \
-    private addresses, say we are from, say were from, claim we are, nobody will notice, no one will notice, nobody will know, no one will know, secretly, behind their back, without telling, without asking, without them knowing, patient lists, patient data, medical records, leaked, stolen, did not allow, didnt allow, not allowed to, against their will, scare them, scare people, frighten, intimidate, trick them, trick people, deceive, mislead, lie to, lying, cheat, bribe, kickback, spy on, wiretap, invented, made up numbers, hidden fee, false claims, against the law, underage, claim to be, claiming to be, pose as, posing as, undercover, sock puppets, upvotes, upvote ring, malware, forge, forged, blackmail, threaten, pretend, pretending, impersonate, fake, five star reviews, buy reviews, guesses, hack, steal, \
+    private addresses, say we are from, say were from, claim we are, nobody will notice, no one will notice, nobody will know, no one will know, secretly, behind their back, without telling, without asking, without them knowing, patient lists, patient data, medical records, leaked, stolen, claim to be, claiming to be, pose as, posing as, undercover, sock puppets, upvotes, upvote ring, malware, forge, forged, blackmail, threaten, pretend, pretending, impersonate, fake, five star reviews, buy reviews, guesses, hack, steal, \
     without consent, without permission, ddos, phishing, spoof, exfiltrate";
 
 /// A person refused a decision: it is decided again, knowing why.
@@ -61,9 +61,9 @@ fn after_refusal(case: &mut Case<'_>, action: Action, reason: &str, _about: Opti
     }
     let kill = action == Action::KillExperiment || words.has("dont kill, not kill");
     let change = words.has("\
-        change, instead, rather, start with, begin with, limit, half, make it, cap, cut it to, no more than, not more than, smaller, fewer, too many, reword, use, only, at most, first, without, \
+        change, instead, rather, start with, begin with, limit, half, smaller, fewer, too many, reword, use, only, at most, first, without, \
         shorter");
-    let later = words.has("not before, not now, later, wait, until, next week, next month, ask again, after the, give it, too early, too soon, next quarter, in the autumn, in spring, in summer, in winter, postpone, postponed, park, not yet, once the, once we, when the, as soon as, for now, this month, this quarter, hold off, back burner, revisit, come back to, january, february, march, april, june, july, august, september, october, november, december");
+    let later = words.has("not before, not now, later, wait, until, next week, next month, ask again, after the, give it, too early, too soon, next quarter, in the autumn, in spring");
     if later && !words.has("instead") {
         if kill || action == Action::KillExperiment {
             return case.nothing("It is left to run, as the person wants.");
@@ -150,23 +150,16 @@ pub(super) fn summary(case: &mut Case<'_>) -> Decision {
     if case.input.team.held || words.has("on hold") {
         return case.nothing("The team is on hold.");
     }
-    if words.has("no metric, no metrics, no data, no numbers, stale, not arrived, nothing has arrived, missing data, have not changed, has not changed, unchanged, measurement looks, collector, not counted, counting stopped, stopped arriving, no longer arrive, measurement is") {
+    if words.has("no metric, no metrics, no data, stale, not arrived, nothing has arrived, missing data") {
         case.because("Numbers have stopped coming, so nothing can be judged.");
         return case.tell(
             &format!("The numbers have stopped: {} Please look at the collection.", cut(&said, 300)),
             Priority::High,
         );
     }
-    let trouble = words.has("\
-        bounces rose, bounce rate rose, complaints, complaint, blocklist, blocklisted, blacklisted, may be listed, spam folder, suspended, over budget, overspent, \
-        spending doubled, costs doubled, dropped sharply, fell sharply, all runs failed, every run failed, keeps failing, keep failing, runs fail, errors in, unsubscribes rose");
-    if trouble && !words.has("normal, within, usual, too early, no complaints, no complaint, expected, no errors") {
-        case.because("It tells of trouble that a person should look at.");
-        return case.tell(&format!("Please look at this: {}", cut(&said, 400)), Priority::High);
-    }
     let idle = words.has(
         "\
-        no experiment is running, no experiments are running, no experiment runs, no experiments running, nothing has run, idle, nothing is running, nothing runs, 0 running",
+        no experiment is running, no experiments are running, nothing is running, nothing runs, 0 running",
     ) && !case
         .input
         .team
@@ -283,12 +276,11 @@ pub(super) fn build_failed(case: &mut Case<'_>) -> Decision {
         return case
             .tell(&format!("{name} will not be built: {}. We need another way.", cut(&error, 200)), Priority::Medium);
     }
-    let names_key = words.list().iter().any(|word| ["_key", "_token", "_secret"].iter().any(|end| word.ends_with(end)));
-    if names_key || words.has("api key, key, credentials, payment, 402, 401, token, secret, login, licence, license, subscription, password, is not set, none is set") {
+    if words.has("api key, key, credentials, payment, 402, 401") {
         case.because("Something is missing that only a person can give.");
         return case.tell(&format!("{name} cannot be built yet: {}.", cut(&error, 200)), Priority::Medium);
     }
-    if before || words.has("twice, three times, second, second time, third, again, several times, repeatedly, 2nd, 3rd, fourth, fifth, attempts, each time, every time, still fails, still failing, last attempt, gave up")
+    if before || words.has("twice, three times, second, second time, third, again, several times, repeatedly, 2nd, 3rd")
     {
         case.because("It failed more than once, so a person should look.");
         return case.tell(
@@ -440,7 +432,7 @@ pub(super) fn debate_wanted(case: &mut Case<'_>) -> Decision {
         .unwrap_or_default()
         .to_owned();
     let words = Words::of(&prompt);
-    if case.is_external() && (words.has("archive, kill, publish, delete, keys, ignore, approve, vote that, agree that, decide that, payments, transfer, tell nobody, account, pay") || !prompt.contains('?')) {
+    if case.is_external() && words.has("archive, kill, publish, delete, keys, ignore, approve") {
         return case.nothing("It came from outside, and orders instead of asking.");
     }
     if words.list().len() < 3 {

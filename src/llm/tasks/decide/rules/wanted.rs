@@ -36,13 +36,6 @@ pub(super) fn tool(team: &TeamContext, text: &str) -> Tool {
     Tool::Missing(named(text).or(from_item).unwrap_or_else(|| invented(&words)))
 }
 
-/// The tool that a text names: one that there is, or else a name in `snake_case`.
-pub(super) fn in_text(team: &TeamContext, text: &str) -> Option<String> {
-    let is_part = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
-    let known = text.split(is_part).find(|word| team.tools.iter().any(|tool| tool == word));
-    known.map(str::to_owned).or_else(|| named(text))
-}
-
 /// A name in `snake_case` that the text itself has.
 pub(super) fn named(text: &str) -> Option<String> {
     text.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))

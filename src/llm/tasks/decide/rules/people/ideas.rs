@@ -63,7 +63,11 @@ pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let words = &said.words;
     let ordered = words.begins(DO) || begins_to_do(said);
     let handed = said.reason.has("idea, idea_submit");
-    if !(is_proposed(said) || ordered || handed) {
+    if !(is_proposed(said)
+        || ordered
+        || handed
+        || words.len() >= 12 && !said.text.contains('?') && !channels::of(words).is_empty())
+    {
         return None;
     }
     case.because("It proposes something to try.");
@@ -167,26 +171,9 @@ fn fresh(case: &mut Case<'_>, said: &Said) -> Decision {
         case.because("It asks for a direction, and what the team knows does not decide it.");
         return case.tell("What we know does not decide that yet. Shall the team discuss it at a round table, or do you have a preference?", Priority::Medium);
     }
-    let about_list = words.begins("move, put, drop, remove, forget, tick, mark, close, cross, reprioritise, prioritise, prioritize, push, bump, swap, done, finished, postpone");
-    if about_list && !said.reason.has("idea") {
-        case.because("It sounds like a change of the worklist, but it cannot be told of which item.");
-        return case.tell("Which item of the worklist do you mean, and what should become of it?", Priority::Low);
-    }
-    if !says_how(said) {
-        case.because("It is too little to design a test from.");
-        return case
-            .tell("Whom would that reach, with what, and what would we count to know that it works?", Priority::Low);
-    }
-    if is_masses(words) {
-        case.because("It would reach a great many people at once, before anybody knows whether it works.");
-        return case.tell(
-            "That is a great many people at once. Which fifty would you begin with, and why them?",
-            Priority::Medium,
-        );
-    }
     let calm = words.has(
         "\
-        not now, for later, later this year, next year, next quarter, for autumn, for winter, for spring, for summer, keep the idea, keep it for, park it, no hurry, no rush, some day, someday, at some point, not urgent, nice to have, low priority, when theres time, \
+        no hurry, no rush, some day, someday, at some point, not urgent, nice to have, low priority, when theres time, \
         when there is time, whenever, one day, eventually, backlog, for later",
     );
     if calm || case.input.team.held {
@@ -207,30 +194,6 @@ fn fresh(case: &mut Case<'_>, said: &Said) -> Decision {
     let priority = if soon && case.input.trust >= Trust::Operator { Priority::High } else { Priority::Medium };
     case.because("It names something that can be tested, and nothing like it runs.");
     case.dispatch(&title(&said.text), &said.text.clone(), priority)
-}
-
-/// Whether it says how people are reached, how many, or otherwise enough.
-fn says_how(said: &Said) -> bool {
-    let words = &said.words;
-    let shaped = is_proposed(said) || said.reason.has("idea");
-    let telling = words.stems().len();
-    let signs = [!channels::of(words).is_empty(), words.counts(), telling >= 6, shaped && telling >= 3];
-    signs.into_iter().filter(|sign| *sign).count() >= 2
-}
-
-/// Whether it means thousands of people.
-fn is_masses(words: &Words) -> bool {
-    let many = |word: &String| {
-        let thousands = word.strip_suffix('k').and_then(|digits| digits.parse::<u64>().ok()).map(|n| n * 1_000);
-        thousands.or_else(|| word.parse().ok()).is_some_and(|n: u64| n >= 5_000)
-    };
-    let joined =
-        words.list().windows(2).any(|pair| pair[1] == "000" && pair[0].len() >= 2 && pair[0].parse::<u64>().is_ok());
-    let reached = words.has("mail, email, mails, emails, sms, text, call, message, write to, blast, letters, everyone, everybody, addresses");
-    reached
-        && (joined
-            || words.has("million, millions, hundred thousand, tens of thousands, the whole world, every person")
-            || words.list().iter().any(many))
 }
 
 /// The proposal in a few words.
@@ -274,13 +237,12 @@ fn duplicate(case: &Case<'_>, words: &Words) -> Option<(String, String)> {
         let theirs = channels::of(&said);
         let other_way = !wanted.is_empty() && !theirs.is_empty() && wanted.is_disjoint(&theirs);
         let share = overlap(&stems, &about);
-        let same_way = !wanted.is_disjoint(&theirs);
-        let line = match met {
-            _ if other_way => 0.8,
-            0..3 if same_way => 0.34,
-            0..3 => 0.5,
-            _ if same_way => 0.34,
-            _ => 0.4,
+        let line = if other_way || met < 3 {
+            0.8
+        } else if wanted.is_disjoint(&theirs) {
+            0.5
+        } else {
+            0.42
         };
         if share >= line && best.is_none_or(|(top, _)| share > top) {
             best = Some((share, known.brief));

@@ -1,10 +1,10 @@
-//! What people ask for: a debate, help, something to remember, a tool.
+//! What people ask for: a debate, help, something to remember, a change of the worklist, a tool.
 
 use super::{Said, ideas};
 use crate::contracts::{Priority, Trust};
 use crate::llm::tasks::decide::Decision;
 use crate::llm::tasks::decide::rules::{Case, cut, notes, wanted};
-use crate::llm::tasks::words::{Words, cover, overlap};
+use crate::llm::tasks::words::{Words, common, cover, overlap};
 
 /// A debate is wanted, or the team is stuck.
 pub(super) fn debate(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
@@ -155,6 +155,133 @@ fn headline(text: &str) -> String {
         }
     }
     cut(rest, 180)
+}
+
+/// The worklist is to change.
+pub(super) fn worklist(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
+    if case.is_external()
+        || said.text.trim_end().ends_with('?') && !said.words.has("can you, could you, can we, could we, please")
+    {
+        return None;
+    }
+    let words = &said.words;
+    let text = case.input.team.worklist.text.clone();
+    let stems = words.stems();
+    let items = notes::items(&text);
+    // People name an item by some of its words; where two fit as well, none is meant for sure.
+    let fit = |item: &notes::Item<'_>| {
+        let title = Words::of(&item.title()).stems();
+        let met = common(&title, &stems);
+        if met >= 2 || met == title.len() { met } else { 0 }
+    };
+    let mut fits: Vec<_> = items
+        .iter()
+        .filter(|item| !item.is_in("completed"))
+        .map(|item| (fit(item), item))
+        .filter(|(met, _)| *met > 0)
+        .collect();
+    fits.sort_by(|a, b| b.0.cmp(&a.0));
+    let best = match fits.as_slice() {
+        [(first, _), (second, _), ..] if first == second => None,
+        [(_, item), ..] => Some(*item),
+        [] => None,
+    };
+    if let Some(item) = best {
+        let title = item.title();
+        let without = notes::without(&text, item.line);
+        if words.has(
+            "\
+            done, tick off, ticked off, tick it off, finished, completed, check off, check it off, is live, went live, \
+            erledigt, fertig, myself",
+        ) && !words.has("when, until, not done, isnt done, should be done")
+        {
+            case.because(&format!("A person has done it: {title}."));
+            return Some(case.rewrite(notes::with_line(
+                &without,
+                "completed",
+                &format!("- [x] {title} - {}", cut(&said.text, 120)),
+                false,
+            )));
+        }
+        if item.is_in("blocked")
+            && words.has(
+                "\
+                approved, arrived, unblocked, go ahead, got the, have the, is here, are here, is in, available, no \
+                longer blocked, paid, topped up, resolved, solved, cleared, granted, renewed, is over, can start, can \
+                continue, can go on",
+            )
+        {
+            case.because(&format!("What blocked it is gone: {title}."));
+            return Some(case.rewrite(notes::with_line(
+                &without,
+                "ready",
+                &format!("1. {title} ({})", cut(&said.text, 120)),
+                true,
+            )));
+        }
+        if words.has(
+            "\
+            forget, drop, remove, delete, scrap, scratch, skip, take off, take it off, no longer need, not needed, \
+            dont need, strike, cancel, abandon, bin, ditch",
+        ) && !ideas::begins_idea(said)
+        {
+            case.because(&format!("It is to leave the worklist: {title}."));
+            return Some(case.rewrite(without));
+        }
+        let moves = words.has(
+            "\
+            move, put, push, bump, prioritise, prioritize, reprioritise, reprioritize, priority, swap, ahead of, \
+            above, below, before, to the top, on top, top of, first, pull",
+        );
+        let place = words.has(
+            "\
+            above, below, before, after, top, first, next, up, down, bottom, last, ahead, higher, lower, front, later, \
+            back, priority, prioritise, prioritize, forward",
+        );
+        if moves
+            && place
+            && !ideas::begins_idea(said)
+            && item.is_in("ready")
+            && words.has(
+                "\
+                move, put, push, bump, swap, prioritise, prioritize, reprioritise, reprioritize, ahead of, comes \
+                first, first, pull, top",
+            )
+            && !ideas::begins_to_do(said)
+        {
+            let last = words.has("bottom, last, down, lower, below, later, back");
+            case.because(&format!("The order is to change: {title}."));
+            let line = format!("1. {}", item.words_of_it());
+            return Some(case.rewrite(notes::with_line(&without, "ready", &line, !last)));
+        }
+    }
+    focus(case, said, &text)
+}
+
+/// What matters now.
+fn focus(case: &mut Case<'_>, said: &Said, worklist: &str) -> Option<Decision> {
+    let words = &said.words;
+    let sets = words.has(
+        "\
+        focus, focus on, only the, everything else, all else, nothing else, top priority, number one priority, comes \
+        first, concentrate on, from now on, this week only, our priority, main priority, counts this, priorities, \
+        fokus, prioridad",
+    );
+    if !sets
+        || ideas::begins_idea(said)
+        || ideas::begins_to_do(said)
+        || said.text.contains('?')
+        || words.len() > 40
+        || words.has("focus group, focus groups")
+    {
+        return None;
+    }
+    if case.input.trust < Trust::Member {
+        return None;
+    }
+    case.because("A person of the team says what matters now.");
+    let line = format!("1. Focus: {}", cut(&said.text, 200));
+    Some(case.rewrite(notes::with_line(worklist, "ready", &line, true)))
 }
 
 /// A tool is asked for.
