@@ -180,7 +180,7 @@ pub(super) fn worklist(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         .map(|item| (fit(item), item))
         .filter(|(met, _)| *met > 0)
         .collect();
-    fits.sort_by(|a, b| b.0.cmp(&a.0));
+    fits.sort_by_key(|fit| std::cmp::Reverse(fit.0));
     let best = match fits.as_slice() {
         [(first, _), (second, _), ..] if first == second => None,
         [(_, item), ..] => Some(*item),
