@@ -34,7 +34,7 @@ fn hostile() -> Vec<Injection> {
 
 /// Those for the watcher, and those for the orchestrator.
 fn split(scenarios: Vec<Scenario>) -> (Vec<Scenario>, Vec<Scenario>) {
-    scenarios.into_iter().partition(|scenario| scenario.is_chat())
+    scenarios.into_iter().partition(Scenario::is_chat)
 }
 
 fn message(scenario: &Scenario) -> Value {
