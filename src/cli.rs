@@ -49,9 +49,9 @@ use clap::{Parser, Subcommand};
 use color_eyre::eyre::WrapErr;
 use secrecy::SecretString;
 
-use crate::bus::{Bound, BusError, Entry, EntryId, Range, SharedBus};
+use crate::bus::SharedBus;
 use crate::config::{Config, Environment, Flag};
-use crate::contracts::{ChannelName, Clock, Ids, SystemClock};
+use crate::contracts::{Clock, Ids, SystemClock};
 use crate::telemetry;
 use output::Output;
 
@@ -314,16 +314,6 @@ fn with_bus(
         bus.close().await;
         ended
     })
-}
-
-/// The entry with this id, if it is still there.
-async fn entry(bus: &SharedBus, channel: ChannelName, id: EntryId) -> Result<Option<Entry>, BusError> {
-    let from = match id {
-        EntryId { seq: 0, .. } => Bound::Time(id.at()),
-        EntryId { ms, seq } => Bound::Entry(EntryId { ms, seq: seq - 1 }),
-    };
-    let found = bus.range(channel, Range { from, ..Range::after(EntryId::ZERO, 1) }).await?;
-    Ok(found.into_iter().find(|entry| entry.id == id))
 }
 
 /// The name of whoever runs this, for people.

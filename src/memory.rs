@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `note` | a note's document, and how a change of it becomes a new version |
 //! | `worklist`, `learnings` | how items, the focus and learnings are written into the text |
+//! | `write` | a person's text, merged with what others wrote meanwhile |
 //! | `merge` | three-way merge with what others wrote meanwhile |
 //! | `history`, `patch` | versions, and how each text is had again |
 //! | `context`, `load`, `experiments` | what a decision is made from |
@@ -26,11 +27,13 @@ mod patch;
 #[cfg(test)]
 mod tests;
 mod worklist;
+mod write;
 
 pub use context::{ExperimentBrief, NoteBrief, TeamContext};
 pub use load::{Memory, load};
 pub use merge::{Hunk, MergeConflict};
 pub use note::{Author, ChangeError, NoteEdit, NoteError, NoteState, apply, change, edits};
+pub use write::{WriteError, Written, revert, write};
 
 /// In a text that nobody has filled in yet.
 pub const TEMPLATE_MARK: &str = "(fill in)";

@@ -33,6 +33,7 @@ impl Screen {
         {
             command.env(name, value);
         }
+        command.env("EDITOR", home.join("editor.sh"));
         command.cwd(home);
         let child = pty.slave.spawn_command(command).unwrap();
         drop(pty.slave);
@@ -132,6 +133,43 @@ fn a_newcomer_says_something_sees_it_and_leaves_a_clean_terminal() {
     screen.press("s");
     assert_eq!(screen.ended(), 0);
     screen.shows("stopped; everything that was being handled has finished");
+    screen.is_restored();
+}
+
+/// What a verb says in this home.
+fn verb(home: &Path, args: &[&str]) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fullsend"));
+    let output =
+        command.args(args).env_clear().env("HOME", home).env("USER", "mara").current_dir(home).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_note_is_edited_in_the_persons_editor_and_is_a_new_version() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = home();
+    let editor = home.path().join("editor.sh");
+    std::fs::write(&editor, "#!/bin/sh\necho '- [ ] written in the editor' >> \"$1\"\n").unwrap();
+    std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut screen = Screen::open(home.path(), &[], 30, 120);
+    screen.shows("⏎ begins");
+    screen.press("\r");
+    screen.press("5");
+    screen.shows("The team does not know yet what it sells");
+    screen.press("E");
+    screen.shows("worklist is at version");
+    screen.shows("[ ] written in the editor");
+    let written = verb(home.path(), &["notes", "show", "worklist"]);
+    assert!(written.contains("- [ ] written in the editor"), "{written}");
+    let history = verb(home.path(), &["notes", "history", "worklist"]);
+    assert!(history.lines().any(|line| line.contains("mara") && line.contains("edited by hand")), "{history}");
+    // The terminal is the room's again.
+    screen.press("h");
+    screen.shows("+- [ ] written in the editor");
+    screen.press("\x1b");
+    screen.press("\x03\x03");
+    assert_eq!(screen.ended(), 0);
     screen.is_restored();
 }
 

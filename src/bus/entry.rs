@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::{Bound, BusError, Range, SharedBus};
 use crate::contracts::body::BODY_LIMIT;
 use crate::contracts::channel::grants;
 use crate::contracts::{Body, ChannelName, Envelope, Grant, MessageId, Priority, ShapeError, Trust};
@@ -171,6 +172,19 @@ impl Message<'_> {
     pub fn read<M: Body>(&self) -> Result<M, ShapeError> {
         M::read(self.body)
     }
+}
+
+/// The entry with this id, if it is still there.
+///
+/// # Errors
+/// Where the bus cannot be reached.
+pub async fn find(bus: &SharedBus, channel: ChannelName, id: EntryId) -> Result<Option<Entry>, BusError> {
+    let from = match id {
+        EntryId { seq: 0, .. } => Bound::Time(id.at()),
+        EntryId { ms, seq } => Bound::Entry(EntryId { ms, seq: seq - 1 }),
+    };
+    let found = bus.range(channel, Range { from, ..Range::after(EntryId::ZERO, 1) }).await?;
+    Ok(found.into_iter().find(|entry| entry.id == id))
 }
 
 #[cfg(test)]

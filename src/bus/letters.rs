@@ -3,6 +3,9 @@
 //! Owns how a message that cannot be handled is kept: as far as it can be carried, with the reason, and never in silence. A
 //! flood of them is one alert, which says how many more there were.
 
+pub mod desk;
+pub mod mark;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -3,7 +3,6 @@
 //! Streams are only appended to: what became of a letter stands in a document beside it, written in the same commit as the replay.
 //! Must never give a message more trust than it had.
 
-mod mark;
 mod replay;
 mod show;
 #[cfg(test)]
@@ -17,9 +16,9 @@ use color_eyre::eyre::eyre;
 
 use super::Context;
 use super::output::{FAILED, OK};
-use crate::bus::{Bound, Entry, EntryId, Range, SharedBus};
+use crate::bus::letters::mark::{Marks, Status};
+use crate::bus::{Bound, Entry, EntryId, Range, SharedBus, entry};
 use crate::contracts::ChannelName;
-use mark::{Marks, Status};
 
 /// Letters read at a time.
 const PAGE: usize = 256;
@@ -124,9 +123,10 @@ async fn act(args: &Args, by: &str, cx: &Context, bus: &SharedBus) -> color_eyre
             Ok(if failed { FAILED } else { OK })
         }
         Action::Drop { which } => {
+            let dropper = replay::Replayer { cx, bus, by, again: false };
             let mut failed = false;
             for (id, entry) in chosen(which, &marks, bus).await? {
-                failed |= !replay::drop_letter(id, entry.is_some(), marks.of(bus, id).await?, by, cx, bus).await?;
+                failed |= !dropper.drop_letter(id, entry.is_some(), marks.of(bus, id).await?).await?;
             }
             Ok(if failed { FAILED } else { OK })
         }
@@ -135,7 +135,7 @@ async fn act(args: &Args, by: &str, cx: &Context, bus: &SharedBus) -> color_eyre
 
 /// The letter with this id.
 async fn letter(bus: &SharedBus, id: EntryId) -> color_eyre::Result<Entry> {
-    let entry = super::entry(bus, ChannelName::DeadLetter, id).await?;
+    let entry = entry::find(bus, ChannelName::DeadLetter, id).await?;
     entry.ok_or_else(|| eyre!("there is no dead letter {id}").suggestion("`fullsend dead-letters list` shows them"))
 }
 
@@ -147,7 +147,7 @@ async fn chosen(which: &Which, marks: &Marks, bus: &SharedBus) -> color_eyre::Re
         ids.sort_unstable();
         ids.dedup();
         for id in ids {
-            letters.push((id, super::entry(bus, ChannelName::DeadLetter, id).await?));
+            letters.push((id, entry::find(bus, ChannelName::DeadLetter, id).await?));
         }
         return Ok(letters);
     }

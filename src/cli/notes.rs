@@ -10,7 +10,6 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::json;
-use similar::TextDiff;
 
 use super::output::{OK, Usage};
 use super::{Context, operator};
@@ -152,9 +151,7 @@ async fn diff(name: NoteName, a: Option<u64>, b: Option<u64>, cx: &Context, bus:
     if newest == 0 {
         return Err(Usage(format!("there is no {name} yet, and so nothing to compare")).into());
     }
-    let old = text_of(bus, name, a).await?;
-    let new = text_of(bus, name, b).await?;
-    let told = unified(&old, &new, &format!("{name} {a}"), &format!("{name} {b}"));
+    let told = history::diff(bus, name, a, b).await?;
     if cx.out.is_json() {
         return cx.out.json(&json!({ "name": name, "a": a, "b": b, "diff": told }));
     }
@@ -163,15 +160,6 @@ async fn diff(name: NoteName, a: Option<u64>, b: Option<u64>, cx: &Context, bus:
         return Ok(());
     }
     cx.out.text(&sanitize(&told, usize::MAX))
-}
-
-/// Version 0 is the empty text before the first.
-async fn text_of(bus: &SharedBus, name: NoteName, version: u64) -> color_eyre::Result<String> {
-    if version == 0 { Ok(String::new()) } else { Ok(history::text(bus, name, version).await?) }
-}
-
-fn unified(old: &str, new: &str, a: &str, b: &str) -> String {
-    TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(a, b).to_string()
 }
 
 async fn versions(name: NoteName, limit: usize, cx: &Context, bus: &SharedBus) -> color_eyre::Result<()> {

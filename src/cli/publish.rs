@@ -14,7 +14,7 @@ use super::output::{OK, Usage};
 use super::{Context, given};
 use crate::bus::sender::commit_patiently;
 use crate::bus::{Commit, EntryId, Op, Origin, Outcome, Outgoing, SharedBus};
-use crate::contracts::body::{BODY_LIMIT, peek_type};
+use crate::contracts::body::{BODY_LIMIT, can_be_announced, forced_kind};
 use crate::contracts::messages::DiscordRaw;
 use crate::contracts::{
     Body, ChannelKind, ChannelName, Envelope, MessageId, Priority, ServiceName, ShapeError, TraceId, Trust,
@@ -127,7 +127,7 @@ async fn append(args: &Args, message: Outgoing, bus: &SharedBus) -> color_eyre::
             let mut said = Said { channel, entry, id, trace, before: false };
             // An unanswered try of ours that had happened after all looks like a duplicate, too.
             if let Some(entry) = entry
-                && let Some(stored) = super::entry(bus, channel, entry).await?
+                && let Some(stored) = crate::bus::entry::find(bus, channel, entry).await?
                 && let Ok(then) = stored.message()
             {
                 said =
@@ -211,21 +211,6 @@ fn advised(err: Report, channel: ChannelName, kind: Option<&'static str>) -> Rep
         format!("{channel} carries {}", names.join(", "))
     };
     err.suggestion(advice).suggestion("`--force` says it all the same")
-}
-
-/// Whether the body, with the envelope as one more key `meta`, is still an object in which both are found.
-pub(super) fn can_be_announced(body: &str) -> bool {
-    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(body)
-        .is_ok_and(|fields| !fields.contains_key("meta"))
-}
-
-/// The type of a body that does not fit: what it says itself, or the only one that its channel carries.
-pub(super) fn forced_kind(channel: ChannelName, body: &str) -> String {
-    match (peek_type(body), channel.route().types) {
-        (Ok(Some(kind)), _) => kind.chars().take(120).collect(),
-        (_, [only]) => only.name.to_owned(),
-        _ => "unknown".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -82,6 +82,7 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         ids: Arc::clone(&cx.ids),
         model,
         home: cx.config.home.clone(),
+        kept: cx.config.retention.age,
         shutdown: signals.end.clone(),
     };
     let ended = run::run(room).await;

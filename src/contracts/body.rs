@@ -98,6 +98,21 @@ struct Peek<'a> {
     kind: Option<Cow<'a, str>>,
 }
 
+/// Whether the body, with the envelope as one more key `meta`, is still an object in which both are found.
+pub fn can_be_announced(body: &str) -> bool {
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(body)
+        .is_ok_and(|fields| !fields.contains_key("meta"))
+}
+
+/// The type of a body that does not fit: what it says itself, or the only one that its channel carries.
+pub fn forced_kind(channel: super::ChannelName, body: &str) -> String {
+    match (peek_type(body), channel.route().types) {
+        (Ok(Some(kind)), _) => kind.chars().take(120).collect(),
+        (_, [only]) => only.name.to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}
+
 /// The type that a body claims, if it names one.
 ///
 /// # Errors

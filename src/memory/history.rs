@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use similar::TextDiff;
 use thiserror::Error;
 
 use super::{note, patch};
@@ -163,4 +164,16 @@ pub async fn text(bus: &SharedBus, name: NoteName, version: u64) -> Result<Strin
         return Err(broken("its text is not what was written".to_owned()));
     }
     Ok(text)
+}
+
+/// What changed from one version to another, as a unified diff; empty where they say the same. Version 0 is the empty text before the
+/// first.
+///
+/// # Errors
+/// As [`text`].
+pub async fn diff(bus: &SharedBus, name: NoteName, a: u64, b: u64) -> Result<String, HistoryError> {
+    let of = async |version: u64| if version == 0 { Ok(String::new()) } else { text(bus, name, version).await };
+    let (old, new) = (of(a).await?, of(b).await?);
+    let diff = TextDiff::from_lines(&old, &new);
+    Ok(diff.unified_diff().context_radius(3).header(&format!("{name} {a}"), &format!("{name} {b}")).to_string())
 }

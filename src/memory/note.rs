@@ -20,6 +20,8 @@ use crate::contracts::{Grant, TraceId};
 
 /// Most bytes of a note.
 pub const NOTE_LIMIT: usize = 1 << 20;
+/// Why a version is there that a person wrote.
+pub const EDITED: &str = "edited by hand";
 /// A version of at most so many bytes is kept whole; a longer one as a patch of the one before.
 const WHOLE: usize = 4_096;
 /// Every so many versions one is kept whole, so that none is far from one.

@@ -54,6 +54,10 @@ pub enum LayerKind {
     Quit,
     /// What waits for a person.
     NeedsYou,
+    /// A note's text, edited.
+    Note,
+    /// The versions of a note.
+    History,
     /// What this is.
     Welcome,
 }
@@ -70,6 +74,8 @@ impl LayerKind {
             Self::Filter => "the filter",
             Self::Quit => "quit",
             Self::NeedsYou => "needs you",
+            Self::Note => "a note",
+            Self::History => "the history",
             Self::Welcome => "the welcome",
         }
     }
@@ -116,8 +122,10 @@ macro_rules! actions {
     };
 }
 
-use LayerKind::{Confirm, Detail, Help, Inject, NeedsYou, Quit, Welcome};
+use LayerKind::{Confirm, Detail, Help, History, Inject, NeedsYou, Note, Quit, Welcome};
 use Scope::{In, Layer, List, Room};
+
+const ON_NOTES: Scope = Scope::Screen(Screen::Notes);
 
 actions! {
     Inject = "inject", "inject", "Say something to the team.", ["i"], Room, 1;
@@ -196,6 +204,17 @@ actions! {
     FilterClear = "filter-clear", "clear", "Show everything again.", ["ctrl-u"], In(LayerKind::Filter), 2;
     HelpUp = "help-up", "up", "Scroll up.", ["up", "k"], In(Help), 0;
     HelpDown = "help-down", "down", "Scroll down.", ["down", "j"], In(Help), 0;
+    EditNote = "edit-note", "edit", "Edit the note that has the focus.", ["e"], ON_NOTES, 1;
+    EditNoteOutside = "edit-note-outside", "$EDITOR", "Edit the note in $EDITOR; it is saved when you leave it.", ["E"], ON_NOTES, 2;
+    NoteHistory = "note-history", "history", "Show the versions of the note, and bring one back.", ["h"], ON_NOTES, 1;
+    NoteSave = "note-save", "save", "Save it as your new version.", ["ctrl-s"], In(Note), 1, needed;
+    NoteInEditor = "note-in-editor", "$EDITOR", "Go on in $EDITOR.", ["ctrl-o"], In(Note), 2;
+    NoteAnew = "note-anew", "as it stands", "Show the note as it stands, or what you wrote again.", ["ctrl-g"], In(Note), 3;
+    HistoryUp = "history-up", "newer", "Select the newer version.", ["up", "k"], In(History), 0;
+    HistoryDown = "history-down", "older", "Select the older version.", ["down", "j"], In(History), 2;
+    HistoryPageUp = "history-page-up", "page up", "Scroll up in what it changed.", ["pageup"], In(History), 0;
+    HistoryPageDown = "history-page-down", "page down", "Scroll down in what it changed.", ["pagedown", "space"], In(History), 3;
+    HistoryRevert = "history-revert", "bring back", "Bring the selected version back.", ["r"], In(History), 1;
     WelcomeDone = "welcome-done", "begin", "Close the welcome.", ["enter", "space"], In(Welcome), 1;
 }
 

@@ -3,6 +3,7 @@
 //! [`update`] is pure: no await, no clock, no I/O. Time comes as [`Msg::Now`]; what is wanted leaves as [`Effect`]s, which `run` carries
 //! out, and what became of them comes back as [`Msg::Outcome`]. Must never wait, and never write to the bus itself.
 
+pub mod deeds;
 mod input;
 pub mod kept;
 pub mod lists;
@@ -17,7 +18,8 @@ use chrono::{DateTime, Utc};
 use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::layout::Rect;
 
-pub use kept::{Draft, Kept};
+pub use deeds::{LetterDeed, NoteDeed, NoteOutcome};
+pub use kept::{Draft, Kept, NoteDraft};
 pub use lists::{ListState, Mark};
 pub(crate) use perform::{perform, trace_of};
 
@@ -26,7 +28,9 @@ use super::layers::Layer;
 use super::screens::{self, Pane, Screen};
 use super::store::{Caps, Item, Store};
 use super::theme::{Role, Theme};
+use crate::bus::{EntryId, State};
 use crate::contracts::messages::{ApprovalVerdict, Control};
+use crate::contracts::notes::NoteName;
 use crate::contracts::{ChannelName, TraceId};
 
 /// How long a word on what happened stays.
@@ -119,6 +123,8 @@ pub struct Model {
     pub draft: Option<Draft>,
     /// What was said from here, the newest last.
     pub said: VecDeque<Draft>,
+    /// What is being written of notes.
+    pub notes: BTreeMap<NoteName, NoteDraft>,
     /// Digests of the requests that were answered here and are still there.
     pub answered: BTreeSet<String>,
     /// Whether the welcome was seen, and by which version.
@@ -176,6 +182,10 @@ pub enum Effect {
     Mouse(bool),
     /// Let the person write in $EDITOR.
     Edit(String),
+    /// Do something with a note.
+    Note(NoteName, NoteDeed),
+    /// Do something with a dead letter.
+    Letter(EntryId, LetterDeed),
     /// Write down what the next start should know.
     Keep(Box<Kept>),
 }
@@ -198,7 +208,7 @@ pub enum Saying {
 }
 
 /// What became of an effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// Something was said; or why not, harmless.
     Said {
@@ -213,6 +223,10 @@ pub enum Outcome {
     },
     /// The person left $EDITOR; none where it could not be run (and why).
     Edited(Result<String, String>),
+    /// Something became of a note.
+    Note(NoteName, NoteOutcome),
+    /// What became of a dead letter, or why nothing did, harmless; and the document on it, where it could be read.
+    Letter(EntryId, Result<String, String>, Option<State>),
     /// Something else could not be done; why, harmless.
     Failed(String),
 }
@@ -248,6 +262,7 @@ impl Model {
             toast: None,
             draft: kept.draft,
             said: kept.said.into(),
+            notes: kept.notes,
             answered: BTreeSet::new(),
             welcomed: kept.welcomed,
             is_unsaved: false,
@@ -291,13 +306,8 @@ impl Model {
 
     /// The pane that the person chose on this screen, or its first.
     pub fn chosen_pane(&self) -> Option<Pane> {
-        match self.screen {
-            Screen::Deck => Some(self.focus.get(&self.screen).copied().unwrap_or(Pane::Traffic)),
-            screen => self.focus.get(&screen).copied().or_else(|| match screen {
-                Screen::Channels => screens::channels::ALL.first().map(|channel| Pane::Channel(*channel)),
-                screen => Some(Pane::Documents(screen)),
-            }),
-        }
+        let chosen = self.focus.get(&self.screen).copied();
+        chosen.or_else(|| screens::order(self, self.body()).first().copied())
     }
 
     /// The pane with the focus that is on the screen now, and where it is.
@@ -329,6 +339,7 @@ impl Model {
             welcomed: self.welcomed.clone(),
             draft: self.draft.clone(),
             said: self.said.iter().cloned().collect(),
+            notes: self.notes.clone(),
         }
     }
 }
@@ -371,14 +382,24 @@ fn happened(model: &mut Model, outcome: Outcome) -> Vec<Effect> {
             model.tell(Role::Danger, format!("{what} was not said: {why}"));
         }
         Outcome::Edited(Ok(text)) => {
-            for layer in &mut model.layers {
-                if let Layer::Inject(inject) = layer {
-                    inject.replace(&text);
-                    model.draft = Some(inject.draft());
+            let mut layers = std::mem::take(&mut model.layers);
+            let mut effects = Vec::new();
+            for layer in &mut layers {
+                match layer {
+                    Layer::Inject(inject) => {
+                        inject.replace(&text);
+                        model.draft = Some(inject.draft());
+                    }
+                    Layer::Note(note) => effects.extend(note.edited(model, &text)),
+                    _ => {}
                 }
             }
+            model.layers = layers;
             model.is_unsaved = true;
+            return effects;
         }
+        Outcome::Note(name, outcome) => return deeds::note(model, name, outcome),
+        Outcome::Letter(id, told, mark) => deeds::letter(model, id, told, mark),
         Outcome::Edited(Err(why)) | Outcome::Failed(why) => model.tell(Role::Danger, why),
     }
     Vec::new()

@@ -3,6 +3,7 @@
 //! [`draw`] is pure: it reads the model and writes cells. Nothing here names a colour; a role's style is the theme's.
 
 pub mod frame;
+pub mod markdown;
 pub mod popup;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -13,10 +14,11 @@ use ratatui::layout::Rect;
 use ratatui::symbols::border;
 use ratatui::widgets::{Block, Borders, Clear};
 
+use super::actions::Action;
 use super::app::{ListState, Model, lists};
 use super::layers;
 use super::screens::content::{Content, Entry, content};
-use super::screens::{self, Pane};
+use super::screens::{self, Pane, Screen};
 use super::store::{Ring, What};
 use super::theme::Role;
 use text::Piece;
@@ -103,21 +105,7 @@ pub(crate) fn rows(area: Rect) -> impl Iterator<Item = Rect> {
 /// A pane's title and its chip.
 fn title(model: &Model, pane: Pane, content: &Content<'_>, list: &ListState, is_focused: bool) -> Vec<Piece> {
     let store = &model.store;
-    let name = match pane {
-        Pane::Services => "Services".to_owned(),
-        Pane::Traffic => "Traffic · all channels".to_owned(),
-        Pane::Needs => format!("Needs you ({})", store.documents.needs().len()),
-        Pane::Reasoning => "Reasoning".to_owned(),
-        Pane::Alerts => format!("Alerts ({})", store.documents.alerts().len()),
-        Pane::Worklist => "Worklist".to_owned(),
-        Pane::Learnings => "Learnings".to_owned(),
-        Pane::Experiments => "Experiments".to_owned(),
-        Pane::Channel(channel) => channel.short().to_owned(),
-        Pane::Documents(screen) => screens::generic::listed(screen).documents.to_owned(),
-        Pane::Messages(screen) => {
-            screens::generic::listed(screen).channel.map_or_else(String::new, |channel| channel.short().to_owned())
-        }
-    };
+    let name = pane_name(model, pane);
     let mark = if is_focused { "▸" } else { " " };
     let mut pieces = vec![Piece::new(if is_focused { Role::Accent } else { Role::Title }, format!("{mark}{name} "))];
     if let Pane::Channel(channel) = pane
@@ -127,10 +115,38 @@ fn title(model: &Model, pane: Pane, content: &Content<'_>, list: &ListState, is_
         pieces.push(Piece::new(Role::Muted, format!("{:.1}/s ", channel.rate.per_second())));
         pieces.push(Piece::new(Role::Warn, lag));
     }
+    if let Pane::Note(name) = pane
+        && model.screen == Screen::Notes
+    {
+        pieces.extend(screens::notes::about(model, name));
+    }
     if let Content::Messages(ring) = content {
         pieces.extend(chips(model, ring, list));
     }
+    if is_focused && let Some(next) = screens::hidden_next(model) {
+        let key = model.keymap.short(Action::NextPane).unwrap_or_default();
+        pieces.push(Piece::new(Role::Muted, format!("· {key} {} ", pane_name(model, next))));
+    }
     pieces
+}
+
+/// What a pane is called.
+fn pane_name(model: &Model, pane: Pane) -> String {
+    let store = &model.store;
+    match pane {
+        Pane::Services => "Services".to_owned(),
+        Pane::Traffic => "Traffic · all channels".to_owned(),
+        Pane::Needs => format!("Needs you ({})", store.documents.needs().len()),
+        Pane::Reasoning => "Reasoning".to_owned(),
+        Pane::Alerts => format!("Alerts ({})", store.documents.alerts().len()),
+        Pane::Note(name) => screens::notes::title(name).to_owned(),
+        Pane::Experiments => "Experiments".to_owned(),
+        Pane::Channel(channel) => channel.short().to_owned(),
+        Pane::Documents(screen) => screens::generic::listed(screen).documents.to_owned(),
+        Pane::Messages(screen) => {
+            screens::generic::listed(screen).channel.map_or_else(String::new, |channel| channel.short().to_owned())
+        }
+    }
 }
 
 fn chips(model: &Model, ring: &Ring, list: &ListState) -> Vec<Piece> {

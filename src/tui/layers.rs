@@ -8,9 +8,11 @@ pub mod detail;
 pub mod field;
 pub mod filter;
 pub mod help;
+pub mod history;
 pub mod inject;
 pub mod json;
 pub mod needs_you;
+pub mod note;
 pub mod palette;
 pub mod quit;
 pub mod welcome;
@@ -41,6 +43,10 @@ pub enum Layer {
     Quit,
     /// What waits for a person.
     NeedsYou(needs_you::NeedsYou),
+    /// A note's text, edited.
+    Note(Box<note::NoteEdit>),
+    /// The versions of a note.
+    History(history::History),
     /// What this is.
     Welcome,
 }
@@ -96,6 +102,8 @@ impl Layer {
             Self::Filter(_) => LayerKind::Filter,
             Self::Quit => LayerKind::Quit,
             Self::NeedsYou(_) => LayerKind::NeedsYou,
+            Self::Note(_) => LayerKind::Note,
+            Self::History(_) => LayerKind::History,
             Self::Welcome => LayerKind::Welcome,
         }
     }
@@ -103,9 +111,9 @@ impl Layer {
     /// Whether a text field has the keys.
     pub fn takes_text(&self) -> bool {
         match self {
-            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) => true,
+            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) | Self::Note(_) => true,
             Self::NeedsYou(layer) => layer.takes_text(),
-            Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::Quit | Self::Welcome => false,
+            Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::History(_) | Self::Quit | Self::Welcome => false,
         }
     }
 
@@ -115,10 +123,12 @@ impl Layer {
             Self::Detail(layer) => layer.act(model, &input),
             Self::Palette(layer) => layer.act(model, input),
             Self::Help(layer) => layer.act(model, &input),
-            Self::Confirm(layer) => layer.act(model, &input),
+            Self::Confirm(layer) => layer.act(&input),
             Self::Filter(layer) => layer.act(model, input),
             Self::Quit => quit::act(model, &input),
             Self::NeedsYou(layer) => layer.act(model, input),
+            Self::Note(layer) => layer.act(model, input),
+            Self::History(layer) => layer.act(model, &input),
             Self::Welcome => welcome::act(model, &input),
         }
     }
@@ -133,6 +143,8 @@ impl Layer {
             Self::Filter(layer) => layer.draw(frame, area, model),
             Self::Quit => quit::draw(frame, area, model),
             Self::NeedsYou(layer) => layer.draw(frame, area, model),
+            Self::Note(layer) => layer.draw(frame, area, model),
+            Self::History(layer) => layer.draw(frame, area, model),
             Self::Welcome => welcome::draw(frame, area, model),
         }
     }

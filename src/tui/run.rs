@@ -46,6 +46,8 @@ pub struct Room {
     pub model: Model,
     /// Where what is to be remembered is written, and texts for $EDITOR.
     pub home: PathBuf,
+    /// How long messages are kept.
+    pub kept: Duration,
     /// Cancelled where the process is to end.
     pub shutdown: CancellationToken,
 }
@@ -283,6 +285,14 @@ impl Loop {
             }
             Effect::Mouse(wanted) => {
                 terminal::mouse(wanted)?;
+                Next::GoOn
+            }
+            Effect::Note(name, deed) => {
+                self.note(name, deed);
+                Next::GoOn
+            }
+            Effect::Letter(id, deed) => {
+                self.letter(id, deed);
                 Next::GoOn
             }
             Effect::Keep(kept) => {

@@ -7,6 +7,7 @@ pub mod channels;
 pub mod content;
 pub mod deck;
 pub mod generic;
+pub mod notes;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -14,6 +15,7 @@ use ratatui::layout::Rect;
 use super::app::Model;
 use super::draw;
 use crate::contracts::ChannelName;
+use crate::contracts::notes::NoteName;
 
 /// A screen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -87,10 +89,8 @@ pub enum Pane {
     Reasoning,
     /// Alerts that are not over.
     Alerts,
-    /// What is done now, next, later.
-    Worklist,
-    /// What was learned.
-    Learnings,
+    /// A note of the team.
+    Note(NoteName),
     /// Experiments.
     Experiments,
     /// What is said on one channel.
@@ -111,6 +111,7 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
     match model.screen {
         Screen::Deck => deck::panes(area),
         Screen::Channels => channels::panes(model, area),
+        Screen::Notes => notes::panes(model, area),
         screen => generic::panes(screen, area),
     }
 }
@@ -120,8 +121,29 @@ pub fn order(model: &Model, area: Rect) -> Vec<Pane> {
     match model.screen {
         Screen::Channels => channels::ALL.iter().map(|channel| Pane::Channel(*channel)).collect(),
         Screen::Deck => deck::ALL.to_vec(),
+        Screen::Notes => notes::ALL.to_vec(),
         screen => generic::panes(screen, area).into_iter().map(|(pane, _)| pane).collect(),
     }
+}
+
+/// The pane that the key for the next one goes to, where there is no room for it now.
+pub fn hidden_next(model: &Model) -> Option<Pane> {
+    let (focused, _) = model.focused()?;
+    let order = reached(model);
+    let at = order.iter().position(|pane| *pane == focused)?;
+    let next = order.get((at + 1) % order.len()).copied()?;
+    let is_shown = panes(model, model.body()).iter().any(|(pane, _)| *pane == next);
+    (!is_shown).then_some(next)
+}
+
+/// All panes that the focus goes round, in their order: on the Deck only those that there is room for, unless one is zoomed.
+pub fn reached(model: &Model) -> Vec<Pane> {
+    let mut order = order(model, model.body());
+    if model.screen == Screen::Deck && !model.is_zoomed {
+        let shown = panes(model, model.body());
+        order.retain(|pane| shown.iter().any(|(it, _)| it == pane));
+    }
+    order
 }
 
 /// Draws the screen that is shown.

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::mark::{Mark, Marks, Status};
 use super::{Context, OK, PAGE};
+use crate::bus::letters::mark::{Mark, Marks, Status};
 use crate::bus::{Bound, Entry, Range, SharedBus, letters};
 use crate::contracts::envelope::rfc3339;
 use crate::contracts::messages::{Cut, DeadLetter};

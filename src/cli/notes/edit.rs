@@ -12,66 +12,24 @@ use serde_json::json;
 
 use super::super::Context;
 use super::super::output::{FAILED, OK};
-use crate::bus::{Commit, Origin, Outcome, SharedBus};
+use crate::bus::{Origin, SharedBus};
 use crate::config::{private_file, private_folder};
 use crate::contracts::Trust;
-use crate::contracts::notes::{NoteChange, NoteName};
-use crate::memory::note::NOTE_LIMIT;
-use crate::memory::{Author, ChangeError, MergeConflict, NoteEdit, NoteError, NoteState, history};
+use crate::contracts::notes::NoteName;
+use crate::memory::note::{EDITED, NOTE_LIMIT};
+use crate::memory::{self, Author, NoteState, Written};
 
-/// So often a change is made again because somebody else wrote at the same moment.
-const TRIES: usize = 20;
-
-/// What became of a text.
-enum Written {
-    /// It is this version now; merged with what others wrote.
-    Version(u64, bool),
-    /// It says what was there.
-    Same,
-    /// Somebody must choose.
-    Conflict(Box<MergeConflict>),
-}
-
-/// Writes a text that was made from version `base`.
-async fn write(
-    name: NoteName,
-    text: &str,
-    base: u64,
-    reason: &str,
-    by: &str,
-    cx: &Context,
-    bus: &SharedBus,
-) -> color_eyre::Result<Written> {
+/// Who writes here.
+fn author(by: &str, cx: &Context) -> Author {
     let origin = Origin::new(std::sync::Arc::clone(&cx.clock), std::sync::Arc::clone(&cx.ids), Trust::Operator);
-    let author = Author::of(by, &origin);
-    let change = NoteChange::Rewrite { text: text.to_owned(), base };
-    for _ in 0..TRIES {
-        let current = NoteState::read_for(bus, name, &change).await?;
-        let made = crate::memory::apply(&change, &current, author.at)
-            .and_then(|edit| NoteEdit::new(current.clone(), edit.text().to_owned(), reason.to_owned()));
-        let edit = match made {
-            Ok(edit) => edit,
-            Err(NoteError::Conflict(conflict)) => return Ok(Written::Conflict(Box::new(conflict))),
-            Err(err) => return Err(ChangeError::from(err).into()),
-        };
-        if !edit.changes() {
-            return Ok(Written::Same);
-        }
-        let outcomes = bus.commit(vec![Commit::of(edit.ops(&author))]).await?;
-        match outcomes.into_iter().next() {
-            Some(Outcome::Committed(_)) => return Ok(Written::Version(edit.version(), edit.text() != text)),
-            Some(Outcome::Refused(refusal)) => return Err(refusal.into()),
-            _ => {}
-        }
-    }
-    Err(eyre!("the {name} is being written all the time; nothing was changed").suggestion("Try again"))
+    Author::of(by, &origin)
 }
 
 /// Tells what became of it.
 fn tell(name: NoteName, written: &Written, cx: &Context) -> color_eyre::Result<ExitCode> {
     let said = match written {
-        Written::Version(version, merged) => {
-            let merged = if *merged { ", merged with what the team wrote meanwhile" } else { "" };
+        Written::Version { version, is_merged } => {
+            let merged = if *is_merged { ", merged with what the team wrote meanwhile" } else { "" };
             (format!("{name} is at version {version}{merged}"), json!({ "name": name, "version": version }), OK)
         }
         Written::Same => {
@@ -107,7 +65,7 @@ pub(super) async fn from_input(
     };
     let text = tokio::task::spawn_blocking(read).await?.wrap_err("the text cannot be read; it must be UTF-8")?;
     let base = NoteState::read(bus, name).await?.version;
-    let written = write(name, &text, base, "edited by hand", by, cx, bus).await?;
+    let written = memory::write(bus, &author(by, cx), name, &text, base, EDITED).await?;
     tell(name, &written, cx)
 }
 
@@ -119,9 +77,7 @@ pub(super) async fn revert(
     cx: &Context,
     bus: &SharedBus,
 ) -> color_eyre::Result<ExitCode> {
-    let text = history::text(bus, name, version).await?;
-    let base = NoteState::read(bus, name).await?.version;
-    let written = write(name, &text, base, &format!("as in version {version}"), by, cx, bus).await?;
+    let written = memory::revert(bus, &author(by, cx), name, version).await?;
     tell(name, &written, cx)
 }
 
@@ -147,7 +103,8 @@ pub(super) async fn edit_with(
     let ran = tokio::task::spawn_blocking(move || open(&command, &file)).await?;
     ran.map_err(kept)?;
     let text = std::fs::read_to_string(&draft).wrap_err("the text cannot be read; it must be UTF-8").map_err(kept)?;
-    let written = write(name, &text, before.version, "edited by hand", by, cx, bus).await.map_err(kept)?;
+    let written = memory::write(bus, &author(by, cx), name, &text, before.version, EDITED).await;
+    let written = written.map_err(|err| kept(err.into()))?;
     if let Written::Conflict(conflict) = &written {
         let code = tell(name, &written, cx)?;
         std::fs::write(&draft, &conflict.marked)?;

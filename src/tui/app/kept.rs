@@ -2,8 +2,11 @@
 //!
 //! Must never be needed: a file that is missing or torn is an empty memory.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::notes::NoteName;
 use crate::tui::screens::Screen;
 
 /// What is remembered.
@@ -24,6 +27,17 @@ pub struct Kept {
     pub draft: Option<Draft>,
     /// What was said, the newest last.
     pub said: Vec<Draft>,
+    /// What was being written of notes.
+    pub notes: BTreeMap<NoteName, NoteDraft>,
+}
+
+/// A note's text that is being written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteDraft {
+    /// The version that it is made from.
+    pub base: u64,
+    /// The text.
+    pub text: String,
 }
 
 /// Something written, or being written.

@@ -51,6 +51,13 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Quit => return quit(model),
+        Action::EditNote | Action::EditNoteOutside => return edit_note(model, action == Action::EditNoteOutside),
+        Action::NoteHistory => {
+            go_to_unless_there(model, Screen::Notes);
+            let (layer, effect) = layers::history::History::open(screens::notes::focused(model));
+            model.layers.push(Layer::History(layer));
+            return vec![effect];
+        }
         _ => {}
     }
     Vec::new()
@@ -67,6 +74,25 @@ fn go_to(model: &mut Model, screen: Screen) {
     model.is_unsaved = true;
 }
 
+fn go_to_unless_there(model: &mut Model, screen: Screen) {
+    if model.screen != screen {
+        go_to(model, screen);
+    }
+}
+
+/// Opens the note that has the focus, here or in $EDITOR.
+fn edit_note(model: &mut Model, is_outside: bool) -> Vec<Effect> {
+    go_to_unless_there(model, Screen::Notes);
+    let name = screens::notes::focused(model);
+    let Some(mut layer) = layers::note::NoteEdit::open(model, name) else {
+        model.tell(Role::Warn, format!("it is too long for here: `fullsend notes edit {name}` opens it in $EDITOR"));
+        return Vec::new();
+    };
+    let effects = if is_outside { vec![layer.in_editor()] } else { Vec::new() };
+    model.layers.push(Layer::Note(Box::new(layer)));
+    effects
+}
+
 fn with_focus(model: &mut Model, act: impl FnOnce(&mut Model, Pane, ratatui::layout::Rect)) {
     if let Some((pane, area)) = model.focused() {
         act(model, pane, area);
@@ -74,14 +100,7 @@ fn with_focus(model: &mut Model, act: impl FnOnce(&mut Model, Pane, ratatui::lay
 }
 
 fn next_pane(model: &mut Model, by: isize) {
-    let order = screens::order(model, model.body());
-    let shown: Vec<Pane> = screens::panes(model, model.body()).into_iter().map(|(pane, _)| pane).collect();
-    // On the Deck only what there is room for; zoomed, one goes through all of them.
-    let order: Vec<Pane> = if model.is_zoomed || model.screen == Screen::Channels {
-        order
-    } else {
-        order.into_iter().filter(|pane| shown.contains(pane)).collect()
-    };
+    let order = screens::reached(model);
     let at = model.focused().and_then(|(pane, _)| order.iter().position(|it| *it == pane));
     let len = isize::try_from(order.len()).unwrap_or(0);
     if len > 0 {
@@ -158,7 +177,7 @@ fn next_theme(model: &mut Model) {
 fn kill(model: &mut Model) {
     let experiment = model.target().and_then(|target| target.experiment().map(str::to_owned));
     match experiment {
-        Some(id) => model.layers.push(Layer::Confirm(layers::confirm::Confirm::kill(model, &id))),
+        Some(id) => open(model, |model| Layer::Confirm(layers::confirm::Confirm::kill(model, &id))),
         None => model.tell(Role::Warn, "select an experiment first: Tab goes from pane to pane"),
     }
 }

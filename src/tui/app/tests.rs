@@ -3,6 +3,7 @@
 mod actions;
 mod doing;
 mod fixtures;
+mod notes;
 mod reading;
 
 pub(crate) use fixtures::*;

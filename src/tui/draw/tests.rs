@@ -1,6 +1,7 @@
 //! What is on the screen: pictures of it with their styles, every size, and hostile words.
 
 mod hostile;
+mod notes;
 
 use std::fmt::Write as _;
 
@@ -41,7 +42,7 @@ pub(crate) fn shown(model: &Model, width: u16, height: u16) -> String {
 }
 
 /// What can be read, and below it a letter for the style of each cell, with what the letters stand for.
-fn picture(model: &Model, width: u16, height: u16) -> String {
+pub(super) fn picture(model: &Model, width: u16, height: u16) -> String {
     let buffer = buffer(model, width, height);
     let mut styles = Vec::new();
     let mut map = String::new();
@@ -67,7 +68,7 @@ fn picture(model: &Model, width: u16, height: u16) -> String {
 }
 
 /// The lines of a screen that hold these words.
-fn has(text: &str, words: &[&str]) {
+pub(super) fn has(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "`{word}` is not in\n{text}");
     }

@@ -17,12 +17,17 @@ use crate::tui::theme::Role;
 pub struct Confirm {
     title: String,
     lines: Vec<String>,
-    saying: Saying,
+    effect: Effect,
 }
 
 impl Confirm {
+    /// A question; a yes has this effect.
+    pub fn of(title: String, lines: Vec<String>, effect: Effect) -> Self {
+        Self { title, lines, effect }
+    }
+
     /// Whether to kill an experiment: names it, and says what stops.
-    pub fn kill(model: &Model, id: &str) -> Self {
+    pub fn kill(model: &mut Model, id: &str) -> Self {
         let documents = &model.store.documents;
         let shown = sanitize_line(id, 60);
         let state =
@@ -56,12 +61,13 @@ impl Confirm {
             reason: Some("killed in the control room".to_owned()),
             by: Some(model.about.operator.clone()),
         };
-        Self { title: format!("Kill {shown}?"), lines, saying: Saying::Control(order.into()) }
+        let effect = Effect::Say(model.ticket(), Saying::Control(order.into()));
+        Self { title: format!("Kill {shown}?"), lines, effect }
     }
 
-    pub(super) fn act(&mut self, model: &mut Model, input: &Input) -> Then {
+    pub(super) fn act(&self, input: &Input) -> Then {
         match input {
-            Input::Act(Action::ConfirmYes) => Then::close().and([Effect::Say(model.ticket(), self.saying.clone())]),
+            Input::Act(Action::ConfirmYes) => Then::close().and([self.effect.clone()]),
             Input::Act(Action::ConfirmNo | Action::Close) => Then::close(),
             _ => Then::stay(),
         }

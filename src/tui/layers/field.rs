@@ -8,11 +8,12 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use tui_textarea::{CursorMove, TextArea, WrapMode};
 
+use crate::contracts::untrusted::is_unseen;
 use crate::tui::app::Model;
 use crate::tui::theme::Role;
 
 /// Most bytes that a field takes: more than a body may have.
-const MOST: usize = 300_000;
+pub const MOST: usize = 300_000;
 
 /// A text field.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,11 @@ impl Field {
         area.move_cursor(CursorMove::Bottom);
         area.move_cursor(CursorMove::End);
         Self { area }
+    }
+
+    /// A field with this text, the cursor at its beginning.
+    pub fn from_top(text: &str) -> Self {
+        Self { area: TextArea::new(text.split('\n').map(str::to_owned).collect()) }
     }
 
     /// The text.
@@ -55,9 +61,23 @@ impl Field {
         self.area.lines().iter().map(|line| line.len() + 1).sum()
     }
 
+    /// As it may be drawn: characters that nobody would see have a sign in their place, each one, so that the cursor stays right.
+    fn harmless(&self) -> TextArea<'static> {
+        let is_odd = |c: char| is_unseen(c) && c != '\t';
+        if !self.area.lines().iter().any(|line| line.contains(is_odd)) {
+            return self.area.clone();
+        }
+        let lines = self.area.lines().iter().map(|line| line.replace(is_odd, "\u{fffd}"));
+        let mut field = TextArea::new(lines.collect());
+        let cursor = self.area.cursor();
+        let whole = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
+        field.move_cursor(CursorMove::Jump(whole(cursor.0), whole(cursor.1)));
+        field
+    }
+
     /// Draws it.
     pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model, hint: &str) {
-        let mut field = self.area.clone();
+        let mut field = self.harmless();
         field.set_style(model.theme.background.patch(model.theme.style(Role::Text)));
         field.set_cursor_line_style(Style::new());
         field.set_cursor_style(Style::new().add_modifier(Modifier::REVERSED));

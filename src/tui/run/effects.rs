@@ -2,6 +2,8 @@
 //!
 //! Must never wait for the bus in the loop: what is said is said beside it, and its outcome comes back.
 
+mod deeds;
+
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;

@@ -17,6 +17,8 @@ use super::*;
 use crate::bus::Range;
 use crate::bus::testing::World;
 use crate::contracts::ChannelName;
+use crate::contracts::notes::NoteName;
+use crate::memory::{self, Author, NoteState};
 use crate::tui::app::tests::{empty, event};
 
 /// Keys that a test presses.
@@ -57,6 +59,7 @@ impl Running {
             ids: Arc::clone(&world.ids),
             model: empty(80, 24),
             home: home.path().to_owned(),
+            kept: Duration::from_hours(24),
             shutdown: shutdown.clone(),
         };
         let ended = tokio::spawn(async move {
@@ -74,6 +77,11 @@ impl Running {
         for c in words.chars() {
             self.keys.send(Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE))).await.unwrap();
         }
+    }
+
+    /// Everything that can happen now has happened: time goes on only then.
+    async fn settles(&self) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
     async fn ended(self) -> Ended {
@@ -106,6 +114,38 @@ async fn an_order_is_on_the_bus_as_the_operators() {
     room.world.until(async |world| !world.entries(ChannelName::Control).await.is_empty()).await;
     let entries = room.world.bus().range(ChannelName::Control, Range::newest(9)).await.unwrap();
     assert!(entries[0].b.contains("\"type\":\"hold\"") && entries[0].b.contains("\"by\":\"mara\""), "{}", entries[0].b);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_note_that_is_saved_is_the_operators_version_merged_with_what_came_meanwhile() {
+    let room = Running::new();
+    let text = async || NoteState::read(&room.world.bus(), NoteName::Worklist).await.unwrap();
+    room.press("5").await;
+    room.press("e").await;
+    room.write("one").await;
+    room.press("ctrl-s").await;
+    room.world.until(async |_| text().await.version == 1).await;
+    let note = text().await;
+    assert_eq!((note.text.as_str(), note.by.as_deref()), ("one", Some("mara")));
+    room.settles().await;
+    // Somebody else adds a line at the end while another one is written at the beginning.
+    room.press("e").await;
+    room.write("zero").await;
+    room.press("enter").await;
+    let author = Author::of("orchestrator", &room.world.origin(crate::contracts::Trust::System));
+    memory::write(&room.world.bus(), &author, NoteName::Worklist, "one\n\ntwo", 1, "a test").await.unwrap();
+    room.press("ctrl-s").await;
+    room.world.until(async |_| text().await.version == 3).await;
+    assert_eq!(text().await.text, "zero\none\n\ntwo");
+    // The history, and back to what it was at first.
+    room.settles().await;
+    room.press("h").await;
+    room.settles().await;
+    for key in ["down", "down", "r", "y"] {
+        room.press(key).await;
+    }
+    room.world.until(async |_| text().await.version == 4).await;
+    assert_eq!(text().await.text, "one");
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,8 +19,6 @@ use crate::tui::theme::Role;
 use super::generic::listed;
 use super::{Pane, Screen};
 
-/// Lines of a text that a pane holds at most: the newest, or the first.
-const LINES_LIMIT: usize = 2_000;
 const WORDS_LIMIT: usize = 300;
 
 /// What is in a pane.
@@ -91,8 +89,7 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
         Pane::Needs => entries(needs(model), "nothing waits for you"),
         Pane::Alerts => entries(alerts(model), "no alerts"),
         Pane::Experiments => entries(experiments(model), "no experiments yet"),
-        Pane::Worklist => entries(note(store.documents.note("worklist")), "the worklist is empty"),
-        Pane::Learnings => entries(note(store.documents.note("learnings")), "nothing learned yet"),
+        Pane::Note(name) => entries(super::notes::entries(model, name, width), "nobody has written it yet"),
         Pane::Reasoning => Content::Entries {
             entries: reasoning(model, width),
             at_end: true,
@@ -217,20 +214,6 @@ fn experiments(model: &Model) -> Vec<Entry> {
         }
     };
     model.store.documents.experiments().into_iter().map(entry).collect()
-}
-
-/// A note's lines. Its title is the pane's.
-fn note(raw: &str) -> Vec<Entry> {
-    let clean = sanitize(raw, WORDS_LIMIT);
-    let lines = clean.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("# "));
-    let entry = |(at, line): (usize, &str)| {
-        let (role, line) = match line.trim_start_matches('#') {
-            heading if heading.len() < line.len() => (Role::Title, heading.trim_start()),
-            _ => (Role::Text, line),
-        };
-        Entry { id: at.to_string(), pieces: vec![Piece::new(role, line.replace("**", ""))], target: None }
-    };
-    lines.take(LINES_LIMIT).enumerate().map(entry).collect()
 }
 
 /// The newest calls with what was thought, and the newest decisions with their reasons.

@@ -5,6 +5,7 @@
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::Pane;
+use crate::contracts::notes::NoteName;
 
 /// Its panes, in the order of the focus.
 pub const ALL: &[Pane] = &[
@@ -14,8 +15,8 @@ pub const ALL: &[Pane] = &[
     Pane::Alerts,
     Pane::Experiments,
     Pane::Services,
-    Pane::Worklist,
-    Pane::Learnings,
+    Pane::Note(NoteName::Worklist),
+    Pane::Note(NoteName::Learnings),
 ];
 
 /// From so many columns on there are three columns of panes.
@@ -67,6 +68,6 @@ fn wide(area: Rect) -> Vec<(Pane, Rect)> {
     let [traffic, notes] = Layout::vertical([Constraint::Fill(2), Constraint::Fill(1)]).areas(middle);
     let [worklist, learnings] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(notes);
     panes.insert(0, (Pane::Traffic, traffic));
-    panes.extend([(Pane::Worklist, worklist), (Pane::Learnings, learnings)]);
+    panes.extend([(Pane::Note(NoteName::Worklist), worklist), (Pane::Note(NoteName::Learnings), learnings)]);
     panes
 }

@@ -35,12 +35,6 @@ pub fn listed(screen: Screen) -> Listed {
             "Experiments",
             "Experiments appear here once an idea was approved and the service `fullsend`, which designs them, runs.",
         ),
-        Screen::Notes => (
-            &["notes:"],
-            Some(ChannelName::Audit),
-            "Notes",
-            "The worklist, the learnings and the product context appear here once the team writes them.",
-        ),
         Screen::Alerts => (
             &["alerts:"],
             Some(ChannelName::Alerts),
@@ -65,7 +59,7 @@ pub fn listed(screen: Screen) -> Listed {
             "Chain",
             "Select a message anywhere and press the key for its trace: all that came of it appears here.",
         ),
-        Screen::System | Screen::Deck | Screen::Channels => (
+        Screen::System | Screen::Deck | Screen::Channels | Screen::Notes => (
             &["budgets:", "fullsend:"],
             Some(ChannelName::DeadLetter),
             "State",

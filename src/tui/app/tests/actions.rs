@@ -4,8 +4,9 @@ use pretty_assertions::assert_eq;
 use rstest::rstest;
 
 use super::*;
+use crate::contracts::notes::NoteName;
 use crate::tui::actions::{ACTIONS, Action, LayerKind, Scope};
-use crate::tui::app::{Effect, End, Mark, Model, Msg, update};
+use crate::tui::app::{Effect, End, Mark, Model, Msg, NoteOutcome, Outcome, update};
 use crate::tui::screens::{Pane, Screen};
 
 /// Brings the room to where an action works, and where it has something to do.
@@ -22,12 +23,32 @@ fn stage(action: Action) -> Model {
         Scope::In(LayerKind::Detail) => &["up", "up", "enter"],
         Scope::In(LayerKind::Help) | Scope::Layer => &["?", "down"],
         Scope::In(LayerKind::Quit) => &["q"],
+        Scope::In(LayerKind::Note) => &["5", "e", "x"],
+        Scope::In(LayerKind::History) => &["5", "h"],
         _ => &[],
     };
     for key in keys {
         press(&mut model, key);
     }
+    if let Scope::Screen(screen) = action.row().scope {
+        model.screen = screen;
+    }
     match action {
+        Action::HistoryUp
+        | Action::HistoryDown
+        | Action::HistoryPageUp
+        | Action::HistoryPageDown
+        | Action::HistoryRevert => {
+            let outcome = |outcome| Msg::Outcome(Outcome::Note(NoteName::Worklist, outcome));
+            update(&mut model, outcome(NoteOutcome::Versions(Ok(versions(9)))));
+            let diff = "--- a\n+++ b\n".to_owned() + &"+line\n".repeat(200);
+            let moves = if action == Action::HistoryDown { vec![] } else { vec!["down", "down"] };
+            moves.into_iter().for_each(|key| drop(press(&mut model, key)));
+            update(&mut model, outcome(NoteOutcome::Compared(9, Ok(diff))));
+            if action == Action::HistoryPageUp {
+                press(&mut model, "pagedown");
+            }
+        }
         Action::Send => drop(write(&mut model, "an idea")),
         Action::InjectRecall => {
             write(&mut model, "an idea");

@@ -12,6 +12,7 @@ use crate::bus::{Document, Entry, EntryId, Heard, Key, Op, State};
 use crate::contracts::body::Example;
 use crate::contracts::messages::Proposal;
 use crate::contracts::{ChannelName, Clock, Envelope, Ids, ManualClock, Trust};
+use crate::memory::history::Version;
 use crate::tui::app::{About, Effect, Kept, Model, Msg, Now, update};
 use crate::tui::keys::{Chord, Keymap};
 use crate::tui::store::{Caps, EngineStatus, Item, Row};
@@ -200,7 +201,8 @@ pub(crate) fn furnished(width: u16, height: u16) -> Model {
         ],
     );
     let worklist = "# Fullsend Worklist\n\n## Active (In Progress)\n- [ ] stargazer campaign\n\n## Ready (Prioritized Queue)\n1. ask the CTOs\n";
-    document(&mut model, "notes:worklist", &[("text", worklist)]);
+    let by = [("by", "orchestrator"), ("updated_at", "2026-11-21T13:58:00Z")];
+    document(&mut model, "notes:worklist", &[&[("text", worklist)], &by[..]].concat());
     let learnings = "# Strategic Learnings\n\n## 2026-11-20\n\n**Event lists beat cold lists**\n- 12% against 3%\n";
     document(&mut model, "notes:learnings", &[("text", learnings)]);
     document(
@@ -218,6 +220,20 @@ pub(crate) fn furnished(width: u16, height: u16) -> Model {
     apply(&mut model, Item::Filled);
     passes(&mut model, 1);
     model
+}
+
+/// Versions of a note, the newest first.
+pub(crate) fn versions(newest: u64) -> Vec<Version> {
+    let version = |version: u64| Version {
+        version,
+        by: if version.is_multiple_of(2) { "mara" } else { "orchestrator" }.to_owned(),
+        at: Some(now() - TimeDelta::hours(i64::try_from(newest - version).unwrap())),
+        reason: if version.is_multiple_of(2) { "edited by hand" } else { "an item is active" }.to_owned(),
+        trace: None,
+        bytes: 100,
+        digest: String::new(),
+    };
+    (1..=newest).rev().map(version).collect()
 }
 
 /// The key event of a chord.

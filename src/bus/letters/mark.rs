@@ -1,4 +1,6 @@
 //! What became of a letter: the document `dead_letters:{entry}`.
+//!
+//! Owns its fields. Must never change a letter: streams are only appended to.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +19,7 @@ const MARGIN: Duration = Duration::from_hours(30 * 24);
 /// How it stands with a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Status {
+pub enum Status {
     /// Nothing was done about it.
     Open,
     /// It was said again.
@@ -27,7 +29,8 @@ pub(super) enum Status {
 }
 
 impl Status {
-    pub(super) fn as_str(self) -> &'static str {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Replayed => "replayed",
@@ -38,31 +41,33 @@ impl Status {
 
 /// What became of one letter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Mark {
+pub struct Mark {
     /// How it stands with it.
     #[serde(rename = "state")]
-    pub(super) status: Status,
+    pub status: Status,
     /// Who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) by: Option<String>,
+    pub by: Option<String>,
     /// When.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) at: Option<String>,
+    pub at: Option<String>,
     /// The id of the message that was said again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) message: Option<String>,
+    pub message: Option<String>,
     /// Its entry on its channel.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) entry: Option<String>,
+    pub entry: Option<String>,
+    /// What a change of it expects.
     #[serde(skip)]
-    pub(super) expect: Expect,
+    pub expect: Expect,
 }
 
 impl Mark {
     const OPEN: Self =
         Self { status: Status::Open, by: None, at: None, message: None, entry: None, expect: Expect::Absent };
 
-    fn read(document: &Document) -> Self {
+    /// Reads it.
+    pub fn read(document: &Document) -> Self {
         let text = |field| document.get(field).map(str::to_owned);
         let status = match document.get("state") {
             Some("replayed") => Status::Replayed,
@@ -80,7 +85,7 @@ impl Mark {
     }
 
     /// In words, harmless: who did what when.
-    pub(super) fn told(&self) -> String {
+    pub fn told(&self) -> String {
         let mut told = self.status.as_str().to_owned();
         let parts = [(" by ", &self.by), (" at ", &self.at), (" as ", &self.entry), (", message ", &self.message)];
         for (word, part) in parts {
@@ -94,10 +99,15 @@ impl Mark {
 }
 
 /// Which letters have a mark: most have none, and need not be asked for.
-pub(super) struct Marks(BTreeSet<Key>);
+#[derive(Debug)]
+pub struct Marks(BTreeSet<Key>);
 
 impl Marks {
-    pub(super) async fn read(bus: &SharedBus) -> Result<Self, BusError> {
+    /// Finds out which.
+    ///
+    /// # Errors
+    /// Where the bus cannot be reached.
+    pub async fn read(bus: &SharedBus) -> Result<Self, BusError> {
         let mut marked = BTreeSet::new();
         let mut cursor = None;
         loop {
@@ -111,7 +121,10 @@ impl Marks {
     }
 
     /// How many of the letters that are still there have no mark: those about which nothing was done.
-    pub(super) async fn open(&self, bus: &SharedBus) -> Result<usize, BusError> {
+    ///
+    /// # Errors
+    /// Where the bus cannot be reached.
+    pub async fn open(&self, bus: &SharedBus) -> Result<usize, BusError> {
         let mut open = 0;
         let mut last = EntryId::ZERO;
         loop {
@@ -125,7 +138,10 @@ impl Marks {
     }
 
     /// What became of a letter. Something of a foreign type under its key is no mark; writing one there will say so.
-    pub(super) async fn of(&self, bus: &SharedBus, letter: EntryId) -> Result<Mark, BusError> {
+    ///
+    /// # Errors
+    /// Where the bus cannot be reached.
+    pub async fn of(&self, bus: &SharedBus, letter: EntryId) -> Result<Mark, BusError> {
         let key = key(letter);
         if !self.0.contains(&key) {
             return Ok(Mark::OPEN);
@@ -139,9 +155,10 @@ impl Marks {
 }
 
 /// Where marks stand.
-const PREFIX: &str = "dead_letters:";
+pub const PREFIX: &str = "dead_letters:";
 
-fn key(letter: EntryId) -> Key {
+/// Where the mark of a letter stands.
+pub fn key(letter: EntryId) -> Key {
     // Digits and a dash can always be part of a key.
     Key::new(keys::dead_letter(&letter.to_string()).unwrap_or_default())
 }
