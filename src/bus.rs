@@ -456,6 +456,18 @@ pub struct Health {
     pub findings: Vec<Finding>,
 }
 
+impl Health {
+    /// How large the store is, for people.
+    pub fn size(&self) -> Option<String> {
+        let (mib, gib) = (1 << 20, 1 << 30);
+        self.bytes.map(|bytes| match bytes {
+            _ if bytes >= gib => format!("{}.{} GiB", bytes / gib, bytes % gib * 10 / gib),
+            _ if bytes >= mib => format!("{}.{} MiB", bytes / mib, bytes % mib * 10 / mib),
+            _ => format!("{} KiB", bytes / 1024),
+        })
+    }
+}
+
 /// Something that is wrong, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {

@@ -167,7 +167,6 @@ fn a_note_is_edited_in_the_persons_editor_and_is_a_new_version() {
     // The terminal is the room's again.
     screen.press("h");
     screen.shows("+- [ ] written in the editor");
-    screen.press("\x1b");
     screen.press("\x03\x03");
     assert_eq!(screen.ended(), 0);
     screen.is_restored();

@@ -150,6 +150,12 @@ impl Filter {
             found != term.negated
         })
     }
+
+    /// Whether a text that is no message is wanted. Terms about a message match nothing.
+    pub fn matches_text(&self, text: &str) -> bool {
+        let found = |test: &Test| matches!(test, Test::Text(wanted) if wanted.is_match(text));
+        self.terms.iter().all(|term| found(&term.test) != term.negated)
+    }
 }
 
 impl FromStr for Filter {

@@ -8,7 +8,6 @@ mod tests;
 
 use std::process::ExitCode;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
 use color_eyre::eyre::eyre;
 use serde_json::json;
@@ -17,7 +16,6 @@ use super::Context;
 use super::output::{OK, Usage};
 use crate::bus::sender::commit_patiently;
 use crate::bus::{Commit, Op, Origin, Outcome, SharedBus};
-use crate::config;
 use crate::contracts::channel::grants;
 use crate::contracts::messages::{Control, SetBudget};
 use crate::contracts::wiring::CONTROL;
@@ -80,46 +78,12 @@ async fn act(args: &Args, by: &str, cx: &Context, bus: &SharedBus) -> color_eyre
     match &args.action {
         None | Some(Action::List) => list(&report(bus, &cx.config.budget, cx.clock.now()).await?, cx),
         Some(Action::Set { scope, amount, until, reason }) => {
-            let order = order(scope, amount, until.as_deref(), reason.as_deref(), by, cx.clock.now())?;
+            let order = limits::order(scope, amount, until.as_deref(), reason.as_deref(), by, cx.clock.now());
+            let order = order
+                .map_err(|bad| Usage(if bad.field == "until" { format!("--until: {}", bad.why) } else { bad.why }))?;
             set(&order, amount, cx, bus).await
         }
     }
-}
-
-fn order(
-    scope: &str,
-    amount: &str,
-    until: Option<&str>,
-    reason: Option<&str>,
-    by: &str,
-    now: DateTime<Utc>,
-) -> Result<SetBudget, Usage> {
-    let scope: Scope = scope.parse().map_err(|err: crate::llm::ledger::BadScope| Usage(err.to_string()))?;
-    let (unit, amount) = config::amount(amount).map_err(Usage)?;
-    let unit = Unit::from_message(unit).ok_or_else(|| Usage("budgets count dollars, tokens and calls".to_owned()))?;
-    Ok(SetBudget {
-        scope: scope.to_string(),
-        unit: unit.of_message(),
-        limit: unit.number(amount),
-        until: until.map(|text| moment(text, now)).transpose()?,
-        reason: reason.map(str::to_owned),
-        by: Some(by.to_owned()),
-    })
-}
-
-/// A time, or a length of time from now.
-fn moment(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Usage> {
-    let at = match DateTime::parse_from_rfc3339(text) {
-        Ok(at) => Some(at.to_utc()),
-        Err(_) => {
-            let length = config::duration::parse(text).ok().and_then(|length| TimeDelta::from_std(length).ok());
-            length.and_then(|length| now.checked_add_signed(length))
-        }
-    };
-    let at = at.ok_or_else(|| {
-        Usage(format!("--until: `{text}` is neither a time (`2026-03-01T18:00:00Z`) nor a length of time (`6h`)"))
-    })?;
-    if at > now { Ok(at) } else { Err(Usage(format!("--until: {text} is past"))) }
 }
 
 async fn set(order: &SetBudget, amount: &str, cx: &Context, bus: &SharedBus) -> color_eyre::Result<ExitCode> {

@@ -183,8 +183,8 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let Some(health) = &report.bus else { return Vec::new() };
     let mut facts =
         vec![("engine", format!("{} ({})", health.engine, health.version)), ("store", health.location.clone())];
-    if let Some(bytes) = health.bytes {
-        facts.push(("size", size(bytes)));
+    if let Some(size) = health.size() {
+        facts.push(("size", size));
     }
     facts.push(("durability", health.durability.clone()));
     facts.push((
@@ -232,15 +232,6 @@ fn findings(report: &Report, out: &Output) -> color_eyre::Result<()> {
             let count = |level| report.findings.iter().filter(|found| found.finding.level == level).count();
             out.text(&format!("\n{} errors, {} warnings", count(Level::Error), count(Level::Warning)))
         }
-    }
-}
-
-fn size(bytes: u64) -> String {
-    let (mib, gib) = (1 << 20, 1 << 30);
-    match bytes {
-        _ if bytes >= gib => format!("{}.{} GiB", bytes / gib, bytes % gib * 10 / gib),
-        _ if bytes >= mib => format!("{}.{} MiB", bytes / mib, bytes % mib * 10 / mib),
-        _ => format!("{} KiB", bytes / 1024),
     }
 }
 

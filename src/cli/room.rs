@@ -21,6 +21,7 @@ use super::{Context, operator, serve, team};
 use crate::bus::SharedBus;
 use crate::config::{Environment, LlmConfig, private_file};
 use crate::tui::app::{About, End, Model};
+use crate::tui::feed::Beside;
 use crate::tui::keys;
 use crate::tui::run::{self, Ended, Room};
 use crate::tui::store::Caps;
@@ -82,6 +83,7 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         ids: Arc::clone(&cx.ids),
         model,
         home: cx.config.home.clone(),
+        beside: Beside { logs: Some(cx.config.logs()), budgets: cx.config.budget.clone() },
         kept: cx.config.retention.age,
         shutdown: signals.end.clone(),
     };

@@ -11,7 +11,7 @@ use crate::config::ProviderName;
 use crate::contracts::Clock;
 
 /// Failures in a row that open a breaker.
-const FAILURES: u32 = 5;
+pub const FAILURES: u32 = 5;
 
 /// How long it is open the first time; twice as long each time that the one try fails, up to [`LONGEST`].
 const COOLDOWN: Duration = Duration::from_secs(30);

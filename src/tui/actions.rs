@@ -58,6 +58,8 @@ pub enum LayerKind {
     Note,
     /// The versions of a note.
     History,
+    /// A limit that is to be set.
+    Budget,
     /// What this is.
     Welcome,
 }
@@ -76,6 +78,7 @@ impl LayerKind {
             Self::NeedsYou => "needs you",
             Self::Note => "a note",
             Self::History => "the history",
+            Self::Budget => "a budget",
             Self::Welcome => "the welcome",
         }
     }
@@ -122,10 +125,12 @@ macro_rules! actions {
     };
 }
 
-use LayerKind::{Confirm, Detail, Help, History, Inject, NeedsYou, Note, Quit, Welcome};
+use LayerKind::{Budget, Confirm, Detail, Help, History, Inject, NeedsYou, Note, Quit, Welcome};
 use Scope::{In, Layer, List, Room};
 
 const ON_NOTES: Scope = Scope::Screen(Screen::Notes);
+const ON_SYSTEM: Scope = Scope::Screen(Screen::System);
+const ON_ROUNDTABLE: Scope = Scope::Screen(Screen::Roundtable);
 
 actions! {
     Inject = "inject", "inject", "Say something to the team.", ["i"], Room, 1;
@@ -215,6 +220,13 @@ actions! {
     HistoryPageUp = "history-page-up", "page up", "Scroll up in what it changed.", ["pageup"], In(History), 0;
     HistoryPageDown = "history-page-down", "page down", "Scroll down in what it changed.", ["pagedown", "space"], In(History), 3;
     HistoryRevert = "history-revert", "bring back", "Bring the selected version back.", ["r"], In(History), 1;
+    Replay = "replay", "replay", "Say the selected dead letter again.", ["r"], ON_SYSTEM, 1;
+    DropLetter = "drop-letter", "drop", "Mark the selected dead letter as done with.", ["d"], ON_SYSTEM, 1;
+    SetBudget = "set-budget", "budget", "Set a limit for what is spent.", ["b"], ON_SYSTEM, 1;
+    BudgetSet = "budget-set", "set", "Set it.", ["enter", "ctrl-s"], In(Budget), 1, needed;
+    BudgetNext = "budget-next", "next field", "Go to the next field.", ["tab", "down"], In(Budget), 2;
+    BudgetPrevious = "budget-previous", "field before", "Go to the field before.", ["shift-tab", "up"], In(Budget), 0;
+    StartTopic = "start-topic", "new topic", "Hand a topic in to the round table.", ["n"], ON_ROUNDTABLE, 1;
     WelcomeDone = "welcome-done", "begin", "Close the welcome.", ["enter", "space"], In(Welcome), 1;
 }
 

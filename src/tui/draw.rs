@@ -141,6 +141,18 @@ fn pane_name(model: &Model, pane: Pane) -> String {
         Pane::Alerts => format!("Alerts ({})", store.documents.alerts().len()),
         Pane::Note(name) => screens::notes::title(name).to_owned(),
         Pane::Experiments => "Experiments".to_owned(),
+        Pane::Engine => "Engine".to_owned(),
+        Pane::Groups => "Groups".to_owned(),
+        Pane::Letters => format!("Dead letters ({})", screens::system::open_letters(model)),
+        Pane::Budgets => "Budgets".to_owned(),
+        Pane::Models => "Models".to_owned(),
+        Pane::Wiring => "Wiring".to_owned(),
+        Pane::Logs => "Log".to_owned(),
+        Pane::Builds => "Builds".to_owned(),
+        Pane::Tools => "Tools".to_owned(),
+        Pane::Topics => "Topics".to_owned(),
+        Pane::Debate => "Debate".to_owned(),
+        Pane::Conclusion => "What came of it".to_owned(),
         Pane::Channel(channel) => channel.short().to_owned(),
         Pane::Documents(screen) => screens::generic::listed(screen).documents.to_owned(),
         Pane::Messages(screen) => {
@@ -186,6 +198,7 @@ fn messages(frame: &mut Frame<'_>, area: Rect, model: &Model, shown: &Shown<'_>)
         let selection = if is_focused { Role::Selection } else { Role::SelectionBack };
         let pieces = match &line.what {
             What::Said(said) => text::message(said, model, area.width, has_channel),
+            What::Log(line) => text::log(line, model),
             What::Gap(words) => vec![Piece::new(Role::Warn, format!("╌╌ {words} ╌╌"))],
         };
         text::draw(frame, row, model, &pieces, is_selected.then_some(selection));

@@ -6,9 +6,12 @@
 
 mod documents;
 mod history;
+mod logs;
+mod machine;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::store::{EngineStatus, Item, Row};
 use crate::bus::backoff::Backoff;
 use crate::bus::{BusError, EntryId, Listener, SharedBus};
+use crate::config::Budgets;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{ChannelKind, ChannelName, Clock, keys};
 use documents::Bell;
@@ -45,6 +49,17 @@ pub struct Feed {
     pub clock: Arc<dyn Clock>,
     /// The room.
     pub queue: mpsc::Sender<Batch>,
+    /// What is looked at beside the bus.
+    pub beside: Beside,
+}
+
+/// What is looked at beside the bus.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// The folder of the log.
+    pub logs: Option<PathBuf>,
+    /// The limits that the settings give.
+    pub budgets: Budgets,
 }
 
 /// The room is gone: there is nobody left to read for.
@@ -55,10 +70,16 @@ impl Feed {
     /// Feeds the room until `stop`, or until it is gone.
     pub async fn run(self, stop: CancellationToken) {
         let (bell, rings) = mpsc::channel(QUEUE);
+        // One ring that waits is as good as many.
+        let (spent, rings_of_money) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
+        let (machine, notes, logs) = (self.clone(), self.clone(), self.clone());
+        tasks.spawn(async move { machine.keep_machine(rings_of_money).await });
+        tasks.spawn(async move { notes.keep_notes().await });
+        tasks.spawn(async move { logs.keep_logs().await });
         let (notices, documents) = (self.clone(), self.clone());
         let rung = bell.clone();
-        tasks.spawn(async move { notices.hear(rung).await });
+        tasks.spawn(async move { notices.hear(rung, spent).await });
         tasks.spawn(async move { documents.keep_documents(rings).await });
         tasks.spawn(async move { self.messages(bell).await });
         tokio::select! {
@@ -135,20 +156,25 @@ impl Feed {
     }
 
     /// Hears notices. Nobody waits for the room with them: what does not fit is counted.
-    async fn hear(self, bell: mpsc::Sender<Bell>) -> Result<(), Gone> {
+    async fn hear(self, bell: mpsc::Sender<Bell>, spent: mpsc::Sender<()>) -> Result<(), Gone> {
         let notices: Vec<ChannelName> =
             ChannelName::ALL.iter().copied().filter(|it| it.route().kind == ChannelKind::Notice).collect();
         let mut backoff = Backoff::quick();
         loop {
             if let Ok(listener) = self.bus.listen(&notices).await {
                 backoff.reset();
-                self.pass_on(listener, &bell).await?;
+                self.pass_on(listener, &bell, &spent).await?;
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
     }
 
-    async fn pass_on(&self, mut listener: Listener, bell: &mpsc::Sender<Bell>) -> Result<(), Gone> {
+    async fn pass_on(
+        &self,
+        mut listener: Listener,
+        bell: &mpsc::Sender<Bell>,
+        spent: &mpsc::Sender<()>,
+    ) -> Result<(), Gone> {
         let (mut told, mut missed) = (0, 0);
         let mut heard = Vec::new();
         while listener.heard.recv_many(&mut heard, BATCH).await > 0 {
@@ -167,6 +193,7 @@ impl Feed {
                 Err(mpsc::error::TrySendError::Closed(_)) => return Err(Gone),
             }
             if rings_costs {
+                spent.try_send(()).ok();
                 bell.send(Bell::Channel(ChannelName::Costs)).await.map_err(|_| Gone)?;
             }
         }

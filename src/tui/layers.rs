@@ -3,6 +3,7 @@
 //! A layer is a module with its state, `act` (what an action of its scope does) and `draw`. A layer with a text field gets characters
 //! before any action does. Must never reach below itself but through the model and the effects that it returns.
 
+pub mod budget;
 pub mod confirm;
 pub mod detail;
 pub mod field;
@@ -47,6 +48,8 @@ pub enum Layer {
     Note(Box<note::NoteEdit>),
     /// The versions of a note.
     History(history::History),
+    /// A limit that is to be set.
+    Budget(Box<budget::Budget>),
     /// What this is.
     Welcome,
 }
@@ -104,6 +107,7 @@ impl Layer {
             Self::NeedsYou(_) => LayerKind::NeedsYou,
             Self::Note(_) => LayerKind::Note,
             Self::History(_) => LayerKind::History,
+            Self::Budget(_) => LayerKind::Budget,
             Self::Welcome => LayerKind::Welcome,
         }
     }
@@ -111,7 +115,7 @@ impl Layer {
     /// Whether a text field has the keys.
     pub fn takes_text(&self) -> bool {
         match self {
-            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) | Self::Note(_) => true,
+            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) | Self::Note(_) | Self::Budget(_) => true,
             Self::NeedsYou(layer) => layer.takes_text(),
             Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::History(_) | Self::Quit | Self::Welcome => false,
         }
@@ -129,6 +133,7 @@ impl Layer {
             Self::NeedsYou(layer) => layer.act(model, input),
             Self::Note(layer) => layer.act(model, input),
             Self::History(layer) => layer.act(model, &input),
+            Self::Budget(layer) => layer.act(model, input),
             Self::Welcome => welcome::act(model, &input),
         }
     }
@@ -145,6 +150,7 @@ impl Layer {
             Self::NeedsYou(layer) => layer.draw(frame, area, model),
             Self::Note(layer) => layer.draw(frame, area, model),
             Self::History(layer) => layer.draw(frame, area, model),
+            Self::Budget(layer) => layer.draw(frame, area, model),
             Self::Welcome => welcome::draw(frame, area, model),
         }
     }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use effects::remembered;
 
 use super::app::{Effect, End, Model, Msg, Now, Outcome, update};
-use super::feed::{Batch, Feed, QUEUE};
+use super::feed::{Batch, Beside, Feed, QUEUE};
 use super::terminal::{self, Guard};
 use crate::bus::SharedBus;
 use crate::contracts::{Clock, Ids};
@@ -46,6 +46,8 @@ pub struct Room {
     pub model: Model,
     /// Where what is to be remembered is written, and texts for $EDITOR.
     pub home: PathBuf,
+    /// What is shown beside the bus.
+    pub beside: Beside,
     /// How long messages are kept.
     pub kept: Duration,
     /// Cancelled where the process is to end.
@@ -128,7 +130,8 @@ impl Loop {
         S: Stream<Item = Events> + Unpin + FromTerminal,
     {
         let (queue, mut items) = mpsc::channel(QUEUE);
-        let feed = Feed { bus: Arc::clone(&self.room.bus), clock: Arc::clone(&self.room.clock), queue };
+        let (bus, clock) = (Arc::clone(&self.room.bus), Arc::clone(&self.room.clock));
+        let feed = Feed { bus, clock, queue, beside: self.room.beside.clone() };
         let stop = CancellationToken::new();
         let fed = tokio::spawn(feed.run(stop.clone()));
         let feeding = stop.drop_guard();

@@ -3,11 +3,14 @@
 //! Owns [`Screen`] and [`Pane`]. A screen is a module with `panes` (where) and, where a list is not enough, a `draw` of its own. Layout is
 //! computed from the model and the area alone, so that drawing, paging and the mouse agree. Must never change the model.
 
+pub mod builds;
 pub mod channels;
 pub mod content;
 pub mod deck;
 pub mod generic;
 pub mod notes;
+pub mod roundtable;
+pub mod system;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -95,6 +98,30 @@ pub enum Pane {
     Experiments,
     /// What is said on one channel.
     Channel(ChannelName),
+    /// How the engine is.
+    Engine,
+    /// Who reads how far.
+    Groups,
+    /// What could not be handled.
+    Letters,
+    /// What is spent and allowed.
+    Budgets,
+    /// How the models do.
+    Models,
+    /// Who says what to whom.
+    Wiring,
+    /// What the program writes down.
+    Logs,
+    /// Tools that are asked for.
+    Builds,
+    /// Tools that are there.
+    Tools,
+    /// Topics of the round table.
+    Topics,
+    /// What is said at the round table.
+    Debate,
+    /// What came of a debate.
+    Conclusion,
     /// The documents of a screen.
     Documents(Screen),
     /// The messages of a screen.
@@ -112,6 +139,9 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
         Screen::Deck => deck::panes(area),
         Screen::Channels => channels::panes(model, area),
         Screen::Notes => notes::panes(model, area),
+        Screen::Builds => builds::panes(area),
+        Screen::Roundtable => roundtable::panes(area),
+        Screen::System => system::panes(model, area),
         screen => generic::panes(screen, area),
     }
 }
@@ -122,6 +152,9 @@ pub fn order(model: &Model, area: Rect) -> Vec<Pane> {
         Screen::Channels => channels::ALL.iter().map(|channel| Pane::Channel(*channel)).collect(),
         Screen::Deck => deck::ALL.to_vec(),
         Screen::Notes => notes::ALL.to_vec(),
+        Screen::Builds => builds::ALL.to_vec(),
+        Screen::Roundtable => roundtable::ALL.to_vec(),
+        Screen::System => system::ALL.to_vec(),
         screen => generic::panes(screen, area).into_iter().map(|(pane, _)| pane).collect(),
     }
 }

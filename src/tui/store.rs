@@ -3,12 +3,15 @@
 //! Owns the read models: rings of messages (bounded by count and bytes, with visible drops), the documents, the services, the model
 //! calls, the rates. Must never read the bus, a clock or the keyboard, and never decide how something looks.
 
+pub mod builds;
 pub mod calls;
+pub mod debates;
 pub mod documents;
 pub mod item;
 pub mod rates;
 pub mod ring;
 pub mod services;
+pub mod system;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +27,7 @@ pub use rates::Rate;
 pub use ring::{Caps, Line, Ring, What};
 pub use services::{Presence, Services};
 
+use crate::bus::EntryId;
 use crate::bus::filter::Filter;
 use crate::contracts::messages::{Health, LlmCalls};
 use crate::contracts::{Body, ChannelName};
@@ -40,6 +44,12 @@ pub struct Store {
     pub services: Services,
     /// Model calls.
     pub calls: Calls,
+    /// Tools that are asked for.
+    pub builds: builds::Builds,
+    /// Debates of the round table.
+    pub debates: debates::Debates,
+    /// How the machine is.
+    pub system: system::System,
     /// How the bus is.
     pub engine: EngineStatus,
     /// What the feed could not hand over in time, or the engine dropped before us.
@@ -73,6 +83,9 @@ impl Store {
             documents: Documents::default(),
             services: Services::default(),
             calls: Calls::default(),
+            builds: builds::Builds::default(),
+            debates: debates::Debates::default(),
+            system: system::System::default(),
             engine: EngineStatus::Opening,
             missed: 0,
             is_filled: false,
@@ -87,16 +100,30 @@ impl Store {
         self.channels.get(&name)
     }
 
+    /// The message with this entry, if it is still kept.
+    pub fn find(&self, channel: ChannelName, entry: EntryId) -> Option<&Arc<Row>> {
+        let lines = self.channels.get(&channel)?.ring.all();
+        lines.rev().filter_map(Line::row).find(|row| row.entry == Some(entry))
+    }
+
     /// Takes in what was heard or read. The only way in which the store changes, but for its clock and its filter.
     pub fn apply(&mut self, item: Item) {
         match item {
             Item::Message(row) => self.message(row),
             Item::Document { key, state } => self.documents.put(key, state),
             Item::Documents { prefix, found, left_out } => self.documents.replace(&prefix, found, left_out),
-            Item::Lag(channel, lag) => {
-                if let Some(channel) = self.channels.get_mut(&channel) {
-                    channel.lag = lag;
+            Item::Channel(info) => {
+                if let Some(channel) = self.channels.get_mut(&info.channel) {
+                    let waiting = info.groups.iter().map(|group| group.lag.map(|lag| lag + group.pending));
+                    channel.lag = waiting.max().flatten();
                 }
+                self.system.channel(info);
+            }
+            Item::Health(health) => self.system.health = Some(*health),
+            Item::Budgets(report) => self.system.budgets = Some(*report),
+            Item::Log(line) => {
+                let line = self.line(What::Log(line));
+                self.system.logs.push(line, &self.filter);
             }
             Item::Engine(status) => self.engine = status,
             Item::Gap(words) => {
@@ -123,8 +150,11 @@ impl Store {
                     self.calls.apply(call, row.envelope.as_ref(), self.now);
                 }
             }
+            ChannelName::DeadLetter => self.system.letter(&row),
             _ => {}
         }
+        self.builds.apply(&row);
+        self.debates.apply(&row);
         let is_pulse = row.is_pulse();
         let name = row.channel;
         let line = self.line(What::Said(row));
@@ -157,6 +187,7 @@ impl Store {
     pub fn set_filter(&mut self, filter: Filter) {
         self.filter = filter;
         self.all.refilter(&self.filter);
+        self.system.logs.refilter(&self.filter);
         for channel in self.channels.values_mut() {
             channel.ring.refilter(&self.filter);
         }

@@ -4,12 +4,12 @@
 //! `until_UNIT` and `former_UNIT`, which holds again afterwards (none: that of the settings). `set_by` is the id of the order, so that an
 //! older one that is handled again changes nothing.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Ledger;
 use super::scope::{BadScope, Scope, Unit};
 use crate::bus::{BusError, Document, Expect, Op, SharedBus, Ttl};
-use crate::config::{Budgets, Limits};
+use crate::config::{self, Budgets, Limits};
 use crate::contracts::messages::SetBudget;
 use crate::contracts::{MessageId, money};
 
@@ -69,6 +69,57 @@ fn ordered_limit(document: &Document, unit: Unit, now: DateTime<Utc>) -> Option<
     let is_over = time(document, unit).is_some_and(|until| now >= until);
     let field = if is_over { "former" } else { "limit" };
     document.get(&format!("{field}_{}", unit.as_str()))?.parse().ok()
+}
+
+/// A form that is no order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadForm {
+    /// The field: `scope`, `limit` or `until`.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// The order that somebody writes in words.
+///
+/// # Errors
+/// Where a field cannot be read.
+pub fn order(
+    scope: &str,
+    amount: &str,
+    until: Option<&str>,
+    reason: Option<&str>,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<SetBudget, BadForm> {
+    let bad = |field, why| BadForm { field, why };
+    let scope: Scope = scope.parse().map_err(|err: BadScope| bad("scope", err.to_string()))?;
+    let (unit, amount) = config::amount(amount).map_err(|why| bad("limit", why))?;
+    let counted = || bad("limit", "budgets count dollars, tokens and calls".to_owned());
+    let unit = Unit::from_message(unit).ok_or_else(counted)?;
+    let until = until.map(|text| moment(text, now)).transpose().map_err(|why| bad("until", why))?;
+    Ok(SetBudget {
+        scope: scope.to_string(),
+        unit: unit.of_message(),
+        limit: unit.number(amount),
+        until,
+        reason: reason.map(str::to_owned),
+        by: Some(by.to_owned()),
+    })
+}
+
+/// A time, or a length of time from now.
+fn moment(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+    let at = match DateTime::parse_from_rfc3339(text) {
+        Ok(at) => Some(at.to_utc()),
+        Err(_) => {
+            let length = config::duration::parse(text).ok().and_then(|length| TimeDelta::from_std(length).ok());
+            length.and_then(|length| now.checked_add_signed(length))
+        }
+    };
+    let neither = || format!("`{text}` is neither a time (`2026-03-01T18:00:00Z`) nor a length of time (`6h`)");
+    let at = at.ok_or_else(neither)?;
+    if at > now { Ok(at) } else { Err(format!("{text} is past")) }
 }
 
 /// What follows an order, given the document that stands under its scope's [`Scope::limit_key`]; none where a later order was already followed.

@@ -2,6 +2,8 @@
 //!
 //! What is selected is remembered by the line's number or the entry's id, never by its row, so that nothing moves under the reader.
 
+use std::sync::Arc;
+
 use ratatui::layout::Rect;
 
 use super::Model;
@@ -171,14 +173,27 @@ impl Model {
                     state.line().map_or(ring.shown().len().checked_sub(1), |number| Some(ring.position(number)))?;
                 match &ring.shown().get(at)?.what {
                     What::Said(row) => Some(Target::Message(row.clone())),
+                    What::Log(line) => Some(Target::Log(line.clone())),
                     What::Gap(_) => None,
                 }
             }
             Content::Entries { entries, at_end, .. } => {
                 let at = state.entry(&entries, at_end)?;
-                entries.get(at)?.target.clone()
+                match entries.get(at)?.target.clone()? {
+                    Target::Entry(channel, id) => {
+                        self.store.find(channel, id).map(|row| Target::Message(Arc::clone(row)))
+                    }
+                    other => Some(other),
+                }
             }
         }
+    }
+
+    /// Names the entry that is selected in this pane.
+    pub fn selected(&self, pane: Pane) -> Option<String> {
+        let state = self.lists.get(&pane).cloned().unwrap_or_default();
+        let Content::Entries { entries, at_end, .. } = content(self, pane, self.area.width) else { return None };
+        state.entry(&entries, at_end).and_then(|at| entries.get(at)).map(|entry| entry.id.clone())
     }
 }
 

@@ -3,7 +3,7 @@
 //! Actions of layers are done by their layers. Must never be reached while a layer has the keys.
 
 use super::lists::Step;
-use super::{Effect, End, Model, Saying};
+use super::{Effect, End, LetterDeed, Model, Saying};
 use crate::contracts::messages::{Control, Go, Hold, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, screen_of};
@@ -51,6 +51,14 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Quit => return quit(model),
+        Action::Replay => letter(model, LetterDeed::Replay),
+        Action::DropLetter => letter(model, LetterDeed::Drop),
+        Action::SetBudget => set_budget(model),
+        Action::StartTopic => {
+            go_to_unless_there(model, Screen::Roundtable);
+            let channel = crate::contracts::ChannelName::Roundtable;
+            open(model, |model| Layer::Inject(Box::new(layers::inject::Inject::on(model, channel))));
+        }
         Action::EditNote | Action::EditNoteOutside => return edit_note(model, action == Action::EditNoteOutside),
         Action::NoteHistory => {
             go_to_unless_there(model, Screen::Notes);
@@ -91,6 +99,26 @@ fn edit_note(model: &mut Model, is_outside: bool) -> Vec<Effect> {
     let effects = if is_outside { vec![layer.in_editor()] } else { Vec::new() };
     model.layers.push(Layer::Note(Box::new(layer)));
     effects
+}
+
+/// Asks whether the selected letter should be said again, or be done with.
+fn letter(model: &mut Model, deed: LetterDeed) {
+    go_to_unless_there(model, Screen::System);
+    let selected = model.selected(Pane::Letters).and_then(|id| id.parse().ok());
+    let found = selected.and_then(|id| model.store.system.letters().find(|letter| letter.id == id)).cloned();
+    model.focus.insert(Screen::System, Pane::Letters);
+    match found {
+        Some(letter) => model.layers.push(Layer::Confirm(layers::confirm::Confirm::letter(&letter, deed))),
+        None => model.tell(Role::Text, "there are no dead letters"),
+    }
+}
+
+/// Opens the form for the budget that is selected.
+fn set_budget(model: &mut Model) {
+    go_to_unless_there(model, Screen::System);
+    let selected = model.selected(Pane::Budgets).unwrap_or_default();
+    let scope = selected.rsplit_once(' ').map_or("day", |(scope, _)| scope).to_owned();
+    model.layers.push(Layer::Budget(Box::new(layers::budget::Budget::open(&scope))));
 }
 
 fn with_focus(model: &mut Model, act: impl FnOnce(&mut Model, Pane, ratatui::layout::Rect)) {
@@ -144,6 +172,7 @@ pub(crate) fn trace_of(model: &mut Model, target: &Target) {
             let document = model.store.documents.document(key.as_str());
             document.and_then(|it| it.get("trace")).and_then(|trace| trace.parse().ok())
         }
+        Target::Entry(..) | Target::Log(_) => None,
         Target::Need(id) => {
             let needs = model.store.documents.needs();
             needs.iter().find(|need| need.id() == id).map(|need| need.record.envelope.trace)

@@ -5,5 +5,6 @@ mod doing;
 mod fixtures;
 mod notes;
 mod reading;
+mod system;
 
 pub(crate) use fixtures::*;

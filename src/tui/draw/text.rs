@@ -13,6 +13,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::contracts::{ChannelName, Priority};
 use crate::tui::app::Model;
 use crate::tui::store::Row;
+use crate::tui::store::system::LogLine;
 use crate::tui::theme::Role;
 
 /// Words that look like their role.
@@ -147,6 +148,24 @@ pub fn message(row: &Row, model: &Model, width: u16, has_channel: bool) -> Vec<P
     pieces
 }
 
+/// A line of the log: time, how bad it is, which part of the program, what.
+pub fn log(line: &LogLine, model: &Model) -> Vec<Piece> {
+    let time = line.at.map(|at| format!("{} ", time(at, model))).unwrap_or_default();
+    let role = match line.level.as_str() {
+        "ERROR" => Role::Danger,
+        "WARN" => Role::Warn,
+        "INFO" => Role::Text,
+        _ => Role::Muted,
+    };
+    let mut pieces = vec![Piece::new(Role::Muted, time)];
+    if !line.level.is_empty() {
+        pieces.push(Piece::new(role, format!("{:<5} ", line.level)));
+        pieces.push(Piece::new(Role::Source, format!("{} ", line.target)));
+    }
+    pieces.push(Piece::new(role, line.words.clone()));
+    pieces
+}
+
 fn local(at: DateTime<Utc>, model: &Model) -> DateTime<FixedOffset> {
     let zone = FixedOffset::east_opt(model.about.zone_minutes.saturating_mul(60)).unwrap_or_else(|| Utc.fix());
     at.with_timezone(&zone)
@@ -162,14 +181,26 @@ pub fn date_time(at: DateTime<Utc>, model: &Model) -> String {
     local(at, model).format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// How long it is until then: `42s`, `3m`, `5h`, `2d`; `over` where it has passed.
-pub fn left(until: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let seconds = (until - now).num_seconds();
+/// How long ago it was: `3s`, `2m`, `5h`, `2d`.
+pub fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    short(u64::try_from((now - at).num_seconds()).unwrap_or(0))
+}
+
+/// So many seconds as people say it: `3s`, `2m`, `5h`, `2d`.
+pub fn short(seconds: u64) -> String {
     match seconds {
-        ..=0 => "over".to_owned(),
-        1..=99 => format!("{seconds}s"),
+        ..=99 => format!("{seconds}s"),
         100..=5_999 => format!("{}m", seconds / 60),
         6_000..=172_799 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// How long it is until then: `42s`, `3m`, `5h`, `2d`; `over` where it has passed.
+pub fn left(until: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let seconds = (until - now).num_seconds();
+    match u64::try_from(seconds) {
+        Err(_) | Ok(0) => "over".to_owned(),
+        Ok(seconds) => short(seconds),
     }
 }

@@ -18,6 +18,8 @@ use crate::tui::store::documents::MOST;
 const TOGETHER: Duration = Duration::from_millis(80);
 /// Without a bell everything is read again after this time.
 const ANYWAY: Duration = Duration::from_secs(20);
+/// After a bell, what is handled by now.
+const ONCE_MORE: Duration = Duration::from_secs(2);
 /// Keys of one page.
 const PAGE: usize = 500;
 
@@ -31,7 +33,7 @@ pub(in crate::tui) enum Bell {
 }
 
 /// All prefixes that are shown. `budgets:day` is the day's limit and the days' sums, not those of every chain.
-const PREFIXES: [&str; 10] = [
+const PREFIXES: [&str; 12] = [
     "approvals:",
     "experiments:",
     "schedules:",
@@ -41,6 +43,8 @@ const PREFIXES: [&str; 10] = [
     "decisions:",
     "tools:",
     "tool_requests:",
+    "pending_experiments:",
+    "dead_letters:",
     "fullsend:",
 ];
 
@@ -66,7 +70,10 @@ fn prefixes(channel: ChannelName) -> &'static [&'static str] {
         ChannelName::Experiments | ChannelName::Schedules | ChannelName::ExecuteNow => &["experiments:", "schedules:"],
         ChannelName::ExperimentResults | ChannelName::Metrics => &["experiments:"],
         ChannelName::ToOrchestrator | ChannelName::FromOrchestrator => &["decisions:", "notes:"],
-        ChannelName::BuilderTasks | ChannelName::BuilderResults => &["tools:", "tool_requests:"],
+        ChannelName::BuilderTasks | ChannelName::BuilderResults => {
+            &["tools:", "tool_requests:", "pending_experiments:"]
+        }
+        ChannelName::DeadLetter => &["dead_letters:"],
         ChannelName::Costs => &["budgets:day"],
         _ => &[],
     }
@@ -76,15 +83,23 @@ impl Feed {
     pub(super) async fn keep_documents(self, mut rings: mpsc::Receiver<Bell>) -> Result<(), Gone> {
         let mut stale: BTreeSet<&'static str> = BTreeSet::new();
         let mut channels: BTreeSet<ChannelName> = BTreeSet::new();
+        // Channels that were looked at while their message was still being handled, and are looked at once more.
+        let mut again: BTreeSet<ChannelName> = BTreeSet::new();
         loop {
-            match tokio::time::timeout(ANYWAY, rings.recv()).await {
-                Ok(Some(bell)) => rung(bell, &mut stale, &mut channels),
+            let wait = if again.is_empty() { ANYWAY } else { ONCE_MORE };
+            match tokio::time::timeout(wait, rings.recv()).await {
+                Ok(Some(bell)) => {
+                    rung(bell, &mut stale, &mut channels);
+                    again.extend(&channels);
+                }
                 Ok(None) => return Err(Gone),
-                Err(_) => rung(Bell::Everything, &mut stale, &mut channels),
+                Err(_) if again.is_empty() => rung(Bell::Everything, &mut stale, &mut channels),
+                Err(_) => channels.append(&mut again),
             }
             let until = Instant::now() + TOGETHER;
             while let Ok(Some(bell)) = tokio::time::timeout_at(until, rings.recv()).await {
                 rung(bell, &mut stale, &mut channels);
+                again.extend(&channels);
             }
             for prefix in std::mem::take(&mut stale) {
                 match self.documents(prefix).await {
@@ -97,8 +112,7 @@ impl Feed {
             }
             for channel in std::mem::take(&mut channels) {
                 if let Ok(info) = self.bus.inspect(channel).await {
-                    let waiting = info.groups.iter().map(|group| group.lag.map(|lag| lag + group.pending));
-                    self.give(vec![Item::Lag(channel, waiting.max().flatten())]).await?;
+                    self.give(vec![Item::Channel(info)]).await?;
                 }
             }
         }

@@ -128,7 +128,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut tail = Tail { folder: folder.path().to_owned(), file: None, at: 0, rest: Vec::new() };
         assert_eq!(tail.more(), Vec::<String>::new(), "there is no file yet");
-        let (first, second) = (folder.path().join("fullsend.2026-11-21.log"), folder.path().join("fullsend.2026-11-22.log"));
+        let (first, second) =
+            (folder.path().join("fullsend.2026-11-21.log"), folder.path().join("fullsend.2026-11-22.log"));
         append(&first, "one\ntw");
         assert_eq!(tail.more(), ["one"]);
         append(&first, "o\n");

@@ -31,7 +31,12 @@ impl Fed {
         }
         let bus = Arc::new(world.store.another());
         let (queue, batches) = mpsc::channel(QUEUE);
-        let feed = Feed { bus: Arc::<MemoryBus>::clone(&bus), clock: Arc::clone(&world.clock), queue };
+        let feed = Feed {
+            bus: Arc::<MemoryBus>::clone(&bus),
+            clock: Arc::clone(&world.clock),
+            queue,
+            beside: Beside::default(),
+        };
         let stop = CancellationToken::new();
         tokio::spawn(feed.run(stop.clone()));
         Self { world, bus, batches, waiting: Vec::new(), stop }

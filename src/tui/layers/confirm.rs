@@ -7,9 +7,10 @@ use super::{Input, Then};
 use crate::contracts::messages::KillExperiment;
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::Action;
-use crate::tui::app::{Effect, Model, Saying};
+use crate::tui::app::{Effect, LetterDeed, Model, Saying};
 use crate::tui::draw::popup;
 use crate::tui::draw::text::Piece;
+use crate::tui::store::system::Letter;
 use crate::tui::theme::Role;
 
 /// A question, and what a yes says.
@@ -24,6 +25,26 @@ impl Confirm {
     /// A question; a yes has this effect.
     pub fn of(title: String, lines: Vec<String>, effect: Effect) -> Self {
         Self { title, lines, effect }
+    }
+
+    /// Whether a dead letter should be said again, or be done with.
+    pub fn letter(letter: &Letter, deed: LetterDeed) -> Self {
+        let id = letter.id;
+        let mut lines = vec![format!("{} on {}: {}", letter.kind, letter.channel, letter.reason), String::new()];
+        let title = match deed {
+            LetterDeed::Replay => {
+                lines.push(format!("It is said again on {}, with the trust that it had.", letter.channel));
+                if letter.is_cut {
+                    lines.push("Only its beginning is kept: it cannot be said again.".to_owned());
+                }
+                format!("Replay {id}?")
+            }
+            LetterDeed::Drop => {
+                lines.push("It is marked as done with. It stays in the history.".to_owned());
+                format!("Drop {id}?")
+            }
+        };
+        Self { title, lines, effect: Effect::Letter(id, deed) }
     }
 
     /// Whether to kill an experiment: names it, and says what stops.

@@ -80,11 +80,13 @@ impl Detail {
     fn raw(&self, model: &Model) -> String {
         match &self.target {
             Target::Message(row) => row.body.to_string(),
+            Target::Log(line) => line.raw.to_string(),
             Target::Document(key) => {
                 let state = model.store.documents.get(key.as_str());
                 state.and_then(|state| serde_json::to_string_pretty(state).ok()).unwrap_or_default()
             }
             Target::Need(id) => id.clone(),
+            Target::Entry(_, id) => id.to_string(),
         }
     }
 
@@ -95,7 +97,8 @@ impl Detail {
                 Some(state) => document(state, self.is_raw, self.is_folded),
                 None => vec![vec![Piece::new(Role::Muted, "it is gone".to_owned())]],
             },
-            Target::Need(_) => Vec::new(),
+            Target::Log(line) => body(&line.raw, self.is_raw, self.is_folded),
+            Target::Need(_) | Target::Entry(..) => Vec::new(),
         }
     }
 
@@ -131,6 +134,8 @@ impl Detail {
         let title = match &self.target {
             Target::Message(row) => format!("{} · {}", row.channel.short(), row.kind()),
             Target::Document(key) => sanitize_line(key.as_str(), 80),
+            Target::Log(line) => format!("log · {}", line.target),
+            Target::Entry(_, id) => id.to_string(),
             Target::Need(id) => sanitize_line(id, 80),
         };
         popup::scrolled(frame, area, model, &title, &self.lines(model), self.top, 120);

@@ -71,6 +71,13 @@ impl Inject {
         form
     }
 
+    /// A form for a message on this channel, with its example.
+    pub fn on(model: &mut Model, channel: ChannelName) -> Self {
+        let mut form = Self { channel, kind: 0, field: Field::default(), ..Self::open(model) };
+        form.fill();
+        form
+    }
+
     /// A form with what was said before.
     pub fn again(model: &mut Model, row: &Row) -> Self {
         let mut form = Self { channel: row.channel, ..Self::open(model) };

@@ -59,6 +59,7 @@ impl Running {
             ids: Arc::clone(&world.ids),
             model: empty(80, 24),
             home: home.path().to_owned(),
+            beside: Beside::default(),
             kept: Duration::from_hours(24),
             shutdown: shutdown.clone(),
         };

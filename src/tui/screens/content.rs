@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use crate::bus::{Key, State};
-use crate::contracts::ServiceName;
+use crate::bus::{EntryId, Key, State};
 use crate::contracts::envelope::read_time;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::messages::RunState;
 use crate::contracts::untrusted::{sanitize, sanitize_line};
+use crate::contracts::{ChannelName, ServiceName};
 use crate::tui::app::Model;
 use crate::tui::draw::text::{self, Piece};
+use crate::tui::store::system::SharedLine;
 use crate::tui::store::{Ring, Row};
 use crate::tui::theme::Role;
 
@@ -20,6 +21,8 @@ use super::generic::listed;
 use super::{Pane, Screen};
 
 const WORDS_LIMIT: usize = 300;
+/// From so many columns on there is room for all that is known of a service.
+const WIDE: u16 = 44;
 
 /// What is in a pane.
 #[derive(Debug)]
@@ -53,6 +56,10 @@ pub struct Entry {
 pub enum Target {
     /// A message.
     Message(Arc<Row>),
+    /// A message by its place: it is looked for when it is wanted.
+    Entry(ChannelName, EntryId),
+    /// A line of the log.
+    Log(SharedLine),
     /// A document.
     Document(Key),
     /// An approval that waits.
@@ -67,7 +74,7 @@ impl Target {
             Self::Message(row) => {
                 row.envelope.as_ref()?.subject.as_deref().filter(|subject| subject.starts_with("exp"))
             }
-            Self::Need(_) => None,
+            Self::Need(_) | Self::Entry(..) | Self::Log(_) => None,
         }
     }
 }
@@ -85,7 +92,19 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
             Some(channel) => Content::Messages(&channel.ring),
             None => entries(Vec::new(), ""),
         },
-        Pane::Services => entries(services(model), "nobody was heard yet"),
+        Pane::Services => entries(services(model, width), "nobody was heard yet"),
+        Pane::Logs => Content::Messages(&store.system.logs),
+        Pane::Engine => entries(super::system::engine(model, width), ""),
+        Pane::Groups => entries(super::system::groups(model), "no service has read anything here yet"),
+        Pane::Letters => entries(super::system::letters(model), "everything could be handled"),
+        Pane::Budgets => entries(super::system::budgets(model), "the budgets were not read yet"),
+        Pane::Models => entries(super::system::models(model), "no model was asked since this room was opened"),
+        Pane::Wiring => entries(super::system::wiring(width), ""),
+        Pane::Builds => entries(super::builds::builds(model, width), "no tool is asked for"),
+        Pane::Tools => entries(super::builds::tools(model), "there are no tools yet"),
+        Pane::Topics => entries(super::roundtable::topics(model, width), "no topic was handed in"),
+        Pane::Debate => entries(super::roundtable::debate(model, width), "no debate yet"),
+        Pane::Conclusion => entries(super::roundtable::conclusion(model, width), "nothing came of it yet"),
         Pane::Needs => entries(needs(model), "nothing waits for you"),
         Pane::Alerts => entries(alerts(model), "no alerts"),
         Pane::Experiments => entries(experiments(model), "no experiments yet"),
@@ -101,7 +120,7 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
 }
 
 /// The services that make up the team, and those beside them that were heard.
-fn services(model: &Model) -> Vec<Entry> {
+fn services(model: &Model, width: u16) -> Vec<Entry> {
     const TEAM: [ServiceName; 9] = [
         ServiceName::Discord,
         ServiceName::Watcher,
@@ -120,6 +139,9 @@ fn services(model: &Model) -> Vec<Entry> {
         if !names.contains(&name) {
             names.push(name);
         }
+    }
+    if width >= WIDE {
+        return super::system::services(model, &names);
     }
     names.into_iter().map(|name| service(model, name)).collect()
 }

@@ -41,30 +41,16 @@ pub fn listed(screen: Screen) -> Listed {
             "Alerts",
             "Alerts appear here when a number crosses its line. The service `redis_agent`, which watches numbers, raises most of them.",
         ),
-        Screen::Builds => (
-            &["tools:", "tool_requests:"],
-            Some(ChannelName::BuilderResults),
-            "Tools",
-            "Tools, and what is being made, appear here once the service `builder` runs.",
-        ),
-        Screen::Roundtable => (
-            &[],
-            Some(ChannelName::Roundtable),
-            "Debates",
-            "The debate appears here once the service `roundtable` runs and a topic was handed in.",
-        ),
         Screen::Trace => (
             &[],
             None,
             "Chain",
             "Select a message anywhere and press the key for its trace: all that came of it appears here.",
         ),
-        Screen::System | Screen::Deck | Screen::Channels | Screen::Notes => (
-            &["budgets:", "fullsend:"],
-            Some(ChannelName::DeadLetter),
-            "State",
-            "Budgets and the state of the team appear here once there are any.",
-        ),
+        // These have panes of their own.
+        Screen::Deck | Screen::Channels | Screen::Notes | Screen::Builds | Screen::Roundtable | Screen::System => {
+            (&[], None, "", "")
+        }
     };
     Listed { prefixes, channel, documents, filled_by }
 }

@@ -20,16 +20,8 @@ pub use money::{budgets, models};
 pub use work::{groups, letters, open_letters};
 
 /// Its panes, in the order of the focus.
-pub const ALL: &[Pane] = &[
-    Pane::Engine,
-    Pane::Services,
-    Pane::Groups,
-    Pane::Letters,
-    Pane::Budgets,
-    Pane::Models,
-    Pane::Wiring,
-    Pane::Logs,
-];
+pub const ALL: &[Pane] =
+    &[Pane::Engine, Pane::Services, Pane::Groups, Pane::Letters, Pane::Budgets, Pane::Models, Pane::Wiring, Pane::Logs];
 
 /// From this size on all of them have a place: in two columns, and in three.
 const ALL_FIT: (u16, u16) = (110, 34);
@@ -51,15 +43,12 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
 
 fn two(area: Rect) -> Vec<(Pane, Rect)> {
     let [left, right] = Layout::horizontal([Constraint::Fill(4), Constraint::Fill(5)]).areas(area);
-    let [engine, services, budgets, models]: [Rect; 4] = Layout::vertical([
-        Constraint::Length(9),
-        Constraint::Fill(4),
-        Constraint::Fill(3),
-        Constraint::Fill(2),
-    ])
-    .areas(left);
+    let [engine, services, budgets, models]: [Rect; 4] =
+        Layout::vertical([Constraint::Length(9), Constraint::Fill(4), Constraint::Fill(3), Constraint::Fill(2)])
+            .areas(left);
     let [groups, letters, wiring, logs]: [Rect; 4] =
-        Layout::vertical([Constraint::Fill(4), Constraint::Fill(2), Constraint::Fill(3), Constraint::Fill(4)]).areas(right);
+        Layout::vertical([Constraint::Fill(4), Constraint::Fill(2), Constraint::Fill(3), Constraint::Fill(4)])
+            .areas(right);
     placed([engine, services, groups, letters, budgets, models, wiring, logs])
 }
 

@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 
-use crate::bus::{Entry, EntryId, Heard, Key, State};
+use super::system::SharedLine;
+use crate::bus::{ChannelInfo, Entry, EntryId, Health, Heard, Key, State};
 use crate::contracts::gist::gist;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{ChannelName, Envelope, Untrusted};
+use crate::llm::ledger::report::Report;
 
 /// Characters of a gist that are kept: more than the widest pane shows.
 const GIST_LIMIT: usize = 400;
@@ -37,8 +39,14 @@ pub enum Item {
         /// How many more there are than are kept.
         left_out: usize,
     },
-    /// What a channel's slowest group has not handled; none where that is not known.
-    Lag(ChannelName, Option<u64>),
+    /// A channel and its groups as they are now.
+    Channel(ChannelInfo),
+    /// How the engine says that it is.
+    Health(Box<Health>),
+    /// What is spent, reserved and allowed.
+    Budgets(Box<Report>),
+    /// A line of the program's log.
+    Log(SharedLine),
     /// How the bus is.
     Engine(EngineStatus),
     /// Something may be missing here; why, harmless.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::item::Row;
+use super::system::SharedLine;
 use crate::bus::filter::{EntryView, Filter};
 
 /// What a ring may keep.
@@ -43,6 +44,8 @@ pub struct Line {
 pub enum What {
     /// A message.
     Said(Arc<Row>),
+    /// A line of the program's log.
+    Log(SharedLine),
     /// Something may be missing here; why, harmless.
     Gap(Arc<str>),
 }
@@ -52,19 +55,23 @@ impl Line {
     pub fn row(&self) -> Option<&Arc<Row>> {
         match &self.what {
             What::Said(row) => Some(row),
-            What::Gap(_) => None,
+            What::Log(_) | What::Gap(_) => None,
         }
     }
 
     fn weight(&self) -> usize {
         match &self.what {
             What::Said(row) => row.weight(),
+            What::Log(line) => line.weight(),
             What::Gap(words) => words.len(),
         }
     }
 
     /// Whether a filter lets it through. A gap is always shown.
     pub fn is_wanted(&self, filter: &Filter) -> bool {
+        if let What::Log(line) = &self.what {
+            return filter.matches_text(&line.raw);
+        }
         let Some(row) = self.row() else { return true };
         filter.matches(&EntryView { channel: row.channel, envelope: row.envelope.as_ref(), body: &row.body })
     }
@@ -115,6 +122,11 @@ impl Ring {
     /// The lines that are shown, oldest first.
     pub fn shown(&self) -> &VecDeque<Line> {
         self.matching.as_ref().unwrap_or(&self.lines)
+    }
+
+    /// Everything that is kept, oldest first, whatever the filter says.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = &Line> {
+        self.lines.iter()
     }
 
     /// All lines that are kept.

@@ -24,6 +24,7 @@ fn stage(action: Action) -> Model {
         Scope::In(LayerKind::Help) | Scope::Layer => &["?", "down"],
         Scope::In(LayerKind::Quit) => &["q"],
         Scope::In(LayerKind::Note) => &["5", "e", "x"],
+        Scope::In(LayerKind::Budget) => &["0", "b", "5"],
         Scope::In(LayerKind::History) => &["5", "h"],
         _ => &[],
     };
@@ -31,6 +32,7 @@ fn stage(action: Action) -> Model {
         press(&mut model, key);
     }
     if let Scope::Screen(screen) = action.row().scope {
+        machine(&mut model);
         model.screen = screen;
     }
     match action {

@@ -8,13 +8,17 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::{Value, json};
 
 use crate::approvals::Record;
-use crate::bus::{Document, Entry, EntryId, Heard, Key, Op, State};
+use crate::bus::{
+    ChannelInfo, ConsumerInfo, Document, Entry, EntryId, Finding, GroupInfo, Health, Heard, Key, Level, Op, State,
+};
 use crate::contracts::body::Example;
 use crate::contracts::messages::Proposal;
 use crate::contracts::{ChannelName, Clock, Envelope, Ids, ManualClock, Trust};
+use crate::llm::ledger::report;
 use crate::memory::history::Version;
 use crate::tui::app::{About, Effect, Kept, Model, Msg, Now, update};
 use crate::tui::keys::{Chord, Keymap};
+use crate::tui::store::system::LogLine;
 use crate::tui::store::{Caps, EngineStatus, Item, Row};
 use crate::tui::theme::{self, Theme};
 
@@ -220,6 +224,129 @@ pub(crate) fn furnished(width: u16, height: u16) -> Model {
     apply(&mut model, Item::Filled);
     passes(&mut model, 1);
     model
+}
+
+/// A channel with one group.
+pub(crate) fn channel(name: ChannelName, length: u64, group: Option<(&str, u64, u64)>) -> ChannelInfo {
+    let of = |(group, lag, pending): (&str, u64, u64)| GroupInfo {
+        group: group.to_owned(),
+        last_delivered: EntryId::ZERO,
+        pending,
+        oldest_pending: (pending > 0)
+            .then(|| EntryId { ms: u64::try_from(now().timestamp_millis() - 42_000).unwrap(), seq: 0 }),
+        lag: Some(lag),
+        idle: Some(Duration::from_millis(300)),
+        consumers: vec![ConsumerInfo { consumer: format!("{group}@host#1"), pending, idle: Duration::ZERO }],
+    };
+    ChannelInfo { channel: name, length, first: None, last: None, groups: group.map(of).into_iter().collect() }
+}
+
+/// A message that could not be handled, and its letter's entry.
+pub(crate) fn letter(model: &mut Model, speaker: &mut Speaker, reason: &str) -> EntryId {
+    let body = json!({ "type": "dead_letter", "channel": "fullsend:to_orchestrator", "entry": "1-0", "group": "orchestrator",
+        "reason": reason, "code": "exhausted", "attempts": 5, "original_body": "{}",
+        "original_envelope": speaker.envelope("escalation", "watcher").to_json() });
+    let row = speaker.row(ChannelName::DeadLetter, "bus", &body);
+    let entry = row.entry.unwrap();
+    apply(model, Item::Message(Arc::new(row)));
+    entry
+}
+
+/// A room whose machine is known: engine, groups, letters, budgets, models, log, tools, topics.
+pub(crate) fn machine(model: &mut Model) {
+    let mut speaker = Speaker::new();
+    for info in [
+        channel(ChannelName::DiscordRaw, 12, Some(("watcher", 0, 0))),
+        channel(ChannelName::ToOrchestrator, 9, Some(("orchestrator", 3, 2))),
+        channel(ChannelName::BuilderTasks, 2, None),
+    ] {
+        apply(model, Item::Channel(info));
+    }
+    let warning = Finding {
+        level: Level::Warning,
+        what: "the disk has 900 MiB left".to_owned(),
+        fix: "free some space".to_owned(),
+    };
+    let health = Health {
+        engine: "embedded",
+        location: "/home/mara/.local/state/fullsend/fullsend.db".to_owned(),
+        reachable: true,
+        version: "SQLite 3.50.4".to_owned(),
+        durability: "a kill loses nothing; a power cut may lose the last seconds".to_owned(),
+        bytes: Some(5 << 20),
+        findings: vec![warning],
+    };
+    apply(model, Item::Health(Box::new(health)));
+    let line = |scope: &str, spent, reserved, limit: u64| report::Line {
+        scope: scope.to_owned(),
+        unit: "nano",
+        spent,
+        estimated: 0,
+        reserved,
+        limit: Some(limit),
+        percent: Some((spent + reserved) * 100 / limit),
+        until: None,
+    };
+    let today = report::Spending {
+        models: vec![report::Sums {
+            name: "anthropic/opus".to_owned(),
+            nano_usd: 420_000_000,
+            ..report::Sums::default()
+        }],
+        ..report::Spending::default()
+    };
+    let budgets = vec![
+        line("day", 420_000_000, 100_000_000, 5_000_000_000),
+        line("month", 49_000_000_000, 0, 50_000_000_000),
+        line("task:classify", 1_200_000_000, 0, 1_000_000_000),
+    ];
+    let report = report::Report { budgets, today, month: report::Spending::default() };
+    apply(model, Item::Budgets(Box::new(report)));
+    letter(model, &mut speaker, "the model was away");
+    let done = letter(model, &mut speaker, "an old fault");
+    document(model, &format!("dead_letters:{done}"), &[("state", "dropped"), ("by", "mara")]);
+    for at in 0..5 {
+        let end = json!({ "type": "llm_complete", "call_id": format!("c{at}"), "operation": "llm.watcher.classify", "source": "watcher",
+            "error": "overloaded", "duration_ms": 1200.0, "meta": { "provider": "anthropic", "model": "opus" } });
+        speaker.notice(model, ChannelName::LlmCalls, "watcher", &end);
+    }
+    let lines = [
+        r#"{"timestamp":"2026-11-21T14:01:59.123Z","level":"INFO","message":"a dead letter was dropped","letter":"1-0","target":"fullsend::bus::letters"}"#,
+        r#"{"timestamp":"2026-11-21T14:02:01.123Z","level":"WARN","message":"a send is tried again","target":"fullsend::bus"}"#,
+        "not of ours",
+    ];
+    lines.iter().for_each(|line| apply(model, Item::Log(Arc::new(LogLine::read(line)))));
+    let asked = json!({ "type": "tool_prd", "request_id": "r1", "requested_by": "orchestrator",
+        "prd": { "name": "forum_member_finder", "description": "find members of a forum", "experiment_blocked": "exp_forum" } });
+    speaker.say(model, ChannelName::BuilderTasks, "orchestrator", &asked);
+    let asked =
+        json!({ "type": "tool_prd", "request_id": "r2", "prd": { "name": "mailer", "description": "send mail" } });
+    speaker.say(model, ChannelName::BuilderTasks, "orchestrator", &asked);
+    let begun = json!({ "type": "builder_started", "request_id": "r2", "tool_name": "mailer" });
+    speaker.say(model, ChannelName::ToOrchestrator, "builder", &begun);
+    let built = json!({ "type": "tool_built", "request_id": "r2", "tool_name": "mailer" });
+    speaker.say(model, ChannelName::BuilderResults, "builder", &built);
+    let asked = json!({ "type": "tool_prd", "request_id": "r3", "prd": { "name": "scraper" } });
+    speaker.say(model, ChannelName::BuilderTasks, "orchestrator", &asked);
+    let failed = json!({ "type": "tool_build_failed", "request_id": "r3", "tool_name": "scraper", "error": "the smoke test failed" });
+    speaker.say(model, ChannelName::BuilderResults, "builder", &failed);
+    document(
+        model,
+        "tools:mailer",
+        &[("name", "mailer"), ("version", "2"), ("status", "active"), ("description", "sends mail")],
+    );
+    document(model, "tools:old", &[("name", "old"), ("state", "broken")]);
+    let waiting = State::Set(["exp_forum".to_owned(), "exp_two".to_owned()].into());
+    apply(model, Item::Document { key: Key::new("pending_experiments:mailer"), state: Some(waiting) });
+    let topic = json!({ "type": "roundtable_topic", "topic_id": "t1", "prompt": "What else could reach platform teams?",
+        "context": "three campaigns by mail", "learnings": ["CTOs answer"] });
+    speaker.say(model, ChannelName::Roundtable, "orchestrator", &topic);
+    let concluded = json!({ "type": "roundtable_concluded", "topic_id": "t1", "rounds": 3,
+        "summary": ["Answer ten questions in forums (Owner: FULLSEND)", "Build a forum member finder (Owner: Builder)"],
+        "transcript": "--- Round 1 ---\n\n**ARTIST**: go where they ask\n**TECH**: build a finder" });
+    speaker.say(model, ChannelName::ToOrchestrator, "roundtable", &concluded);
+    let topic = json!({ "type": "roundtable_topic", "topic_id": "t2", "prompt": "Should we answer on weekends?" });
+    speaker.say(model, ChannelName::Roundtable, "control_room", &topic);
 }
 
 /// Versions of a note, the newest first.

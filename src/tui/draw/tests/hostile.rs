@@ -10,8 +10,12 @@ use serde_json::json;
 
 use super::draw;
 use crate::bus::{Entry, EntryId};
+use crate::bus::{Finding, Health, Level};
 use crate::contracts::ChannelName;
-use crate::tui::app::tests::{Speaker, apply, document, empty, need, press};
+use crate::llm::ledger::report;
+use crate::tui::app::Model;
+use crate::tui::app::tests::{Speaker, apply, channel, document, empty, letter, need, press};
+use crate::tui::store::system::LogLine;
 use crate::tui::store::{Item, Row};
 
 /// What a terminal understands of what was written.
@@ -95,9 +99,14 @@ fn only_our_own_sequences_leave(#[case] words: &str) {
         document(&mut model, "fullsend:hold", &[("by", words), ("reason", words)]);
         document(&mut model, "decisions:d", &[("at", "2026-11-21T14:00:00Z"), ("reasoning", words), ("action", words)]);
         need(&mut model, "apr_1", words, 5);
+        hostile_machine(&mut model, &mut speaker, words, &id);
         crate::tui::app::tests::text(&mut model, "fullsend:status", "paused");
-        for keys in [vec![], vec!["2"], vec!["4"], vec!["0"], vec!["a"], vec!["up", "enter"], vec!["up", "enter", "r"]]
-        {
+        let system =
+            [vec!["0"], vec!["0", "tab", "tab"], vec!["0", "shift-tab"], vec!["0", "shift-tab", "up", "enter"]];
+        let notes = [vec!["5"], vec!["5", "e"], vec!["5", "h"], vec!["5", "tab"]];
+        let others = [vec![], vec!["2"], vec!["4"], vec!["7"], vec!["8"], vec!["0", "d"], vec!["0", "b"], vec!["a"]];
+        let details = [vec!["up", "enter"], vec!["up", "enter", "r"]];
+        for keys in system.into_iter().chain(notes).chain(others).chain(details) {
             model.layers.clear();
             model.screen = crate::tui::screens::Screen::Deck;
             for key in &keys {
@@ -112,6 +121,59 @@ fn only_our_own_sequences_leave(#[case] words: &str) {
             assert_eq!(hidden, "", "{keys:?}");
         }
     }
+}
+
+/// The same words wherever the machine, the tools and the debates show any.
+fn hostile_machine(model: &mut Model, speaker: &mut Speaker, words: &str, id: &str) {
+    letter(model, speaker, words);
+    let group = channel(ChannelName::Echo, 3, Some((words, 1, 1)));
+    apply(model, Item::Channel(group));
+    let health = Health {
+        engine: "embedded",
+        location: words.to_owned(),
+        reachable: true,
+        version: words.to_owned(),
+        durability: words.to_owned(),
+        bytes: Some(1),
+        findings: vec![Finding { level: Level::Error, what: words.to_owned(), fix: words.to_owned() }],
+    };
+    apply(model, Item::Health(Box::new(health)));
+    let sums = report::Sums { name: words.to_owned(), ..report::Sums::default() };
+    let line = report::Line {
+        scope: words.to_owned(),
+        unit: "nano",
+        spent: 1,
+        estimated: 1,
+        reserved: 1,
+        limit: Some(2),
+        percent: Some(100),
+        until: None,
+    };
+    let today = report::Spending { models: vec![sums], ..report::Spending::default() };
+    let report = report::Report { budgets: vec![line], today, month: report::Spending::default() };
+    apply(model, Item::Budgets(Box::new(report)));
+    for line in
+        [words.to_owned(), json!({ "level": words, "target": words, "message": words, words: words }).to_string()]
+    {
+        apply(model, Item::Log(Arc::new(LogLine::read(&line))));
+    }
+    let asked = json!({ "type": "tool_prd", "request_id": id, "requested_by": words,
+        "prd": { "name": words, "description": words, "experiment_blocked": words } });
+    speaker.say(model, ChannelName::BuilderTasks, "orchestrator", &asked);
+    let failed = json!({ "type": "tool_build_failed", "tool_name": words, "error": words });
+    speaker.say(model, ChannelName::BuilderResults, "builder", &failed);
+    document(model, &format!("tools:{id}"), &[("version", words), ("status", words), ("description", words)]);
+    document(model, &format!("tool_requests:{id}x"), &[("state", words), ("requested_by", words)]);
+    let topic =
+        json!({ "type": "roundtable_topic", "topic_id": id, "prompt": words, "context": words, "learnings": [words] });
+    speaker.say(model, ChannelName::Roundtable, "orchestrator", &topic);
+    let concluded = json!({ "type": "roundtable_concluded", "topic_id": id, "summary": [words], "transcript": words, "error": words });
+    speaker.say(model, ChannelName::ToOrchestrator, "roundtable", &concluded);
+    document(
+        model,
+        "notes:learnings",
+        &[("text", &format!("# {words}\n- [ ] `{words}` [{words}]({words})")), ("by", words)],
+    );
 }
 
 #[test]

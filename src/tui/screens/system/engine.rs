@@ -124,8 +124,7 @@ pub fn wiring(columns: u16) -> Vec<Entry> {
         let room = columns.saturating_sub(u16::try_from(NAME).unwrap_or(0)).max(20);
         for (at, part) in text::wrapped(&words, room).into_iter().enumerate() {
             let head = if at == 0 { row.channel.short() } else { "" };
-            let pieces =
-                vec![Piece::new(Role::Channel, text::padded(head, NAME)), Piece::new(Role::Text, part)];
+            let pieces = vec![Piece::new(Role::Channel, text::padded(head, NAME)), Piece::new(Role::Text, part)];
             lines.push(entry(format!("{}:{at}", row.channel), pieces));
         }
     }

@@ -18,9 +18,12 @@ pub fn groups(model: &Model) -> Vec<Entry> {
     let mut lines = Vec::new();
     for info in model.store.system.channels() {
         lines.extend(info.groups.iter().map(|found| group(model, info, found)));
-        let missing = info.channel.route().groups.iter().filter(|service| {
-            info.length > 0 && !info.groups.iter().any(|group| group.group == service.as_str())
-        });
+        let missing = info
+            .channel
+            .route()
+            .groups
+            .iter()
+            .filter(|service| info.length > 0 && !info.groups.iter().any(|group| group.group == service.as_str()));
         lines.extend(missing.map(|service| unread(info, *service)));
     }
     lines
