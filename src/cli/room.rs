@@ -83,8 +83,11 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         ids: Arc::clone(&cx.ids),
         model,
         home: cx.config.home.clone(),
-        beside: Beside { logs: Some(cx.config.logs()), budgets: cx.config.budget.clone() },
-        kept: cx.config.retention.age,
+        beside: Beside {
+            logs: Some(cx.config.logs()),
+            budgets: cx.config.budget.clone(),
+            kept: cx.config.retention.age,
+        },
         shutdown: signals.end.clone(),
     };
     let ended = run::run(room).await;

@@ -60,6 +60,8 @@ pub struct Beside {
     pub logs: Option<PathBuf>,
     /// The limits that the settings give.
     pub budgets: Budgets,
+    /// How long messages are kept.
+    pub kept: Duration,
 }
 
 /// The room is gone: there is nobody left to read for.

@@ -48,8 +48,6 @@ pub struct Room {
     pub home: PathBuf,
     /// What is shown beside the bus.
     pub beside: Beside,
-    /// How long messages are kept.
-    pub kept: Duration,
     /// Cancelled where the process is to end.
     pub shutdown: CancellationToken,
 }

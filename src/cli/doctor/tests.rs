@@ -346,6 +346,18 @@ fn lengths_and_sizes_read_well() {
         [3, 1_500, 119_000, 120_000, 7_200_000, 172_800_000].map(long),
         ["3 ms", "1 s", "119 s", "2 minutes", "2 hours", "2 days"]
     );
+    let size = |bytes| {
+        let health = Health {
+            engine: "embedded",
+            location: String::new(),
+            reachable: true,
+            version: String::new(),
+            durability: String::new(),
+            bytes: Some(bytes),
+            findings: Vec::new(),
+        };
+        health.size().unwrap()
+    };
     assert_eq!([2_048, 3 << 20, 5 << 29].map(size), ["2 KiB", "3.0 MiB", "2.5 GiB"]);
 }
 

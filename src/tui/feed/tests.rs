@@ -121,7 +121,8 @@ async fn a_channel_whose_key_holds_something_else_is_left_out_and_the_others_go_
     world.store.set_foreign(&Key::new(keys::stream(ChannelName::Alerts)));
     let bus = Arc::new(world.store.another());
     let (queue, batches) = mpsc::channel(QUEUE);
-    let feed = Feed { bus: Arc::<MemoryBus>::clone(&bus), clock: Arc::clone(&world.clock), queue };
+    let feed =
+        Feed { bus: Arc::<MemoryBus>::clone(&bus), clock: Arc::clone(&world.clock), queue, beside: Beside::default() };
     let stop = CancellationToken::new();
     tokio::spawn(feed.run(stop.clone()));
     let mut fed = Fed { world, bus, batches, waiting: Vec::new(), stop };
@@ -134,7 +135,7 @@ async fn a_channel_whose_key_holds_something_else_is_left_out_and_the_others_go_
 async fn the_feed_ends_with_the_room() {
     let world = World::new();
     let (queue, batches) = mpsc::channel(QUEUE);
-    let feed = Feed { bus: world.bus(), clock: Arc::clone(&world.clock), queue };
+    let feed = Feed { bus: world.bus(), clock: Arc::clone(&world.clock), queue, beside: Beside::default() };
     drop(batches);
     tokio::time::timeout(Duration::from_hours(1), feed.run(CancellationToken::new()))
         .await

@@ -60,7 +60,6 @@ impl Running {
             model: empty(80, 24),
             home: home.path().to_owned(),
             beside: Beside::default(),
-            kept: Duration::from_hours(24),
             shutdown: shutdown.clone(),
         };
         let ended = tokio::spawn(async move {
@@ -169,6 +168,7 @@ async fn whatever_waits_is_taken_in_whole() {
         ids: Arc::clone(&world.ids),
         model: empty(80, 24),
         home: home.path().to_owned(),
+        beside: Beside::default(),
         shutdown: CancellationToken::new(),
     };
     let mut turning = Loop::new(room, None);

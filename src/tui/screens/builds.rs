@@ -81,8 +81,7 @@ fn build_lines(model: &Model, build: &Build) -> Vec<Entry> {
     let mut stages = Vec::new();
     let time = |at| text::time(at, model);
     if let Some(at) = build.asked {
-        let by = if build.by.is_empty() { String::new() } else { format!(" by {}", build.by) };
-        stages.push(Piece::new(Role::Text, format!("asked {}{by}", time(at))));
+        stages.push(Piece::new(Role::Text, format!("asked {}", time(at))));
     }
     if let Some(at) = build.begun {
         stages.push(Piece::new(Role::Accent, format!("begun {}", time(at))));
@@ -92,7 +91,7 @@ fn build_lines(model: &Model, build: &Build) -> Vec<Entry> {
         (Some(at), Some(_)) => stages.push(Piece::new(Role::Danger, format!("failed {}", time(at)))),
         (None, _) => match state(model, &build.id) {
             Some(state) => stages.push(Piece::new(Role::Accent, state)),
-            None if build.begun.is_none() => stages.push(Piece::new(Role::Muted, "waits for the builder")),
+            None if build.begun.is_none() => stages.push(Piece::new(Role::Muted, "waits")),
             None => stages.push(Piece::new(Role::Muted, "under way")),
         },
     }
@@ -107,7 +106,10 @@ fn build_lines(model: &Model, build: &Build) -> Vec<Entry> {
     if let Some(why) = &build.failed {
         about.push(Piece::new(Role::Danger, format!("  {why}")));
     } else if !build.purpose.is_empty() {
-        about.push(Piece::new(Role::Muted, format!("  {}", build.purpose)));
+        about.push(Piece::new(Role::Text, format!("  {}", build.purpose)));
+    }
+    if !build.by.is_empty() {
+        about.push(Piece::new(Role::Muted, format!("  asked by {}", build.by)));
     }
     if let Some(experiment) = &build.waits {
         about.push(Piece::new(Role::Warn, format!("  {experiment} waits for it")));

@@ -42,7 +42,7 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
 }
 
 fn two(area: Rect) -> Vec<(Pane, Rect)> {
-    let [left, right] = Layout::horizontal([Constraint::Fill(4), Constraint::Fill(5)]).areas(area);
+    let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(area);
     let [engine, services, budgets, models]: [Rect; 4] =
         Layout::vertical([Constraint::Length(9), Constraint::Fill(4), Constraint::Fill(3), Constraint::Fill(2)])
             .areas(left);

@@ -306,7 +306,7 @@ pub(crate) fn machine(model: &mut Model) {
     let done = letter(model, &mut speaker, "an old fault");
     document(model, &format!("dead_letters:{done}"), &[("state", "dropped"), ("by", "mara")]);
     for at in 0..5 {
-        let end = json!({ "type": "llm_complete", "call_id": format!("c{at}"), "operation": "llm.watcher.classify", "source": "watcher",
+        let end = json!({ "type": "llm_complete", "call_id": format!("m{at}"), "operation": "llm.watcher.classify", "source": "watcher",
             "error": "overloaded", "duration_ms": 1200.0, "meta": { "provider": "anthropic", "model": "opus" } });
         speaker.notice(model, ChannelName::LlmCalls, "watcher", &end);
     }

@@ -16,10 +16,9 @@ fn on(key: &str, width: u16, height: u16) -> Model {
 
 const ENGINE: &[&str] = &["▸Engine", "● live", "embedded (SQLite 3.50.4)", "5.0 MiB", "a kill loses nothing"];
 const SERVICES: &[&str] =
-    &["Services", "● watcher", "running", "restarts 0", "handled 12", "○ discord", "not in this version"];
+    &["Services", "● watcher", "running", "0 restarts", "12 handled", "○ discord", "not in this version"];
 const GROUPS: &[&str] = &["to_orchestrator", "orchestrator", "lag 3", "pending 2", "oldest 42s", "builder*", "2 wait"];
-const LETTERS: &[&str] =
-    &["Dead letters (1)", "exhausted after 5 by orchestrator: the model was away", "dropped by mara"];
+const LETTERS: &[&str] = &["Dead letters (1)", "the model was away", "dropped by mara"];
 const BUDGETS: &[&str] = &["Budgets", "$0.42 of $5.00", "10%", "$0.10 reserved", "$1.20 of $1.00", "120%"];
 const MODELS: &[&str] = &["Models", "▼ anthropic/opus", "5 calls", "$0.42 today", "5 failed in a row", "breaker"];
 const WIRING: &[&str] = &["Wiring", "discord_raw", "discord*", "→ watcher"];
@@ -32,12 +31,8 @@ fn system_shows_how_the_machine_is(#[case] width: u16, #[case] height: u16) {
     let model = on("0", width, height);
     let text = shown(&model, width, height);
     for words in [ENGINE, SERVICES, GROUPS, LETTERS, BUDGETS, MODELS, WIRING, LOG] {
-        has(&text, &words.iter().map(|words| words.split("  ").next().unwrap()).collect::<Vec<_>>()[..1]);
-    }
-    if width == 200 {
-        for words in [ENGINE, SERVICES, GROUPS, LETTERS, BUDGETS, WIRING, LOG] {
-            has(&text, words);
-        }
+        // In two columns the ends of some lines are cut.
+        has(&text, if width == 200 { words } else { &words[..2] });
     }
     has(&text, &["r replay", "d drop", "b budget"]);
     assert_snapshot!(format!("system_{width}x{height}"), picture(&model, width, height));
@@ -76,9 +71,9 @@ fn builds_shows_stages_and_the_registry(#[case] width: u16, #[case] height: u16)
     let model = on("7", width, height);
     let text = shown(&model, width, height);
     has(&text, &["The service `builder` is not in this version", "○ forum_member_finder", "asked 14:01:"]);
-    has(&text, &["waits for the builder", "exp_forum waits for it", "● mailer", "begun 14:01:", "built 14:01:"]);
+    has(&text, &["→ waits", "exp_forum waits for it", "● mailer", "begun 14:01:", "built 14:01:"]);
     has(&text, &["▼ scraper", "failed 14:01:", "the smoke test failed"]);
-    has(&text, &["Tools", "v2", "active", "sends mail", "exp_forum, exp_two wait for it", "▼ old", "broken"]);
+    has(&text, &["Tools", "v2", "active", "sends mail", "exp_forum, exp_two", "▼ old", "broken"]);
     assert_snapshot!(format!("builds_{width}x{height}"), picture(&model, width, height));
 }
 
@@ -89,10 +84,7 @@ fn builds_shows_stages_and_the_registry(#[case] width: u16, #[case] height: u16)
 fn roundtable_shows_the_debate_and_what_came_of_it(#[case] width: u16, #[case] height: u16) {
     let mut model = on("8", width, height);
     let text = shown(&model, width, height);
-    has(
-        &text,
-        &["The service `roundtable` is not in this version", "waits  Should we answer", "Nothing was said yet."],
-    );
+    has(&text, &["The service `roundtable` is not in this", "waits  Should we answer", "Nothing was said yet."]);
     has(&text, &["n new topic", "nothing came of it yet"]);
     press(&mut model, "down");
     let text = shown(&model, width, height);
@@ -106,7 +98,7 @@ fn roundtable_shows_the_debate_and_what_came_of_it(#[case] width: u16, #[case] h
 
 #[rstest]
 #[case("7", &["The service `builder` is not in this version", "there are no tools yet"])]
-#[case("8", &["The service `roundtable` is not in this version", "no debate yet"])]
+#[case("8", &["The service `roundtable` is not in this", "no debate yet"])]
 #[case("0", &["everything could be handled", "the budgets were not read yet", "no service has read"])]
 fn what_nothing_fills_yet_says_so(#[case] key: &str, #[case] words: &[&str]) {
     let mut model = empty(120, 40);

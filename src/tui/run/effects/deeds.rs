@@ -69,7 +69,7 @@ impl Loop {
             clock: Arc::clone(&room.clock),
             ids: Arc::clone(&room.ids),
             by: room.model.about.operator.clone(),
-            kept: room.kept,
+            kept: room.beside.kept,
         };
         let outcomes = self.outcomes.clone();
         tokio::spawn(async move {

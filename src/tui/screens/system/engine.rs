@@ -88,16 +88,16 @@ fn instance(model: &Model, it: &Presence) -> Entry {
     let mut pieces = vec![
         Piece::new(role, format!("{sign} ")),
         Piece::new(Role::Text, text::padded(&it.service, 13)),
-        Piece::new(role, text::padded(word, 11)),
-        Piece::new(Role::Muted, format!("heard {ago:>4} ago  ")),
-        Piece::new(if it.restarts > 0 { Role::Warn } else { Role::Muted }, format!("restarts {}  ", it.restarts)),
-        Piece::new(Role::Muted, format!("handled {}  ", it.handled)),
+        Piece::new(role, text::padded(word, 9)),
+        Piece::new(Role::Muted, format!("{ago:>4} ago  ")),
+        Piece::new(if it.restarts > 0 { Role::Warn } else { Role::Muted }, format!("{} restarts  ", it.restarts)),
+        Piece::new(Role::Muted, format!("{} handled  ", it.handled)),
     ];
     if it.failed > 0 {
-        pieces.push(Piece::new(Role::Warn, format!("failed {}  ", it.failed)));
+        pieces.push(Piece::new(Role::Warn, format!("{} failed  ", it.failed)));
     }
     if it.holding > 0 {
-        pieces.push(Piece::new(Role::Accent, format!("holds {}  ", it.holding)));
+        pieces.push(Piece::new(Role::Accent, format!("{} held  ", it.holding)));
     }
     if let Some(reason) = &it.reason {
         pieces.push(Piece::new(Role::Warn, format!("{reason}  ")));

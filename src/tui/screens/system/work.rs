@@ -32,8 +32,8 @@ pub fn groups(model: &Model) -> Vec<Entry> {
 fn name(info: &ChannelInfo, group: &str) -> Vec<Piece> {
     let mark = if group.parse::<ServiceName>().is_ok_and(ServiceName::is_built) { "" } else { "*" };
     vec![
-        Piece::new(Role::Channel, text::padded(info.channel.short(), 19)),
-        Piece::new(Role::Source, text::padded(&format!("{}{mark}", sanitize_line(group, 20)), 14)),
+        Piece::new(Role::Channel, text::padded(info.channel.short(), 18)),
+        Piece::new(Role::Source, text::padded(&format!("{}{mark}", sanitize_line(group, 20)), 13)),
     ]
 }
 
@@ -42,7 +42,7 @@ fn group(model: &Model, info: &ChannelInfo, group: &GroupInfo) -> Entry {
     let counted = |name: &str, count: Option<u64>| {
         let role = if count.is_some_and(|count| count > 0) { Role::Warn } else { Role::Muted };
         let count = count.map_or_else(|| "?".to_owned(), |count| count.to_string());
-        Piece::new(role, format!("{name} {count:<5} "))
+        Piece::new(role, format!("{name} {count:<3} "))
     };
     pieces.push(counted("lag", group.lag));
     pieces.push(counted("pending", Some(group.pending)));
@@ -96,8 +96,8 @@ fn line(model: &Model, letter: &Letter, mark: Option<String>) -> Entry {
     if let Some(mark) = mark {
         pieces.push(Piece::new(Role::Muted, format!("{mark} · ")));
     }
-    let tried = format!("{} after {} by {}: ", letter.code, letter.attempts, letter.group);
-    pieces.push(Piece::new(role(Role::Warn), tried));
     pieces.push(Piece::new(role(Role::Text), letter.reason.clone()));
+    let tried = format!(" · {} after {} by {}", letter.code, letter.attempts, letter.group);
+    pieces.push(Piece::new(Role::Muted, tried));
     Entry { id: letter.id.to_string(), pieces, target: Some(Target::Entry(ChannelName::DeadLetter, letter.id)) }
 }
