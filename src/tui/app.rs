@@ -412,7 +412,7 @@ fn happened(model: &mut Model, outcome: Outcome) -> Vec<Effect> {
             model.is_unsaved = true;
             return effects;
         }
-        Outcome::Note(name, outcome) => return deeds::note(model, name, outcome),
+        Outcome::Note(name, outcome) => return deeds::note(model, name, &outcome),
         Outcome::Letter(id, told, mark) => deeds::letter(model, id, told, mark),
         Outcome::Edited(Err(why)) | Outcome::Failed(why) => model.tell(Role::Danger, why),
     }

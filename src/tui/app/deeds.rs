@@ -50,12 +50,12 @@ pub enum LetterDeed {
 }
 
 /// Something became of a note.
-pub(super) fn note(model: &mut Model, name: NoteName, outcome: NoteOutcome) -> Vec<Effect> {
-    if let NoteOutcome::Written(_, Some(state)) = &outcome {
+pub(super) fn note(model: &mut Model, name: NoteName, outcome: &NoteOutcome) -> Vec<Effect> {
+    if let NoteOutcome::Written(_, Some(state)) = outcome {
         // Not only when the feed looks again.
         model.store.apply(Item::Document { key: Key::new(format!("notes:{name}")), state: Some(state.clone()) });
     }
-    let told = match &outcome {
+    let told = match outcome {
         NoteOutcome::Written(Ok(Written::Version { version, is_merged }), _) => {
             let merged = if *is_merged { ", merged with what the team wrote meanwhile" } else { "" };
             Some((Role::Ok, format!("{name} is at version {version}{merged}")))
@@ -73,9 +73,9 @@ pub(super) fn note(model: &mut Model, name: NoteName, outcome: NoteOutcome) -> V
     let mut layers = std::mem::take(&mut model.layers);
     let mut effects = Vec::new();
     layers.retain_mut(|layer| match layer {
-        Layer::Note(edit) if edit.name() == name => edit.happened(model, &outcome),
+        Layer::Note(edit) if edit.name() == name => edit.happened(model, outcome),
         Layer::History(history) if history.name() == name => {
-            effects.extend(history.happened(&outcome));
+            effects.extend(history.happened(outcome));
             true
         }
         _ => true,

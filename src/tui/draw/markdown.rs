@@ -150,7 +150,7 @@ impl Page {
                 self.part();
                 self.roles.push(if level == HeadingLevel::H1 { Role::Accent } else { Role::Title });
             }
-            Tag::Paragraph | Tag::HtmlBlock => self.part(),
+            Tag::Paragraph | Tag::HtmlBlock | Tag::Table(_) => self.part(),
             Tag::List(first) => {
                 self.part();
                 self.lists.push(first);
@@ -180,7 +180,6 @@ impl Page {
                     self.flush();
                 }
             }
-            Tag::Table(_) => self.part(),
             Tag::TableHead => {
                 self.cells = 0;
                 self.roles.push(Role::Title);
@@ -215,11 +214,7 @@ impl Page {
                 self.roles.pop();
                 self.is_below = true;
             }
-            TagEnd::CodeBlock => {
-                self.flush();
-                self.roles.pop();
-            }
-            TagEnd::TableHead => {
+            TagEnd::CodeBlock | TagEnd::TableHead => {
                 self.flush();
                 self.roles.pop();
             }

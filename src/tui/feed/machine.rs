@@ -39,9 +39,8 @@ impl Feed {
                 Err(err) => tracing::debug!(%err, "the budgets were not read"),
             }
             tokio::time::sleep(AT_MOST).await;
-            match tokio::time::timeout(EVERY, rings.recv()).await {
-                Ok(None) => return Err(Gone),
-                Ok(Some(())) | Err(_) => {}
+            if let Ok(None) = tokio::time::timeout(EVERY, rings.recv()).await {
+                return Err(Gone);
             }
         }
     }

@@ -21,6 +21,9 @@ use crate::tui::theme::Role;
 /// Lines of a difference that are shown.
 const MOST: usize = 5_000;
 
+/// What a version changed, in lines; or why it cannot be said.
+type Diff = Result<Vec<Vec<Piece>>, String>;
+
 /// The versions, and what the selected one changed.
 #[derive(Debug, Clone)]
 pub struct History {
@@ -29,7 +32,7 @@ pub struct History {
     versions: Option<Result<Vec<Version>, String>>,
     selected: usize,
     /// Of this version.
-    diff: Option<(u64, Result<Vec<Vec<Piece>>, String>)>,
+    diff: Option<(u64, Diff)>,
     top: usize,
 }
 

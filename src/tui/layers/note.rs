@@ -162,7 +162,7 @@ impl NoteEdit {
         let (text, base) = self.other.take().unwrap_or_else(|| {
             let document = model.store.documents.document(&format!("notes:{}", self.name));
             let text = document.and_then(|note| note.get("text")).unwrap_or_default();
-            self.before = text.to_owned();
+            text.clone_into(&mut self.before);
             (text.to_owned(), document.map_or(0, |note| note.version))
         });
         (self.field, self.base, self.places) = (Field::from_top(&text), base, 0);

@@ -3,6 +3,7 @@
 //! Must never hold more than a person looks at: letters and lines of the log are bounded.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -157,7 +158,8 @@ impl LogLine {
         fields.remove("span");
         for (name, value) in &fields {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            words.push_str(&format!("  {name}={value}"));
+            // Writing to a string cannot fail.
+            let _ = write!(words, "  {name}={value}");
         }
         Self {
             at: read_time(&at),

@@ -45,7 +45,9 @@ fn stage(action: Action) -> Model {
             update(&mut model, outcome(NoteOutcome::Versions(Ok(versions(9)))));
             let diff = "--- a\n+++ b\n".to_owned() + &"+line\n".repeat(200);
             let moves = if action == Action::HistoryDown { vec![] } else { vec!["down", "down"] };
-            moves.into_iter().for_each(|key| drop(press(&mut model, key)));
+            for key in moves {
+                press(&mut model, key);
+            }
             update(&mut model, outcome(NoteOutcome::Compared(9, Ok(diff))));
             if action == Action::HistoryPageUp {
                 press(&mut model, "pagedown");

@@ -315,7 +315,9 @@ pub(crate) fn machine(model: &mut Model) {
         r#"{"timestamp":"2026-11-21T14:02:01.123Z","level":"WARN","message":"a send is tried again","target":"fullsend::bus"}"#,
         "not of ours",
     ];
-    lines.iter().for_each(|line| apply(model, Item::Log(Arc::new(LogLine::read(line)))));
+    for line in lines {
+        apply(model, Item::Log(Arc::new(LogLine::read(line))));
+    }
     let asked = json!({ "type": "tool_prd", "request_id": "r1", "requested_by": "orchestrator",
         "prd": { "name": "forum_member_finder", "description": "find members of a forum", "experiment_blocked": "exp_forum" } });
     speaker.say(model, ChannelName::BuilderTasks, "orchestrator", &asked);
