@@ -96,6 +96,9 @@ pub(crate) struct Loop {
     guard: Option<Guard>,
     outcomes: mpsc::Sender<Outcome>,
     answers: mpsc::Receiver<Outcome>,
+    /// What the feed brings, and what was read for the room.
+    queue: mpsc::Sender<Batch>,
+    items: mpsc::Receiver<Batch>,
     opened: Instant,
     is_changed: bool,
 }
@@ -111,7 +114,8 @@ enum Next {
 impl Loop {
     pub(crate) fn new(room: Room, guard: Option<Guard>) -> Self {
         let (outcomes, answers) = mpsc::channel(64);
-        Self { room, guard, outcomes, answers, opened: Instant::now(), is_changed: true }
+        let (queue, items) = mpsc::channel(QUEUE);
+        Self { room, guard, outcomes, answers, queue, items, opened: Instant::now(), is_changed: true }
     }
 
     /// Runs until somebody ends it. `events` are those of the terminal.
@@ -125,7 +129,7 @@ impl Loop {
         B::Error: Send + Sync + 'static,
         S: Stream<Item = Events> + Unpin + FromTerminal,
     {
-        let (queue, mut items) = mpsc::channel(QUEUE);
+        let queue = self.queue.clone();
         let feed = Feed { bus: Arc::clone(&self.room.bus), clock: Arc::clone(&self.room.clock), queue };
         let stop = CancellationToken::new();
         let fed = tokio::spawn(feed.run(stop.clone()));
@@ -152,7 +156,7 @@ impl Loop {
                     Some(Err(_)) | None => break Ended::Closed,
                 },
                 Some(outcome) = self.answers.recv() => self.happens(Msg::Outcome(outcome)).await?,
-                Some(batch) = items.recv(), if !self.is_full(drawn) => self.take_in(batch, &mut items).await?,
+                Some(batch) = self.items.recv(), if !self.is_full(drawn) => self.take_in(batch).await?,
                 () = tokio::time::sleep_until(drawn + FRAME), if self.is_changed => {
                     self.draw(screen)?;
                     drawn = Instant::now();
@@ -187,13 +191,13 @@ impl Loop {
         self.is_changed && drawn.elapsed() >= FRAME
     }
 
-    async fn take_in(&mut self, batch: Batch, more: &mut mpsc::Receiver<Batch>) -> color_eyre::Result<Next> {
+    async fn take_in(&mut self, batch: Batch) -> color_eyre::Result<Next> {
         let mut batch = batch;
         for _ in 0..DRAINED {
             for item in batch {
                 self.happens(Msg::Item(item)).await?;
             }
-            match more.try_recv() {
+            match self.items.try_recv() {
                 Ok(next) => batch = next,
                 Err(_) => break,
             }
@@ -287,6 +291,10 @@ impl Loop {
             }
             Effect::Keep(kept) => {
                 self.keep(*kept);
+                Next::GoOn
+            }
+            Effect::Chain(trace) => {
+                self.read_chain(trace);
                 Next::GoOn
             }
             Effect::Suspend => {
