@@ -3,6 +3,9 @@
 //! A chain is named after its first message, whose id tells when it was said: nothing of the chain is older. So its streams are read from
 //! then on, side by side in the order in which they were written. Must never read without a bound: what was not looked at is said.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,10 +66,8 @@ pub async fn read(bus: &SharedBus, trace: TraceId, bounds: Bounds) -> Result<Cha
             break;
         }
     }
-    if cut.is_some() {
-        while let Some(entry) = streams.read() {
-            offer(&mut chain, entry);
-        }
+    while let Some(entry) = streams.read() {
+        offer(&mut chain, entry);
     }
     documents(bus, &mut chain).await?;
     let lost = (!streams.lost.is_empty()).then(|| {

@@ -23,11 +23,8 @@ const WIDE: u16 = 110;
 /// Where its panes stand.
 pub fn panes(area: Rect) -> Vec<(Pane, Rect)> {
     let parts = [Constraint::Fill(3), Constraint::Fill(2)];
-    let [chain, step] = if area.width >= WIDE {
-        Layout::horizontal(parts).areas(area)
-    } else {
-        Layout::vertical(parts).areas(area)
-    };
+    let [chain, step] =
+        if area.width >= WIDE { Layout::horizontal(parts).areas(area) } else { Layout::vertical(parts).areas(area) };
     vec![(Pane::Chain, chain), (Pane::Step, step)]
 }
 
@@ -104,7 +101,13 @@ pub fn step(model: &Model, width: u16) -> Vec<Entry> {
         Some(step) => {
             let target = target(step);
             let mut lines = vec![of_step(model, step, &chain.tree().steps)];
-            lines.extend(detail::lines(model, &target, false, false));
+            let mut whole = detail::lines(model, &target, false, false);
+            // What was said is read first; how it was sent comes below.
+            if matches!(target, Target::Message(_)) {
+                let gap = whole.iter().position(Vec::is_empty).unwrap_or(0);
+                whole.rotate_left(gap);
+            }
+            lines.extend(whole);
             (lines, Some(target))
         }
         None => (in_numbers(model, &chain.tree().total), None),

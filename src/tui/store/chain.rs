@@ -4,9 +4,9 @@
 //! experiment that it brought up (a person's verdict, the numbers of a run, an alert), with what came of these. Reading the streams
 //! and hearing what comes go through the same [`Chain::take`]. Must never hold more than [`MOST`] messages: what is beyond is counted.
 
-pub mod tree;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+pub mod tree;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::str::FromStr;

@@ -15,7 +15,7 @@ use crate::bus::Key;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::money::show_usd;
 use crate::contracts::untrusted::sanitize_line;
-use crate::contracts::{ChannelName, MessageId, ServiceName};
+use crate::contracts::{ChannelKind, ChannelName, MessageId, ServiceName};
 use crate::services::orchestrator::record::Record as Decision;
 
 /// Levels that are drawn; what hangs deeper stands at the last one.
@@ -323,7 +323,9 @@ fn hang(chain: &Chain, nodes: &mut [Node], decisions: &[(Key, Decision)]) {
     let root = root(chain, nodes);
     for at in 0..nodes.len() {
         let node = &nodes[at];
-        let (parent, link) = if let Some(cause) = node.cause.and_then(|id| of_message.get(&id).copied()) {
+        let (parent, link) = if Some(at) == root {
+            (None, Link::First)
+        } else if let Some(cause) = node.cause.and_then(|id| of_message.get(&id).copied()) {
             let by = decided.get(&cause).filter(|_| is_of_orchestrator(node)).and_then(|all| {
                 let before = all.iter().filter(|it| nodes[**it].step.at <= node.step.at + SAME_MOMENT);
                 before.max_by_key(|it| nodes[**it].step.at).or(all.first()).copied()
@@ -332,8 +334,6 @@ fn hang(chain: &Chain, nodes: &mut [Node], decisions: &[(Key, Decision)]) {
         } else if at >= first_decision {
             let message = decided.iter().find(|(_, all)| all.contains(&at)).map(|(message, _)| *message);
             (message.or(root), if message.is_some() { Link::Caused } else { Link::Unknown })
-        } else if Some(at) == root {
-            (None, Link::First)
         } else if let Some((subject, id)) = &node.about {
             (of_message.get(id).copied().or(root), Link::About(subject.clone()))
         } else {
@@ -374,7 +374,9 @@ fn ordered(mut nodes: Vec<Node>) -> Vec<Step> {
     let mut below: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     let mut tops = Vec::new();
     for (at, node) in nodes.iter().enumerate() {
-        match node.step.parent.filter(|parent| *parent != at) {
+        match node.step.parent {
+            // It says that it caused itself.
+            Some(parent) if parent == at => {}
             Some(parent) => below[parent].push(at),
             None => tops.push(at),
         }
@@ -482,7 +484,7 @@ fn now(chain: &Chain, steps: &[Step]) -> Vec<String> {
             || matches!(row.channel, ChannelName::Experiments | ChannelName::ExecuteNow | ChannelName::Roundtable);
         if is_unread && leads_on && said.len() < 8 {
             let who = groups.iter().map(|group| group.as_str()).collect::<Vec<_>>().join(", ");
-            said.push(format!("{} waits for {who}, which this version does not have yet", step.name));
+            said.push(format!("{} waits for {who}, not in this version yet", step.name));
         }
     }
     if said.is_empty() {
@@ -505,7 +507,11 @@ fn missing(chain: &Chain, steps: &[Step]) -> Vec<String> {
     if !has_root && !steps.is_empty() {
         said.push("its first message is not there (any more)".to_owned());
     }
-    let unknown = steps.iter().filter(|step| matches!(step.link, Link::Unknown | Link::Circle)).count();
+    // Notices of costs name their chain and no cause; that is as it should be.
+    let is_notice =
+        |step: &Step| matches!(&step.what, What::Message(row) if row.channel.route().kind == ChannelKind::Notice);
+    let is_loose = |step: &&Step| matches!(step.link, Link::Unknown | Link::Circle) && !is_notice(step);
+    let unknown = steps.iter().filter(is_loose).count();
     if unknown > 0 {
         said.push(format!("{unknown} hang on the first message because what caused them is not known"));
     }
