@@ -105,7 +105,9 @@ impl Store {
             }
             Item::Documents { prefix, found, left_out } => {
                 if let Some(chain) = &mut self.chain {
-                    found.iter().for_each(|(key, state)| chain.document(key, Some(state)));
+                    for (key, state) in &found {
+                        chain.document(key, Some(state));
+                    }
                 }
                 self.documents.replace(&prefix, found, left_out);
             }

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -195,7 +195,7 @@ pub async fn find(bus: &SharedBus, text: &str, bounds: Bounds) -> Result<Meant, 
     let mut streams = Streams::from(Bound::Open);
     let until = Instant::now() + bounds.time;
     // By how well they fit: the end of a chain's id, as `tail` prints it, before any other part of any id.
-    let mut found: [BTreeMap<TraceId, ()>; 2] = Default::default();
+    let mut found: [BTreeSet<TraceId>; 2] = Default::default();
     let mut looked_at = 0;
     while let Some(entry) = streams.next(bus).await? {
         looked_at += 1;
@@ -214,13 +214,13 @@ pub async fn find(bus: &SharedBus, text: &str, bounds: Bounds) -> Result<Meant, 
             return Ok(Meant::One(envelope.trace));
         }
         if trace.ends_with(&text) {
-            found[0].insert(envelope.trace, ());
+            found[0].insert(envelope.trace);
         } else if trace.contains(&text) || envelope.id.to_string().contains(&text) {
-            found[1].insert(envelope.trace, ());
+            found[1].insert(envelope.trace);
         }
     }
     let best = found.into_iter().find(|all| !all.is_empty()).unwrap_or_default();
-    let mut traces: Vec<TraceId> = best.into_keys().collect();
+    let mut traces: Vec<TraceId> = best.into_iter().collect();
     Ok(match traces.len() {
         0 => Meant::None,
         1 => Meant::One(traces.remove(0)),

@@ -43,12 +43,12 @@ pub struct Chain {
 /// What a body says of whom it is about.
 #[derive(Debug, Default, serde::Deserialize)]
 struct About {
-    #[serde(default)]
-    approval_id: Option<String>,
-    #[serde(default)]
-    experiment_id: Option<String>,
-    #[serde(default)]
-    run_id: Option<String>,
+    #[serde(default, rename = "approval_id")]
+    approval: Option<String>,
+    #[serde(default, rename = "experiment_id")]
+    experiment: Option<String>,
+    #[serde(default, rename = "run_id")]
+    run: Option<String>,
 }
 
 impl About {
@@ -60,7 +60,7 @@ impl About {
     fn subjects(self, row: &Row) -> impl Iterator<Item = String> + use<> {
         let subject = row.envelope.as_ref().and_then(|envelope| envelope.subject.clone());
         let named = subject.filter(|subject| subject.starts_with("apr_") || subject.starts_with("exp"));
-        [named, self.approval_id, self.experiment_id].into_iter().flatten().filter(|it| keys::check_id(it).is_ok())
+        [named, self.approval, self.experiment].into_iter().flatten().filter(|it| keys::check_id(it).is_ok())
     }
 }
 
@@ -160,7 +160,7 @@ impl Chain {
             return false;
         }
         let about = About::of(row);
-        let run = about.run_id.clone();
+        let run = about.run.clone();
         let subjects: Vec<String> = about.subjects(row).collect();
         if !is_own && !subjects.iter().any(|it| self.subjects.contains_key(it)) {
             return false;

@@ -352,11 +352,11 @@ fn is_of_orchestrator(node: &Node) -> bool {
 /// The message that reports a run: the first one.
 fn run_of(chain: &Chain, of_message: &BTreeMap<MessageId, usize>, id: &str) -> Option<usize> {
     let run = id.strip_prefix("run_")?;
-    let reports = chain.rows().iter().filter(|row| {
+    let mut reports = chain.rows().iter().filter(|row| {
         matches!(row.channel, ChannelName::ToOrchestrator | ChannelName::ExperimentResults)
-            && super::About::of(row).run_id.as_deref() == Some(run)
+            && super::About::of(row).run.as_deref() == Some(run)
     });
-    reports.filter_map(|row| of_message.get(&row.envelope.as_ref()?.id).copied()).next()
+    reports.find_map(|row| of_message.get(&row.envelope.as_ref()?.id).copied())
 }
 
 /// The first message: the one that the chain is named after, else the oldest without a cause that is known.
@@ -430,7 +430,7 @@ fn finished(nodes: &[Node], at: usize, branches: Vec<bool>, depth: usize, place:
     let step = &nodes[at].step;
     let took = step.parent.map(|parent| step.at - nodes[parent].step.at);
     let parent = step.parent.and_then(|parent| place[parent]);
-    Step { branches, depth, took, parent, ..step.clone() }
+    Step { parent, branches, depth, took, ..step.clone() }
 }
 
 fn total(chain: &Chain, steps: &[Step], decisions: &[(Key, Decision)]) -> Total {
