@@ -188,6 +188,8 @@ pub enum Effect {
     Letter(EntryId, LetterDeed),
     /// Write down what the next start should know.
     Keep(Box<Kept>),
+    /// Read all of a chain from the streams; it comes as an item.
+    Chain(TraceId),
 }
 
 /// Names something that was asked for.
@@ -297,6 +299,13 @@ impl Model {
             self.store.set_filter(filter);
             self.filter = text;
         }
+    }
+
+    /// Follows a chain, and wants it read.
+    pub(super) fn follow(&mut self, trace: TraceId) -> Vec<Effect> {
+        self.trace = Some(trace);
+        self.store.follow(trace);
+        vec![Effect::Chain(trace)]
     }
 
     /// Where the screen is, between header and footer.

@@ -141,6 +141,8 @@ fn pane_name(model: &Model, pane: Pane) -> String {
         Pane::Alerts => format!("Alerts ({})", store.documents.alerts().len()),
         Pane::Note(name) => screens::notes::title(name).to_owned(),
         Pane::Experiments => "Experiments".to_owned(),
+        Pane::Chain => screens::trace::title(model),
+        Pane::Step => "Step".to_owned(),
         Pane::Engine => "Engine".to_owned(),
         Pane::Groups => "Groups".to_owned(),
         Pane::Letters => format!("Dead letters ({})", screens::system::open_letters(model)),

@@ -11,6 +11,7 @@ pub mod generic;
 pub mod notes;
 pub mod roundtable;
 pub mod system;
+pub mod trace;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -122,6 +123,10 @@ pub enum Pane {
     Debate,
     /// What came of a debate.
     Conclusion,
+    /// The steps of a chain.
+    Chain,
+    /// The selected step of a chain.
+    Step,
     /// The documents of a screen.
     Documents(Screen),
     /// The messages of a screen.
@@ -142,6 +147,7 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
         Screen::Builds => builds::panes(area),
         Screen::Roundtable => roundtable::panes(area),
         Screen::System => system::panes(model, area),
+        Screen::Trace => trace::panes(area),
         screen => generic::panes(screen, area),
     }
 }
@@ -155,6 +161,7 @@ pub fn order(model: &Model, area: Rect) -> Vec<Pane> {
         Screen::Builds => builds::ALL.to_vec(),
         Screen::Roundtable => roundtable::ALL.to_vec(),
         Screen::System => system::ALL.to_vec(),
+        Screen::Trace => vec![Pane::Chain, Pane::Step],
         screen => generic::panes(screen, area).into_iter().map(|(pane, _)| pane).collect(),
     }
 }

@@ -3,6 +3,7 @@
 mod hostile;
 mod machine;
 mod notes;
+mod trace;
 
 use std::fmt::Write as _;
 

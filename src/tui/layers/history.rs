@@ -166,9 +166,8 @@ impl History {
         }
         let Some((bar, body)) = popup::split_first(rest, 1) else { return };
         let shown = self.all().get(self.selected).map_or(0, |version| version.version);
-        let before = shown.saturating_sub(1);
-        let more = if self.top > 0 { format!(" from line {}", self.top + 1) } else { String::new() };
-        let words = format!("What version {shown} changed in version {before}{more}");
+        let more = if self.top > 0 { format!(" · from line {}", self.top + 1) } else { String::new() };
+        let words = format!("What version {shown} changed{more}");
         text::draw(frame, bar, model, &[Piece::new(Role::Title, words)], None);
         match &self.diff {
             Some((version, Ok(lines))) if *version == shown => {

@@ -124,12 +124,12 @@ impl Ring {
         self.matching.as_ref().unwrap_or(&self.lines)
     }
 
-    /// Everything that is kept, oldest first, whatever the filter says.
-    pub fn all(&self) -> impl DoubleEndedIterator<Item = &Line> {
+    /// All lines that are kept, oldest first, whatever the filter.
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> {
         self.lines.iter()
     }
 
-    /// All lines that are kept.
+    /// How many lines are kept.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
