@@ -34,7 +34,18 @@ pub(super) fn of(
     let channel = subject.asker.as_ref().and_then(|asker| asker.channel_id.clone());
     let say = |channel, body: &dyn Written| say(channel, body, decision.priority, subject.experiment_id.clone());
     Ok(match decision.action {
-        Action::NoAction | Action::RespondToDiscord => (title, Vec::new()),
+        Action::NoAction => (title, Vec::new()),
+        Action::RespondToDiscord => match (decision.payload.title.as_deref(), decision.context_for_fullsend.as_deref())
+        {
+            // Asked back about something worth keeping: it waits on the worklist, under the name that its dispatch will have.
+            (Some(title), Some(idea)) => {
+                let text =
+                    format!("**{}** - waits for an answer: {}", line(title, ITEM_LIMIT), line(&content, ITEM_LIMIT));
+                let kept = item(self::request(title, idea), Section::Blocked, text);
+                (format!("Keep on the worklist until it is answered: {}", line(title, 120)), vec![kept])
+            }
+            _ => (title, Vec::new()),
+        },
         Action::DispatchToFullsend => {
             let body = ToFullsend::from(ExperimentRequest {
                 idea: Idea {

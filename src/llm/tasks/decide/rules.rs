@@ -23,6 +23,9 @@ use crate::llm::Ruled;
 use crate::llm::tasks::words::{Stems, Words, overlap};
 use crate::memory::ExperimentBrief;
 
+/// Most characters of an idea that is handed on.
+const IDEA_LIMIT: usize = 4_000;
+
 /// The rule.
 pub(super) fn rule(input: &DecideInput) -> Ruled<Decision> {
     let mut case = Case { input, reasons: Vec::new(), known: OnceCell::new() };
@@ -168,7 +171,8 @@ impl<'a> Case<'a> {
     }
 
     fn dispatch(&mut self, title: &str, idea: &str, priority: Priority) -> Decision {
-        let payload = Payload { title: Some(cut(title, 100)), content: Some(cut(idea, 4_000)), ..Payload::default() };
+        let payload =
+            Payload { title: Some(cut(title, 100)), content: Some(cut(idea, IDEA_LIMIT)), ..Payload::default() };
         let mut decision = self.decide(Action::DispatchToFullsend, payload, priority);
         decision.context_for_fullsend = self.context_for(idea);
         decision

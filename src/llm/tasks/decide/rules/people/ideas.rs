@@ -3,7 +3,7 @@
 use super::{Said, control};
 use crate::contracts::{Priority, Trust};
 use crate::llm::tasks::decide::Decision;
-use crate::llm::tasks::decide::rules::{Case, channels, cut, notes};
+use crate::llm::tasks::decide::rules::{Case, IDEA_LIMIT, channels, cut, notes};
 use crate::llm::tasks::words::{Words, common, cover, overlap};
 use crate::memory::ExperimentBrief;
 
@@ -87,10 +87,16 @@ pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         || case.input.team.product.text.contains("(fill in)") && case.input.team.product.text.len() < 400
     {
         case.because("There is no product context, without which no design can be right.");
-        return Some(case.tell(
+        let mut decision = case.tell(
             "What do we sell, and to whom? The product context is empty; with it this can be tested.",
             Priority::Medium,
-        ));
+        );
+        if !is_vague(words) && !is_off_topic(said) {
+            // The idea is good enough to be kept until then.
+            decision.payload.title = Some(title(&said.text));
+            decision.context_for_fullsend = Some(cut(&said.text, IDEA_LIMIT));
+        }
+        return Some(decision);
     }
     if is_off_topic(said) {
         case.because("It is about the team itself, not about reaching anybody.");
@@ -124,6 +130,8 @@ fn known(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let queued = notes::items(&text)
         .into_iter()
         .filter(|item| item.is_in("ready") || item.is_in("active") || item.is_in("blocked"))
+        // What waited for an answer is taken up when it is said again.
+        .filter(|item| !(item.is_in("blocked") && item.line.contains("waits for an answer")))
         .find(|item| {
             let title = Words::of(&item.title()).stems();
             let met = common(&title, &stems);
