@@ -6,6 +6,8 @@
 mod http_server;
 #[path = "providers/protocol.rs"]
 mod protocol;
+#[path = "support/redis_server.rs"]
+mod redis_server;
 #[path = "minds/team.rs"]
 mod team;
 
@@ -17,5 +19,7 @@ mod founding;
 mod hostile;
 #[path = "minds/paid_once.rs"]
 mod paid_once;
+#[path = "minds/served.rs"]
+mod served;
 #[path = "minds/time.rs"]
 mod time;

@@ -65,7 +65,7 @@ impl Orchestrator {
     async fn consider(&self, subject: Subject, message: &Received, cx: &Context<grants::Orchestrator>) -> Said {
         let former = record::get(cx.bus(), &subject.id).await?;
         let (expect, tries) = match former {
-            Some((record, version)) if record.stage != Stage::Open => return also(&subject, version, message, cx),
+            Some((record, version)) if stands(&record, &subject) => return also(&subject, version, message, cx),
             Some((record, version)) => (Expect::Version(version), record.tries),
             None => (Expect::Absent, 0),
         };
@@ -405,6 +405,13 @@ fn by_rules(input: &DecideInput, why: String) -> Answered<Decision> {
 fn by_code(decision: Decision) -> Answered<Decision> {
     let (provider, model) = ("code", "code".to_owned());
     Answered { provider, model, ..Answered::by_rules(Ruled { output: decision, reasons: Vec::new() }) }
+}
+
+/// Whether a record stands. An open one is decided now; and so is the result of a run where only its report came before, and led to nothing.
+fn stands(record: &Record, subject: &Subject) -> bool {
+    let is_report = |kind: &str| matches!(kind, "experiment_success" | "experiment_error");
+    let has_more = is_report(&record.kind) && record.action == Action::NoAction && !is_report(&subject.kind);
+    record.stage != Stage::Open && !has_more
 }
 
 /// The message belongs to something that is decided already: a run that two report.

@@ -26,7 +26,7 @@ use crate::team::{DECISION, IDEA, deciding};
 use kill_at::{KillAt, Points};
 
 #[path = "../support/kill_at.rs"]
-#[expect(dead_code, reason = "what the tests of faults use")]
+#[expect(dead_code, clippy::print_stderr, reason = "what the tests of faults use")]
 mod kill_at;
 
 const PROTOCOL: Protocol = Protocol::Anthropic;

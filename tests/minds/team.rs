@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::protocol::{KEY, Protocol};
 
 /// Longer than any machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The idea of the founding document.
 pub(crate) const IDEA: &str = "What if we scraped GitHub stargazers?";

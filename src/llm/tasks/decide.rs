@@ -110,7 +110,8 @@ impl fmt::Display for Action {
     }
 }
 
-/// The answer. Reading it is generous with everything but the action: see `decide/read.rs`.
+// Reading it is generous with everything but the action: see `decide/read.rs`.
+/// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Decision {
