@@ -41,7 +41,7 @@ fn hiring() -> Value {
 
 async fn team() -> Team {
     let team = Team::of(rules()).await;
-    let experiment = [("state", "running"), ("hypothesis", "stargazers answer a cold mail"), ("mode", "live")];
+    let experiment = [("state", "running"), ("hypothesis", "founders answer a letter"), ("mode", "live")];
     team.document("experiments:exp_123", &experiment).await;
     team.document("metrics_aggregated:exp_123", &[("emails_sent", "400"), ("replies", "8"), ("response_rate", "0.02")])
         .await;
