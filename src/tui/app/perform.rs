@@ -2,9 +2,11 @@
 //!
 //! Actions of layers are done by their layers. Must never be reached while a layer has the keys.
 
+mod experiments;
+
 use super::lists::Step;
 use super::{Effect, End, Model, Saying};
-use crate::contracts::messages::{Control, Go, Hold, RestoreExperiment};
+use crate::contracts::messages::{AcknowledgeAlert, Control, Go, Hold, ResolveAlert, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, screen_of};
 use crate::tui::layers::{self, Layer};
@@ -51,6 +53,13 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Quit => return quit(model),
+        Action::PauseExperiment => return experiments::pause(model),
+        Action::RecordNumber => experiments::record(model),
+        Action::EditSpec => experiments::request(model, true),
+        Action::CloneSpec => experiments::request(model, false),
+        Action::NextMetric => experiments::turn_metric(model, false),
+        Action::PreviousMetric => experiments::turn_metric(model, true),
+        Action::AcknowledgeAlert | Action::ResolveAlert => return alert(model, action == Action::ResolveAlert),
         _ => {}
     }
     Vec::new()
@@ -123,7 +132,12 @@ pub(crate) fn trace_of(model: &mut Model, target: &Target) {
         Target::Message(row) => row.envelope.as_ref().map(|envelope| envelope.trace),
         Target::Document(key) => {
             let document = model.store.documents.document(key.as_str());
-            document.and_then(|it| it.get("trace")).and_then(|trace| trace.parse().ok())
+            let noted = document.and_then(|it| it.get("trace")).and_then(|trace| trace.parse().ok());
+            // Else the chain of the last that was said about it.
+            let id = key.as_str().split_once(':').map(|(_, id)| id);
+            let rows = model.store.all.shown().iter().rev().filter_map(|line| line.row()?.envelope.as_ref());
+            let mut about = rows.filter(|it| it.subject.is_some() && it.subject.as_deref() == id);
+            noted.or_else(|| about.next().map(|envelope| envelope.trace))
         }
         Target::Need(id) => {
             let needs = model.store.documents.needs();
@@ -156,11 +170,31 @@ fn next_theme(model: &mut Model) {
 }
 
 fn kill(model: &mut Model) {
-    let experiment = model.target().and_then(|target| target.experiment().map(str::to_owned));
+    let experiment = model.target().and_then(|target| match &target {
+        Target::Document(key) if let Some(id) = key.as_str().strip_prefix("alerts:") => {
+            model.store.alerts.all().iter().find(|it| it.id == id).and_then(|it| it.experiment.clone())
+        }
+        _ => target.experiment().map(str::to_owned),
+    });
     match experiment {
         Some(id) => model.layers.push(Layer::Confirm(layers::confirm::Confirm::kill(model, &id))),
         None => model.tell(Role::Warn, "select an experiment first: Tab goes from pane to pane"),
     }
+}
+
+/// Says that the selected alert was seen, or is over.
+fn alert(model: &mut Model, is_over: bool) -> Vec<Effect> {
+    let Some(alert) = screens::alerts::selected(model).filter(|alert| alert.is_open()) else {
+        model.tell(Role::Warn, "select an alert that is open");
+        return Vec::new();
+    };
+    let (alert_id, by) = (alert.id.clone(), Some(model.about.operator.clone()));
+    let order: Control = if is_over {
+        ResolveAlert { alert_id, reason: None, by }.into()
+    } else {
+        AcknowledgeAlert { alert_id, until: None, by }.into()
+    };
+    vec![Effect::Say(model.ticket(), Saying::Control(order))]
 }
 
 fn undo(model: &mut Model) -> Vec<Effect> {
