@@ -27,8 +27,7 @@ const TELLING: [&str; 14] = [
 ];
 
 /// Fields that other columns show, or that nobody reads.
-const SILENT: [&str; 8] =
-    ["type", "timestamp", "meta", "version", "message_id", "reply_to", "channel_id", "user_id"];
+const SILENT: [&str; 8] = ["type", "timestamp", "meta", "version", "message_id", "reply_to", "channel_id", "user_id"];
 
 /// The most telling text, then the short fields. A body that is no object is its own gist.
 pub fn gist(body: &str) -> Untrusted {

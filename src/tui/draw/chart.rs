@@ -306,7 +306,7 @@ mod tests {
         terminal.draw(|frame| chart.draw(frame, frame.area(), &model)).unwrap();
         let buffer = terminal.backend().buffer().clone();
         let row = |y| (0..width).map(|x| buffer[(x, y)].symbol().to_owned()).collect::<String>();
-        (0..height).map(|y| format!("{}\n", row(y).trim_end())).collect()
+        (0..height).flat_map(|y| [row(y).trim_end().to_owned(), "\n".to_owned()]).collect()
     }
 
     fn rising() -> TimeChart {

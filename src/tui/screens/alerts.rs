@@ -54,7 +54,7 @@ pub fn entries(model: &Model, width: u16) -> Vec<Entry> {
     let alerts = &model.store.alerts;
     let open = alerts.open();
     if model.screen != Screen::Alerts {
-        return open.iter().map(|alert| brief(alert)).collect();
+        return open.iter().map(brief).collect();
     }
     let over = alerts.all().get(open.len()..).unwrap_or_default();
     open.iter().chain(over.iter().take(OVER)).map(|alert| row(model, alert, width)).collect()
@@ -68,8 +68,8 @@ fn sign(alert: &Alert) -> &'static str {
     }
 }
 
-fn target(alert: &Alert) -> Option<Target> {
-    Some(Target::Document(Key::new(format!("alerts:{}", alert.id))))
+fn target(alert: &Alert) -> Target {
+    Target::Document(Key::new(format!("alerts:{}", alert.id)))
 }
 
 fn brief(alert: &Alert) -> Entry {
@@ -77,7 +77,7 @@ fn brief(alert: &Alert) -> Entry {
         Piece::new(role(alert), format!("{} {} ", sign(alert), alert.severity)),
         Piece::new(Role::Text, alert.message.clone()),
     ];
-    Entry { id: alert.id.clone(), pieces, target: target(alert) }
+    Entry { id: alert.id.clone(), pieces, target: Some(target(alert)) }
 }
 
 fn row(model: &Model, alert: &Alert, width: u16) -> Entry {
@@ -94,7 +94,7 @@ fn row(model: &Model, alert: &Alert, width: u16) -> Entry {
         pieces.push(Piece::new(role(alert), format!("{} ", text::padded(&crossed(alert), 16))));
     }
     pieces.push(Piece::new(if alert.is_open() { Role::Text } else { Role::Muted }, alert.message.clone()));
-    Entry { id: alert.id.clone(), pieces, target: target(alert) }
+    Entry { id: alert.id.clone(), pieces, target: Some(target(alert)) }
 }
 
 /// The value against its line.
@@ -113,7 +113,7 @@ fn crossed(alert: &Alert) -> String {
 /// The selected alert, whole.
 pub fn detail(model: &Model, width: u16) -> Vec<Entry> {
     let Some(alert) = selected(model) else { return Vec::new() };
-    let mut lines = Lines::new(&alert.id, width, target(alert));
+    let mut lines = Lines::new(&alert.id, width, Some(target(alert)));
     lines.line(vec![
         Piece::new(role(alert), format!("{} {} · {}  ", sign(alert), alert.severity, alert.standing.as_str())),
         Piece::new(Role::Muted, sanitize_line(&alert.id, 120)),
@@ -155,7 +155,10 @@ pub fn detail(model: &Model, width: u16) -> Vec<Entry> {
     lines.entries
 }
 
-/// The chart of the selected alert's metric; or why there is none.
+/// The chart of the selected alert's metric.
+///
+/// # Errors
+/// Where there is none; why, in words.
 pub fn chart(model: &Model) -> Result<(String, TimeChart), &'static str> {
     let alert = selected(model).ok_or("no alerts")?;
     let (Some(id), Some(metric)) = (&alert.experiment, &alert.metric) else {

@@ -120,26 +120,32 @@ pub fn decision(model: &Model, width: u16) -> Vec<Entry> {
         Piece::new(Role::Accent, format!("→ {} ", it.action)),
         Piece::new(Role::Muted, text::date_time(it.at, model)),
     ]);
-    for (name, words) in it.told() {
-        match name {
-            // They stand in the line above, or below.
-            "at" | "state" | "id" | "approval" => {}
-            "why" => {
-                lines.heading("Why");
-                lines.text(Role::Text, &sanitize(&words, WORDS_LIMIT));
-            }
-            "thoughts" => {
-                lines.heading(if it.provider == RULES { "Reasons of the rules" } else { "What was thought" });
-                lines.text(Role::Muted, &sanitize(&words, WORDS_LIMIT));
-                lines.heading("How");
-            }
-            "payload" | "message" => {
-                lines.heading(if name == "payload" { "What it does" } else { "What it was about" });
-                for line in json::lines(&words, usize::MAX).unwrap_or_default().into_iter().take(400) {
-                    lines.line(line);
-                }
-            }
-            _ => lines.field(name, Role::Text, &sanitize(&words, WORDS_LIMIT)),
+    let told = it.told();
+    let said = |name: &str| told.iter().find(|(it, _)| *it == name).map(|(_, words)| sanitize(words, WORDS_LIMIT));
+    for (name, heading, role) in [
+        ("why", "Why", Role::Text),
+        ("outcome", "What came of it", Role::Text),
+        ("thoughts", if it.provider == RULES { "Reasons of the rules" } else { "What was thought" }, Role::Muted),
+    ] {
+        if let Some(words) = said(name) {
+            lines.heading(heading);
+            lines.text(role, &words);
+        }
+    }
+    lines.heading("How");
+    for name in ["about", "action", "experiment", "by", "cost", "made from", "flags"] {
+        if let Some(words) = said(name) {
+            lines.field(name, Role::Text, &words);
+        }
+    }
+    for (name, heading) in [("payload", "What it does"), ("message", "What it was about")] {
+        let json = told
+            .iter()
+            .find(|(it, words)| *it == name && words != "{}")
+            .and_then(|(_, it)| json::lines(it, usize::MAX));
+        if let Some(json) = json {
+            lines.heading(heading);
+            json.into_iter().take(400).for_each(|line| lines.line(line));
         }
     }
     if let Some(id) = &it.approval_id {
@@ -148,6 +154,9 @@ pub fn decision(model: &Model, width: u16) -> Vec<Entry> {
     }
     lines.heading("Names");
     lines.field("decision", Role::Muted, &sanitize_line(&it.id, 120));
+    if let Some(trace) = it.trace {
+        lines.field("trace", Role::Muted, &trace.to_string());
+    }
     lines.entries
 }
 

@@ -166,8 +166,7 @@ fn the_chart_goes_from_metric_to_metric_and_round() {
     let mut model = on("4");
     let title = |model: &Model| {
         let text = shown(model, 120, 40);
-        let line = text.lines().find(|line| line.contains(" of 4)")).unwrap_or_else(|| panic!("{text}")).to_owned();
-        line
+        text.lines().find(|line| line.contains(" of 4)")).unwrap_or_else(|| panic!("{text}")).to_owned()
     };
     assert!(title(&model).contains("response_rate (1 of 4)"), "{}", title(&model));
     press(&mut model, "]");

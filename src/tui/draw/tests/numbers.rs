@@ -246,7 +246,7 @@ fn documents_of_any_kind_are_shown_harmlessly_on_each_screen() {
         for screen in ["1", "3", "4", "6"] {
             press(&mut model, screen);
             press(&mut model, "home");
-            for _ in 0..40 {
+            for _ in 0..16 {
                 super::hostile::only_ours(&model, width, height);
                 press(&mut model, "down");
                 press(&mut model, "]");
