@@ -180,6 +180,8 @@ pub enum Effect {
     Edit(String),
     /// Write down what the next start should know.
     Keep(Box<Kept>),
+    /// Read all of a chain from the streams; it comes as an item.
+    Chain(TraceId),
 }
 
 /// Names something that was asked for.
@@ -287,6 +289,13 @@ impl Model {
         }
     }
 
+    /// Follows a chain, and wants it read.
+    pub(super) fn follow(&mut self, trace: TraceId) -> Vec<Effect> {
+        self.trace = Some(trace);
+        self.store.follow(trace);
+        vec![Effect::Chain(trace)]
+    }
+
     /// Where the screen is, between header and footer.
     pub fn body(&self) -> Rect {
         super::draw::frame::parts(self.area).1
@@ -301,6 +310,7 @@ impl Model {
                 Screen::Mind => Some(Pane::Decisions),
                 Screen::Experiments => Some(Pane::Experiments),
                 Screen::Alerts => Some(Pane::Alerts),
+                Screen::Trace => Some(Pane::Chain),
                 screen => Some(Pane::Documents(screen)),
             }),
         }

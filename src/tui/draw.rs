@@ -137,6 +137,8 @@ fn title(
         Pane::Learnings => "Learnings".to_owned(),
         Pane::Experiments => String::new(),
         Pane::Channel(channel) => channel.short().to_owned(),
+        Pane::Chain => screens::trace::title(model),
+        Pane::Step => "Step".to_owned(),
         Pane::Documents(screen) => screens::generic::listed(screen).documents.to_owned(),
         Pane::Messages(screen) => {
             screens::generic::listed(screen).channel.map_or_else(String::new, |channel| channel.short().to_owned())

@@ -10,6 +10,7 @@ pub mod deck;
 pub mod experiments;
 pub mod generic;
 pub mod mind;
+pub mod trace;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -110,6 +111,10 @@ pub enum Pane {
     Minds,
     /// What is said on one channel.
     Channel(ChannelName),
+    /// The steps of a chain.
+    Chain,
+    /// The selected step of a chain.
+    Step,
     /// The documents of a screen.
     Documents(Screen),
     /// The messages of a screen.
@@ -129,6 +134,7 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
         Screen::Mind => mind::panes(model, area),
         Screen::Experiments => experiments::panes(model, area),
         Screen::Alerts => alerts::panes(model, area),
+        Screen::Trace => trace::panes(area),
         screen => generic::panes(screen, area),
     }
 }
@@ -141,6 +147,7 @@ pub fn order(model: &Model, area: Rect) -> Vec<Pane> {
         Screen::Mind => mind::ALL.to_vec(),
         Screen::Experiments => experiments::panes(model, area).into_iter().map(|(pane, _)| pane).collect(),
         Screen::Alerts => alerts::panes(model, area).into_iter().map(|(pane, _)| pane).collect(),
+        Screen::Trace => vec![Pane::Chain, Pane::Step],
         screen => generic::panes(screen, area).into_iter().map(|(pane, _)| pane).collect(),
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod calls;
+pub mod chain;
 pub mod criteria;
 pub mod decisions;
 pub mod documents;
@@ -24,6 +25,7 @@ use chrono::{DateTime, Utc};
 
 pub use alerts::{Alert, Alerts};
 pub use calls::{Call, Calls};
+pub use chain::Chain;
 pub use decisions::Decisions;
 pub use documents::{Documents, Need};
 pub use experiments::{Experiment, Experiments};
@@ -33,10 +35,10 @@ pub use ring::{Caps, Line, Ring, What};
 pub use series::AllSeries;
 pub use services::{Presence, Services};
 
-use crate::bus::Key;
 use crate::bus::filter::Filter;
+use crate::bus::{Key, State};
 use crate::contracts::messages::{self, Health, LlmCalls, Metrics, ToOrchestrator};
-use crate::contracts::{Body, ChannelName};
+use crate::contracts::{Body, ChannelName, TraceId};
 
 /// Speakers of whom it is remembered what they said last.
 const SPEAKERS: usize = 100;
@@ -71,6 +73,8 @@ pub struct Store {
     pub missed: u64,
     /// Whether the newest history has been read.
     pub is_filled: bool,
+    /// The chain that is followed.
+    pub chain: Option<Chain>,
     filter: Filter,
     next_line: u64,
     now: DateTime<Utc>,
@@ -107,6 +111,7 @@ impl Store {
             engine: EngineStatus::Opening,
             missed: 0,
             is_filled: false,
+            chain: None,
             filter: Filter::default(),
             next_line: 1,
             now: DateTime::UNIX_EPOCH,
@@ -128,13 +133,22 @@ impl Store {
         match item {
             Item::Message(row) => self.message(row),
             Item::Document { key, state } => {
+                if let Some(chain) = &mut self.chain {
+                    chain.document(&key, state.as_ref());
+                }
                 let changed = self.documents.put(key, state);
                 self.changed(&changed);
             }
             Item::Documents { prefix, found, left_out } => {
+                if let Some(chain) = &mut self.chain {
+                    for (key, state) in &found {
+                        chain.document(key, Some(state));
+                    }
+                }
                 let changed = self.documents.replace(&prefix, found, left_out);
                 self.changed(&changed);
             }
+            Item::Chain(chain) => self.read_back(*chain),
             Item::Lag(channel, lag) => {
                 if let Some(channel) = self.channels.get_mut(&channel) {
                     channel.lag = lag;
@@ -195,6 +209,11 @@ impl Store {
             }
             _ => {}
         }
+        if let Some(chain) = &mut self.chain
+            && chain.take(&row)
+        {
+            self.complete_chain();
+        }
         let is_pulse = row.is_pulse();
         let name = row.channel;
         let is_full = self.deeds.len() >= SPEAKERS;
@@ -229,6 +248,39 @@ impl Store {
         Line { number, what }
     }
 
+    /// Follows a chain from now on, beginning with what is kept of it.
+    pub fn follow(&mut self, trace: TraceId) {
+        let mut chain = Chain::of(trace);
+        for row in self.all.lines().filter_map(Line::row) {
+            chain.take(row);
+        }
+        self.chain = Some(chain);
+        self.complete_chain();
+    }
+
+    /// The streams were read for the chain that is followed; what came meanwhile stays in it.
+    fn read_back(&mut self, mut read: Chain) {
+        let Some(live) = self.chain.take_if(|live| live.trace() == read.trace()) else { return };
+        for row in live.rows() {
+            read.take(row);
+        }
+        for (key, state) in live.documents() {
+            read.document(key, Some(state));
+        }
+        self.chain = Some(read);
+        self.complete_chain();
+    }
+
+    /// Gives the chain the documents of its messages that are known here.
+    fn complete_chain(&mut self) {
+        let Some(chain) = &mut self.chain else { return };
+        let known: Vec<_> =
+            chain.wanted().iter().filter_map(|key| Some((key.clone(), self.documents.get(key.as_str())?))).collect();
+        for (key, state) in known {
+            chain.document(&key, Some(state));
+        }
+    }
+
     /// Sets what time it is, for rates and for how long ago something was.
     pub fn tick(&mut self, now: DateTime<Utc>) {
         self.now = now;
@@ -247,6 +299,12 @@ impl Store {
         for channel in self.channels.values_mut() {
             channel.ring.refilter(&self.filter);
         }
+    }
+
+    /// What stands under a key, also where only the chain that is followed knows it.
+    pub fn state(&self, key: &str) -> Option<&State> {
+        let of_chain = || self.chain.as_ref()?.documents().get(&Key::new(key));
+        self.documents.get(key).or_else(of_chain)
     }
 
     /// What is shown only.

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod numbers;
+mod trace;
 
 use std::fmt::Write as _;
 
