@@ -107,6 +107,8 @@ pub struct Model {
     pub layers: Vec<Layer>,
     /// The filter as it was written.
     pub filter: String,
+    /// The metric that was chosen for the chart; it holds for every experiment that has it.
+    pub metric: Option<String>,
     /// The chain that the Trace screen shows.
     pub trace: Option<TraceId>,
     /// What keys do.
@@ -256,6 +258,7 @@ impl Model {
             lists: BTreeMap::new(),
             layers: Vec::new(),
             filter: String::new(),
+            metric: None,
             trace: None,
             keymap,
             theme: chosen.unwrap_or_else(super::theme::mono),

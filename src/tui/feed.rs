@@ -82,9 +82,10 @@ impl Feed {
         tasks.spawn(async move { logs.keep_logs().await });
         let (notices, documents) = (self.clone(), self.clone());
         let rung = bell.clone();
+        let ordered = spent.clone();
         tasks.spawn(async move { notices.hear(rung, spent).await });
         tasks.spawn(async move { documents.keep_documents(rings).await });
-        tasks.spawn(async move { self.messages(bell).await });
+        tasks.spawn(async move { self.messages(bell, ordered).await });
         tokio::select! {
             () = stop.cancelled() => {}
             // One of them ends only because the room is gone.
@@ -111,7 +112,7 @@ impl Feed {
         self.give(vec![Item::Engine(EngineStatus::Away { since: self.clock.now(), reason })]).await
     }
 
-    async fn messages(self, bell: mpsc::Sender<Bell>) -> Result<(), Gone> {
+    async fn messages(self, bell: mpsc::Sender<Bell>, ordered: mpsc::Sender<()>) -> Result<(), Gone> {
         let mut cursors = self.fill().await?;
         self.give(vec![Item::Filled]).await?;
         bell.send(Bell::Everything).await.map_err(|_| Gone)?;
@@ -138,6 +139,10 @@ impl Feed {
                     }
                     let rows = entries.into_iter().map(|entry| Item::Message(Arc::new(Row::stored(entry))));
                     self.give(rows.collect()).await?;
+                    // A budget may have been set.
+                    if rung.iter().any(|channel| matches!(channel, ChannelName::Control | ChannelName::Audit)) {
+                        ordered.try_send(()).ok();
+                    }
                     for channel in rung {
                         bell.send(Bell::Channel(channel)).await.map_err(|_| Gone)?;
                     }

@@ -16,6 +16,7 @@ pub mod needs_you;
 pub mod note;
 pub mod palette;
 pub mod quit;
+pub mod record;
 pub mod welcome;
 
 use crossterm::event::KeyEvent;
@@ -52,6 +53,8 @@ pub enum Layer {
     Budget(Box<budget::Budget>),
     /// What this is.
     Welcome,
+    /// A number that no tool can know.
+    Record(Box<record::Record>),
 }
 
 /// What a layer is given.
@@ -109,13 +112,19 @@ impl Layer {
             Self::History(_) => LayerKind::History,
             Self::Budget(_) => LayerKind::Budget,
             Self::Welcome => LayerKind::Welcome,
+            Self::Record(_) => LayerKind::Record,
         }
     }
 
     /// Whether a text field has the keys.
     pub fn takes_text(&self) -> bool {
         match self {
-            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) | Self::Note(_) | Self::Budget(_) => true,
+            Self::Inject(_)
+            | Self::Palette(_)
+            | Self::Filter(_)
+            | Self::Note(_)
+            | Self::Budget(_)
+            | Self::Record(_) => true,
             Self::NeedsYou(layer) => layer.takes_text(),
             Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::History(_) | Self::Quit | Self::Welcome => false,
         }
@@ -135,6 +144,7 @@ impl Layer {
             Self::History(layer) => layer.act(model, &input),
             Self::Budget(layer) => layer.act(model, input),
             Self::Welcome => welcome::act(model, &input),
+            Self::Record(layer) => layer.act(model, input),
         }
     }
 
@@ -152,6 +162,7 @@ impl Layer {
             Self::History(layer) => layer.draw(frame, area, model),
             Self::Budget(layer) => layer.draw(frame, area, model),
             Self::Welcome => welcome::draw(frame, area, model),
+            Self::Record(layer) => layer.draw(frame, area, model),
         }
     }
 }

@@ -3,11 +3,13 @@
 //! Owns [`Screen`] and [`Pane`]. A screen is a module with `panes` (where) and, where a list is not enough, a `draw` of its own. Layout is
 //! computed from the model and the area alone, so that drawing, paging and the mouse agree. Must never change the model.
 
+pub mod alerts;
 pub mod builds;
 pub mod channels;
 pub mod content;
 pub mod deck;
-pub mod generic;
+pub mod experiments;
+pub mod mind;
 pub mod notes;
 pub mod roundtable;
 pub mod system;
@@ -91,12 +93,24 @@ pub enum Pane {
     Needs,
     /// What is thought, or why it was decided.
     Reasoning,
-    /// Alerts that are not over.
+    /// Alerts: on their screen all, elsewhere those that are not over.
     Alerts,
     /// A note of the team.
     Note(NoteName),
+    /// The selected alert.
+    Alert,
     /// Experiments.
     Experiments,
+    /// The selected experiment.
+    Experiment,
+    /// A number over time, of what is selected on a screen.
+    Chart(Screen),
+    /// What was decided.
+    Decisions,
+    /// The selected decision.
+    Decision,
+    /// Who answers.
+    Minds,
     /// What is said on one channel.
     Channel(ChannelName),
     /// How the engine is.
@@ -127,10 +141,6 @@ pub enum Pane {
     Chain,
     /// The selected step of a chain.
     Step,
-    /// The documents of a screen.
-    Documents(Screen),
-    /// The messages of a screen.
-    Messages(Screen),
 }
 
 /// The panes of the screen that is shown, in the order of the focus, and where they stand. Zoomed, only the one with the focus.
@@ -147,8 +157,10 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
         Screen::Builds => builds::panes(area),
         Screen::Roundtable => roundtable::panes(area),
         Screen::System => system::panes(model, area),
+        Screen::Mind => mind::panes(model, area),
+        Screen::Experiments => experiments::panes(model, area),
+        Screen::Alerts => alerts::panes(model, area),
         Screen::Trace => trace::panes(area),
-        screen => generic::panes(screen, area),
     }
 }
 
@@ -161,8 +173,10 @@ pub fn order(model: &Model, area: Rect) -> Vec<Pane> {
         Screen::Builds => builds::ALL.to_vec(),
         Screen::Roundtable => roundtable::ALL.to_vec(),
         Screen::System => system::ALL.to_vec(),
+        Screen::Mind => mind::ALL.to_vec(),
+        Screen::Experiments => experiments::panes(model, area).into_iter().map(|(pane, _)| pane).collect(),
+        Screen::Alerts => alerts::panes(model, area).into_iter().map(|(pane, _)| pane).collect(),
         Screen::Trace => vec![Pane::Chain, Pane::Step],
-        screen => generic::panes(screen, area).into_iter().map(|(pane, _)| pane).collect(),
     }
 }
 

@@ -3,8 +3,11 @@
 mod actions;
 mod doing;
 mod fixtures;
+mod measured;
 mod notes;
+mod numbers;
 mod reading;
 mod system;
 
 pub(crate) use fixtures::*;
+pub(crate) use measured::measured;

@@ -176,6 +176,13 @@ pub fn time(at: DateTime<Utc>, model: &Model) -> String {
     local(at, model).format("%H:%M:%S").to_string()
 }
 
+/// The time of day where it was today, else the date too; where the person is.
+pub fn when(at: DateTime<Utc>, model: &Model) -> String {
+    let (then, now) = (local(at, model), local(model.now.wall, model));
+    let is_today = then.date_naive() == now.date_naive();
+    then.format(if is_today { "%H:%M:%S" } else { "%m-%d %H:%M" }).to_string()
+}
+
 /// The date and the time, where the person is.
 pub fn date_time(at: DateTime<Utc>, model: &Model) -> String {
     local(at, model).format("%Y-%m-%d %H:%M:%S").to_string()

@@ -33,10 +33,13 @@ pub(in crate::tui) enum Bell {
 }
 
 /// All prefixes that are shown. `budgets:day` is the day's limit and the days' sums, not those of every chain.
-const PREFIXES: [&str; 12] = [
+const PREFIXES: [&str; 15] = [
     "approvals:",
     "experiments:",
     "schedules:",
+    "metrics_specs:",
+    NUMBERS,
+    RUNS,
     "alerts:",
     "notes:",
     "budgets:day",
@@ -47,6 +50,12 @@ const PREFIXES: [&str; 12] = [
     "dead_letters:",
     "fullsend:",
 ];
+
+const NUMBERS: &str = "metrics_aggregated:";
+const RUNS: &str = "experiment_runs:";
+
+/// Documents that change with every number are read once in this time, however many numbers come.
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// What a message on this channel may have changed.
 fn prefixes(channel: ChannelName) -> &'static [&'static str] {
@@ -65,10 +74,14 @@ fn prefixes(channel: ChannelName) -> &'static [&'static str] {
             "decisions:",
             "tools:",
             "fullsend:",
+            RUNS,
         ],
         ChannelName::Alerts => &["alerts:"],
-        ChannelName::Experiments | ChannelName::Schedules | ChannelName::ExecuteNow => &["experiments:", "schedules:"],
-        ChannelName::ExperimentResults | ChannelName::Metrics => &["experiments:"],
+        ChannelName::Experiments | ChannelName::Schedules | ChannelName::ExecuteNow => {
+            &["experiments:", "schedules:", "metrics_specs:", RUNS]
+        }
+        ChannelName::ExperimentResults => &["experiments:", "schedules:", RUNS, NUMBERS],
+        ChannelName::Metrics => &[RUNS, NUMBERS],
         ChannelName::ToOrchestrator | ChannelName::FromOrchestrator => &["decisions:", "notes:"],
         ChannelName::BuilderTasks | ChannelName::BuilderResults => {
             &["tools:", "tool_requests:", "pending_experiments:"]
@@ -83,25 +96,40 @@ impl Feed {
     pub(super) async fn keep_documents(self, mut rings: mpsc::Receiver<Bell>) -> Result<(), Gone> {
         let mut stale: BTreeSet<&'static str> = BTreeSet::new();
         let mut channels: BTreeSet<ChannelName> = BTreeSet::new();
-        // Channels that were looked at while their message was still being handled, and are looked at once more.
+        // When everything is read without a bell, and when what is counted may be read again.
+        let mut anyway = Instant::now() + ANYWAY;
+        let mut counted = Instant::now();
+        // Channels that were looked at while their message was still being handled, and when they are looked at once more.
         let mut again: BTreeSet<ChannelName> = BTreeSet::new();
+        let mut once_more = Instant::now();
         loop {
-            let wait = if again.is_empty() { ANYWAY } else { ONCE_MORE };
-            match tokio::time::timeout(wait, rings.recv()).await {
+            let next = if stale.is_empty() { anyway } else { counted };
+            let next = if again.is_empty() { next } else { next.min(once_more) };
+            match tokio::time::timeout_at(next, rings.recv()).await {
                 Ok(Some(bell)) => {
                     rung(bell, &mut stale, &mut channels);
                     again.extend(&channels);
+                    once_more = Instant::now() + ONCE_MORE;
                 }
                 Ok(None) => return Err(Gone),
-                Err(_) if again.is_empty() => rung(Bell::Everything, &mut stale, &mut channels),
-                Err(_) => channels.append(&mut again),
+                Err(_) if !again.is_empty() && Instant::now() >= once_more => channels.append(&mut again),
+                Err(_) if stale.is_empty() => rung(Bell::Everything, &mut stale, &mut channels),
+                Err(_) => {}
             }
             let until = Instant::now() + TOGETHER;
             while let Ok(Some(bell)) = tokio::time::timeout_at(until, rings.recv()).await {
                 rung(bell, &mut stale, &mut channels);
                 again.extend(&channels);
             }
-            for prefix in std::mem::take(&mut stale) {
+            let is_early = Instant::now() < counted;
+            let (later, due): (BTreeSet<_>, BTreeSet<_>) =
+                std::mem::take(&mut stale).into_iter().partition(|prefix| is_early && [NUMBERS, RUNS].contains(prefix));
+            stale = later;
+            if due.contains(NUMBERS) || due.contains(RUNS) {
+                counted = Instant::now() + COUNTED;
+            }
+            anyway = Instant::now() + ANYWAY;
+            for prefix in due {
                 match self.documents(prefix).await {
                     Ok((found, left_out)) => {
                         self.give(vec![Item::Documents { prefix: prefix.to_owned(), found, left_out }]).await?;

@@ -79,7 +79,7 @@ fn build_lines(model: &Model, build: &Build) -> Vec<Entry> {
         Piece::new(Role::Name, format!("{}  ", text::padded(&build.tool, 22))),
     ];
     let mut stages = Vec::new();
-    let time = |at| text::time(at, model);
+    let time = |at| text::when(at, model);
     if let Some(at) = build.asked {
         stages.push(Piece::new(Role::Text, format!("asked {}", time(at))));
     }

@@ -62,7 +62,7 @@ fn topic(model: &Model, debate: &Debate) -> Entry {
         None if calls(model, debate).next().is_some() => ("◐", Role::Accent, "goes on"),
         None => ("○", Role::Muted, "waits"),
     };
-    let at = debate.at.map(|at| text::time(at, model)).unwrap_or_default();
+    let at = debate.at.map(|at| text::when(at, model)).unwrap_or_default();
     let pieces = vec![
         Piece::new(role, format!("{sign} ")),
         Piece::new(Role::Muted, format!("{at} ")),

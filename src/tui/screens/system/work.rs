@@ -32,7 +32,7 @@ pub fn groups(model: &Model) -> Vec<Entry> {
 fn name(info: &ChannelInfo, group: &str) -> Vec<Piece> {
     let mark = if group.parse::<ServiceName>().is_ok_and(ServiceName::is_built) { "" } else { "*" };
     vec![
-        Piece::new(Role::Channel, text::padded(info.channel.short(), 18)),
+        Piece::new(Role::Channel, text::padded(info.channel.short(), 19)),
         Piece::new(Role::Source, text::padded(&format!("{}{mark}", sanitize_line(group, 20)), 13)),
     ]
 }
@@ -89,7 +89,7 @@ fn line(model: &Model, letter: &Letter, mark: Option<String>) -> Entry {
     let role = |role| if is_open { role } else { Role::Muted };
     let mut pieces = vec![
         Piece::new(role(Role::Danger), if is_open { "▼ " } else { "· " }),
-        Piece::new(Role::Muted, format!("{} ", text::time(letter.id.at(), model))),
+        Piece::new(Role::Muted, format!("{} ", text::when(letter.id.at(), model))),
         Piece::new(role(Role::Channel), format!("{} ", letter.channel)),
         Piece::new(role(Role::Name), format!("{} ", letter.kind)),
     ];
