@@ -25,7 +25,8 @@ pub(super) fn of_text(text: &str) -> BusError {
     let text = text.trim();
     // Servers before 7.0 wrap the reason into the text of a script's error.
     let says = |code: &str| text.split([' ', ':', '-']).any(|word| word == code);
-    let read_only = |fix: &str| BusError::ReadOnly { reason: text.chars().take(300).collect(), fix: fix.to_owned() };
+    let reason = || text.trim_end_matches('.').chars().take(300).collect();
+    let read_only = |fix: &str| BusError::ReadOnly { reason: reason(), fix: fix.to_owned() };
     if says("MISCONF") {
         read_only("The server cannot write to its disk: free space or mend `dir`, then look at its log")
     } else if says("OOM") {
@@ -110,6 +111,7 @@ mod tests {
             assert_eq!(error.is_passing(), passing, "{text}");
             assert_eq!(matches!(error, BusError::ReadOnly { .. }), read_only, "{text}");
             assert!(!error.unknown_outcome(), "{text}");
+            assert!(!error.to_string().contains(".."), "{error}");
         }
     }
 }
