@@ -3,6 +3,7 @@
 use pretty_assertions::assert_eq;
 
 use super::*;
+use crate::contracts::ChannelName;
 use crate::tui::app::{Kept, Model};
 use crate::tui::draw::tests::shown;
 use crate::tui::keys::Keymap;
@@ -168,4 +169,17 @@ fn a_bus_that_is_away_is_said_with_the_time_and_ends_with_a_gap() {
     apply(&mut model, Item::Gap("the bus was away".to_owned()));
     let text = shown(&model, 120, 40);
     assert!(text.contains("╌╌ the bus was away ╌╌") && !text.contains("reconnecting"), "{text}");
+}
+
+#[test]
+fn an_answer_to_the_operator_is_told_and_what_was_said_before_is_not() {
+    let mut model = empty(80, 24);
+    let mut speaker = Speaker::new();
+    let answer = |text: &str| serde_json::json!({ "type": "orchestrator_response", "content": text });
+    speaker.say(&mut model, ChannelName::FromOrchestrator, "orchestrator", &answer("yesterday's words"));
+    assert_eq!(model.toast, None, "history is no news");
+    apply(&mut model, Item::Filled);
+    speaker.say(&mut model, ChannelName::FromOrchestrator, "orchestrator", &answer("What do we sell\u{1b}[2J?"));
+    let last = shown(&model, 80, 24).lines().last().unwrap().to_owned();
+    assert!(last.contains("orchestrator: What do we sell?"), "{last}");
 }
