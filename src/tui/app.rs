@@ -178,6 +178,8 @@ pub enum Effect {
     Edit(String),
     /// Write down what the next start should know.
     Keep(Box<Kept>),
+    /// Read all of a chain from the streams; it comes as an item.
+    Chain(TraceId),
 }
 
 /// Names something that was asked for.
@@ -284,6 +286,13 @@ impl Model {
         }
     }
 
+    /// Follows a chain, and wants it read.
+    pub(super) fn follow(&mut self, trace: TraceId) -> Vec<Effect> {
+        self.trace = Some(trace);
+        self.store.follow(trace);
+        vec![Effect::Chain(trace)]
+    }
+
     /// Where the screen is, between header and footer.
     pub fn body(&self) -> Rect {
         super::draw::frame::parts(self.area).1
@@ -295,6 +304,7 @@ impl Model {
             Screen::Deck => Some(self.focus.get(&self.screen).copied().unwrap_or(Pane::Traffic)),
             screen => self.focus.get(&screen).copied().or_else(|| match screen {
                 Screen::Channels => screens::channels::ALL.first().map(|channel| Pane::Channel(*channel)),
+                Screen::Trace => Some(Pane::Chain),
                 screen => Some(Pane::Documents(screen)),
             }),
         }

@@ -4,6 +4,7 @@
 //! a bus that goes away and comes back: it says so, and marks the gap. Must never know what is done with the items, and never hold back
 //! the bus: its queue is bounded, and what does not fit of notices is counted.
 
+pub mod chain;
 mod documents;
 mod history;
 #[cfg(test)]

@@ -96,6 +96,9 @@ pub(crate) struct Loop {
     guard: Option<Guard>,
     outcomes: mpsc::Sender<Outcome>,
     answers: mpsc::Receiver<Outcome>,
+    /// What the feed brings, and what was read for the room.
+    queue: mpsc::Sender<Batch>,
+    items: mpsc::Receiver<Batch>,
     opened: Instant,
     is_changed: bool,
 }
@@ -111,7 +114,8 @@ enum Next {
 impl Loop {
     pub(crate) fn new(room: Room, guard: Option<Guard>) -> Self {
         let (outcomes, answers) = mpsc::channel(64);
-        Self { room, guard, outcomes, answers, opened: Instant::now(), is_changed: true }
+        let (queue, items) = mpsc::channel(QUEUE);
+        Self { room, guard, outcomes, answers, queue, items, opened: Instant::now(), is_changed: true }
     }
 
     /// Runs until somebody ends it. `events` are those of the terminal.
@@ -125,7 +129,7 @@ impl Loop {
         B::Error: Send + Sync + 'static,
         S: Stream<Item = Events> + Unpin + FromTerminal,
     {
-        let (queue, mut items) = mpsc::channel(QUEUE);
+        let queue = self.queue.clone();
         let feed = Feed { bus: Arc::clone(&self.room.bus), clock: Arc::clone(&self.room.clock), queue };
         let stop = CancellationToken::new();
         let fed = tokio::spawn(feed.run(stop.clone()));
@@ -154,7 +158,7 @@ impl Loop {
                     Some(Err(_)) | None => break Ended::Closed,
                 },
                 Some(outcome) = self.answers.recv() => self.happens(Msg::Outcome(outcome)).await?,
-                Some(batch) = items.recv(), if !self.is_full(drawn) => self.take_in(batch, &mut items).await?,
+                Some(batch) = self.items.recv(), if !self.is_full(drawn) => self.take_in(batch).await?,
                 () = tokio::time::sleep_until(drawn + FRAME), if self.is_changed => {
                     self.draw(screen)?;
                     drawn = Instant::now();
@@ -190,14 +194,14 @@ impl Loop {
     }
 
     /// Takes in a batch and those that wait behind it, so many at most that a frame is not late. What is taken from the queue is shown.
-    async fn take_in(&mut self, batch: Batch, more: &mut mpsc::Receiver<Batch>) -> color_eyre::Result<Next> {
+    async fn take_in(&mut self, batch: Batch) -> color_eyre::Result<Next> {
         let mut next = Some(batch);
         for left in (0..DRAINED).rev() {
             let Some(batch) = next else { break };
             for item in batch {
                 self.happens(Msg::Item(item)).await?;
             }
-            next = if left > 0 { more.try_recv().ok() } else { None };
+            next = if left > 0 { self.items.try_recv().ok() } else { None };
         }
         Ok(Next::GoOn)
     }
@@ -288,6 +292,10 @@ impl Loop {
             }
             Effect::Keep(kept) => {
                 self.keep(*kept);
+                Next::GoOn
+            }
+            Effect::Chain(trace) => {
+                self.read_chain(trace);
                 Next::GoOn
             }
             Effect::Suspend => {

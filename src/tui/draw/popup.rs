@@ -65,7 +65,7 @@ pub fn body(frame: &mut Frame<'_>, area: Rect, model: &Model, lines: &[Vec<Piece
 }
 
 /// The line in rows of at most so many columns; the last piece is the one that is broken.
-fn broken(line: &[Piece], width: u16) -> Vec<Vec<Piece>> {
+pub(crate) fn broken(line: &[Piece], width: u16) -> Vec<Vec<Piece>> {
     use unicode_width::UnicodeWidthStr;
     let wide: usize = line.iter().map(|piece| piece.words.width()).sum();
     let Some((last, head)) = line.split_last().filter(|_| wide > usize::from(width)) else {

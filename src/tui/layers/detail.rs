@@ -54,8 +54,8 @@ impl Detail {
             }
             Input::Act(Action::DetailAgain) => return self.again(model),
             Input::Act(Action::DetailTrace) => {
-                trace_of(model, &self.target);
-                return Then::close();
+                let effects = trace_of(model, &self.target);
+                return Then::close().and(effects);
             }
             Input::Act(Action::Close) => return Then::close(),
             Input::Act(_) | Input::Key(_) | Input::Paste(_) => {}
@@ -81,7 +81,7 @@ impl Detail {
         match &self.target {
             Target::Message(row) => row.body.to_string(),
             Target::Document(key) => {
-                let state = model.store.documents.get(key.as_str());
+                let state = model.store.state(key.as_str());
                 state.and_then(|state| serde_json::to_string_pretty(state).ok()).unwrap_or_default()
             }
             Target::Need(id) => id.clone(),
@@ -89,42 +89,7 @@ impl Detail {
     }
 
     fn lines(&self, model: &Model) -> Vec<Vec<Piece>> {
-        match &self.target {
-            Target::Message(row) => self.message(model, row),
-            Target::Document(key) => match model.store.documents.get(key.as_str()) {
-                Some(state) => document(state, self.is_raw, self.is_folded),
-                None => vec![vec![Piece::new(Role::Muted, "it is gone".to_owned())]],
-            },
-            Target::Need(_) => Vec::new(),
-        }
-    }
-
-    fn message(&self, model: &Model, row: &Arc<Row>) -> Vec<Vec<Piece>> {
-        let mut lines = Vec::new();
-        let mut field = |name: &str, value: String| {
-            if !value.is_empty() {
-                lines.push(vec![Piece::new(Role::Muted, text::padded(name, 10)), Piece::new(Role::Text, value)]);
-            }
-        };
-        field("channel", row.channel.to_string());
-        field("entry", row.entry.map(|id| id.to_string()).unwrap_or_default());
-        if let Some(envelope) = &row.envelope {
-            field("type", row.kind());
-            field("source", row.source());
-            field("at", text::date_time(envelope.at, model));
-            field("id", envelope.id.to_string());
-            field("trace", envelope.trace.to_string());
-            field("cause", envelope.cause.map(|id| id.to_string()).unwrap_or_default());
-            field("subject", envelope.subject.as_deref().map(|it| sanitize_line(it, 100)).unwrap_or_default());
-            field("priority", format!("{:?}", envelope.priority).to_lowercase());
-            field("trust", format!("{:?}", envelope.trust).to_lowercase());
-        }
-        if let Some(fault) = row.fault() {
-            lines.push(vec![Piece::new(Role::Danger, format!("malformed: {fault}"))]);
-        }
-        lines.push(vec![]);
-        lines.extend(body(&row.body, self.is_raw, self.is_folded));
-        lines
+        lines(model, &self.target, self.is_raw, self.is_folded)
     }
 
     pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
@@ -135,6 +100,46 @@ impl Detail {
         };
         popup::scrolled(frame, area, model, &title, &self.lines(model), self.top, 120);
     }
+}
+
+/// All that there is to read of it.
+pub(crate) fn lines(model: &Model, target: &Target, is_raw: bool, is_folded: bool) -> Vec<Vec<Piece>> {
+    match target {
+        Target::Message(row) => message(model, row, is_raw, is_folded),
+        Target::Document(key) => match model.store.state(key.as_str()) {
+            Some(state) => document(state, is_raw, is_folded),
+            None => vec![vec![Piece::new(Role::Muted, "it is gone".to_owned())]],
+        },
+        Target::Need(_) => Vec::new(),
+    }
+}
+
+fn message(model: &Model, row: &Arc<Row>, is_raw: bool, is_folded: bool) -> Vec<Vec<Piece>> {
+    let mut lines = Vec::new();
+    let mut field = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(vec![Piece::new(Role::Muted, text::padded(name, 10)), Piece::new(Role::Text, value)]);
+        }
+    };
+    field("channel", row.channel.to_string());
+    field("entry", row.entry.map(|id| id.to_string()).unwrap_or_default());
+    if let Some(envelope) = &row.envelope {
+        field("type", row.kind());
+        field("source", row.source());
+        field("at", text::date_time(envelope.at, model));
+        field("id", envelope.id.to_string());
+        field("trace", envelope.trace.to_string());
+        field("cause", envelope.cause.map(|id| id.to_string()).unwrap_or_default());
+        field("subject", envelope.subject.as_deref().map(|it| sanitize_line(it, 100)).unwrap_or_default());
+        field("priority", format!("{:?}", envelope.priority).to_lowercase());
+        field("trust", format!("{:?}", envelope.trust).to_lowercase());
+    }
+    if let Some(fault) = row.fault() {
+        lines.push(vec![Piece::new(Role::Danger, format!("malformed: {fault}"))]);
+    }
+    lines.push(vec![]);
+    lines.extend(body(&row.body, is_raw, is_folded));
+    lines
 }
 
 /// JSON, laid out, folded, or as it came.

@@ -131,12 +131,12 @@ async fn whatever_waits_is_taken_in_whole() {
         shutdown: CancellationToken::new(),
     };
     let mut turning = Loop::new(room, None);
-    let (queue, mut items) = mpsc::channel(3 * DRAINED);
+    (turning.queue, turning.items) = mpsc::channel(3 * DRAINED);
     for at in 0..3 * DRAINED {
-        queue.try_send(vec![crate::tui::store::Item::Gap(at.to_string())]).unwrap();
+        turning.queue.try_send(vec![crate::tui::store::Item::Gap(at.to_string())]).unwrap();
     }
-    while let Ok(batch) = items.try_recv() {
-        turning.take_in(batch, &mut items).await.unwrap();
+    while let Ok(batch) = turning.items.try_recv() {
+        turning.take_in(batch).await.unwrap();
     }
     assert_eq!(turning.room.model.store.all.len(), 3 * DRAINED);
 }

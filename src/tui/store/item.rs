@@ -47,6 +47,8 @@ pub enum Item {
     Missed(u64),
     /// The newest history has been read; what follows is new.
     Filled,
+    /// A chain, as it was read from the streams.
+    Chain(Box<super::Chain>),
 }
 
 /// How the bus is.
