@@ -56,6 +56,8 @@ pub enum LayerKind {
     NeedsYou,
     /// What this is.
     Welcome,
+    /// A number that no tool can know.
+    Record,
 }
 
 impl LayerKind {
@@ -71,6 +73,7 @@ impl LayerKind {
             Self::Quit => "quit",
             Self::NeedsYou => "needs you",
             Self::Welcome => "the welcome",
+            Self::Record => "recording a number",
         }
     }
 }
@@ -156,6 +159,14 @@ actions! {
     Back = "back", "back", "Leave the zoom, the filter, or what is selected.", ["esc"], Room, 0;
     Suspend = "suspend", "suspend", "Give the terminal back to the shell for a while.", ["ctrl-z"], Room, 0;
     Redraw = "redraw", "redraw", "Draw everything anew.", ["ctrl-l"], Room, 0;
+    PauseExperiment = "pause-experiment", "rest", "Let the selected experiment rest, or go on.", ["p"], Scope::Screen(Screen::Experiments), 3;
+    RecordNumber = "record-number", "number", "Record a number for the selected experiment, that no tool can know.", ["m"], Scope::Screen(Screen::Experiments), 4;
+    EditSpec = "edit-spec", "edit", "Ask for a change of the selected experiment, from its specification.", ["e"], Scope::Screen(Screen::Experiments), 5;
+    CloneSpec = "clone-spec", "clone", "Ask for a new experiment, from the specification of the selected one.", ["c"], Scope::Screen(Screen::Experiments), 6;
+    NextMetric = "next-metric", "metric", "Show the next metric over time.", ["]"], Scope::Screen(Screen::Experiments), 7;
+    PreviousMetric = "previous-metric", "metric before", "Show the metric before over time.", ["["], Scope::Screen(Screen::Experiments), 0;
+    AcknowledgeAlert = "acknowledge-alert", "seen", "Say that the selected alert was seen.", ["A"], Scope::Screen(Screen::Alerts), 4;
+    ResolveAlert = "resolve-alert", "over", "Say that the selected alert is over.", ["R"], Scope::Screen(Screen::Alerts), 5;
     Close = "close", "close", "Close the layer.", ["esc"], Layer, 20, needed;
     Send = "send", "send", "Send it.", ["ctrl-s"], In(Inject), 1, needed;
     InjectNext = "inject-next", "next type", "Take the next message type.", ["ctrl-n"], In(Inject), 3;
@@ -196,6 +207,10 @@ actions! {
     FilterClear = "filter-clear", "clear", "Show everything again.", ["ctrl-u"], In(LayerKind::Filter), 2;
     HelpUp = "help-up", "up", "Scroll up.", ["up", "k"], In(Help), 0;
     HelpDown = "help-down", "down", "Scroll down.", ["down", "j"], In(Help), 0;
+    RecordSend = "record-send", "record", "Record the number.", ["enter", "ctrl-s"], In(LayerKind::Record), 1, needed;
+    RecordNext = "record-next", "next field", "Go to the next field.", ["tab", "down"], In(LayerKind::Record), 2;
+    RecordPrevious = "record-previous", "field before", "Go to the field before.", ["shift-tab", "up"], In(LayerKind::Record), 0;
+    RecordEvent = "record-event", "known event", "Take the next event that this experiment knows.", ["ctrl-n"], In(LayerKind::Record), 3;
     WelcomeDone = "welcome-done", "begin", "Close the welcome.", ["enter", "space"], In(Welcome), 1;
 }
 
