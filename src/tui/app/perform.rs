@@ -2,6 +2,8 @@
 //!
 //! Actions of layers are done by their layers. Must never be reached while a layer has the keys.
 
+use chrono::TimeDelta;
+
 use super::lists::Step;
 use super::{Effect, End, Model, Saying};
 use crate::approvals::Record;
@@ -10,6 +12,7 @@ use crate::contracts::messages::{Control, Go, Hold, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, screen_of};
 use crate::tui::layers::{self, Layer};
+use crate::tui::replay::Seek;
 use crate::tui::screens::content::Target;
 use crate::tui::screens::{self, Pane, Screen};
 use crate::tui::store::{Line, Row};
@@ -21,7 +24,20 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         go_to(model, screen);
         return Vec::new();
     }
+    if model.store.playing.is_some() && matches!(action, Action::Inject | Action::Kill | Action::Undo | Action::Hold) {
+        model.tell(Role::Warn, "this is a replay: nothing can be said or done from here");
+        return Vec::new();
+    }
     match action {
+        Action::ReplayPlay => return vec![Effect::Seek(Seek::Toggle)],
+        Action::ReplayForward => return vec![Effect::Seek(Seek::Messages(1))],
+        Action::ReplayBack => return vec![Effect::Seek(Seek::Messages(-1))],
+        Action::ReplayMinuteForward => return vec![Effect::Seek(Seek::Time(TimeDelta::minutes(1)))],
+        Action::ReplayMinuteBack => return vec![Effect::Seek(Seek::Time(TimeDelta::minutes(-1)))],
+        Action::ReplayFaster => return vec![Effect::Seek(Seek::Faster)],
+        Action::ReplaySlower => return vec![Effect::Seek(Seek::Slower)],
+        Action::ReplayStart => return vec![Effect::Seek(Seek::Start)],
+        Action::ReplayEnd => return vec![Effect::Seek(Seek::End)],
         Action::Inject => open(model, |model| Layer::Inject(Box::new(layers::inject::Inject::open(model)))),
         Action::NeedsYou => open(model, |model| Layer::NeedsYou(layers::needs_you::NeedsYou::open(model, None))),
         Action::Filter => open(model, |model| Layer::Filter(layers::filter::FilterLayer::open(&model.filter))),

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::text::{self, Piece};
 use crate::contracts::money::show_usd;
-use crate::tui::actions::{ACTIONS, Action, Row, Scope};
+use crate::tui::actions::{ACTIONS, Action, Row, Scope, scopes};
 use crate::tui::app::Model;
 use crate::tui::screens::Screen;
 use crate::tui::store::EngineStatus;
@@ -104,7 +104,7 @@ pub fn footer(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     }
     let scopes = match model.layers.last() {
         Some(layer) => vec![Scope::In(layer.kind()), Scope::Layer],
-        None => vec![Scope::Screen(model.screen), Scope::List, Scope::Room],
+        None => scopes(model.screen, model.store.playing.is_some()),
     };
     let mut rows: Vec<_> = ACTIONS.iter().filter(|row| row.footer > 0 && scopes.contains(&row.scope)).collect();
     let tabs = if model.layers.is_empty() { tabs(model, area.width) } else { Vec::new() };

@@ -55,7 +55,7 @@ pub struct CallEnd {
 }
 
 /// The newest calls.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Calls {
     calls: VecDeque<Call>,
 }

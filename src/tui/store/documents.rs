@@ -19,7 +19,7 @@ pub const MOST: usize = 2_000;
 const WORDS_LIMIT: usize = 200;
 
 /// State as it was last read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Documents {
     found: BTreeMap<Key, State>,
     left_out: BTreeMap<String, usize>,
@@ -85,6 +85,16 @@ impl Documents {
         if prefix == "approvals:" {
             self.look_for_needs();
         }
+    }
+
+    /// Whether any prefix was read.
+    pub(super) fn is_read(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
+    /// So many of a prefix are not kept.
+    pub(super) fn leave_out(&mut self, prefix: String, count: usize) {
+        self.left_out.insert(prefix, count);
     }
 
     fn look_for_needs(&mut self) {
