@@ -19,7 +19,7 @@ use ratatui::layout::Rect;
 
 pub use kept::{Draft, Kept};
 pub use lists::{ListState, Mark};
-pub(crate) use perform::{perform, trace_of};
+pub(crate) use perform::{perform, says, trace_of};
 
 use super::keys::Keymap;
 use super::layers::Layer;

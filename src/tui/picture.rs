@@ -209,8 +209,7 @@ fn rgb(colour: Color, none: u32) -> u32 {
 pub fn svg(buffer: &Buffer, title: &str) -> String {
     let (width, height) = (u32::from(buffer.area.width), u32::from(buffer.area.height));
     let (wide, high) = (width * CELL.0 + 2 * AROUND, height * CELL.1 + 2 * AROUND);
-    let ground = buffer.cell((buffer.area.right().saturating_sub(1), buffer.area.bottom().saturating_sub(1)));
-    let ground = ground.map_or(PLAIN.1, |cell| Look::of(cell).ground);
+    let ground = ground(buffer);
     let mut drawing = Drawing::default();
     for y in buffer.area.top()..buffer.area.bottom() {
         drawing.row(buffer, y, ground);
@@ -233,6 +232,15 @@ pub fn svg(buffer: &Buffer, title: &str) -> String {
     out.push_str(&drawing.texts);
     out.push_str("</svg>\n");
     out
+}
+
+/// The ground that most of the cells have.
+fn ground(buffer: &Buffer) -> u32 {
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    for cell in &buffer.content {
+        *counts.entry(Look::of(cell).ground).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or(PLAIN.1, |(ground, _)| ground)
 }
 
 /// What is drawn, layer by layer.

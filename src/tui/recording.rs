@@ -5,7 +5,7 @@
 
 mod format;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Write};

@@ -24,7 +24,7 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         go_to(model, screen);
         return Vec::new();
     }
-    if model.store.playing.is_some() && matches!(action, Action::Inject | Action::Kill | Action::Undo | Action::Hold) {
+    if model.store.playing.is_some() && says(action) {
         model.tell(Role::Warn, "this is a replay: nothing can be said or done from here");
         return Vec::new();
     }
@@ -73,6 +73,11 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         _ => {}
     }
     Vec::new()
+}
+
+/// Whether it would have something said on the bus, which a replay has not.
+pub(crate) fn says(action: Action) -> bool {
+    matches!(action, Action::Inject | Action::Kill | Action::Undo | Action::Hold)
 }
 
 fn open(model: &mut Model, layer: impl FnOnce(&mut Model) -> Layer) {
