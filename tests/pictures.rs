@@ -1,7 +1,11 @@
 //! The README's pictures against what the program draws: made from `assets/story.recording`, and stale ones fail.
 //!
 //! `UPDATE_PICTURES=1 cargo test --test pictures` draws them anew; `tests/pictures/record.sh` makes the recording anew.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at what it did not expect, also in its helpers")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at what it did not expect, also in its helpers"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,17 +54,33 @@ fn the_pictures_are_what_the_program_draws() {
             stale.push(name);
         }
     }
-    assert!(stale.is_empty(), "{stale:?} are stale: `UPDATE_PICTURES=1 cargo test --test pictures` draws them anew, then look at them");
+    assert!(
+        stale.is_empty(),
+        "{stale:?} are stale: `UPDATE_PICTURES=1 cargo test --test pictures` draws them anew, then look at them"
+    );
 }
 
 #[test]
 fn the_pictures_show_the_story() {
     let deck = drawn(&["deck", "--size", "160x44", "--text"]);
-    for words in ["FULLSEND", "NEEDS YOU", "What if we scraped", "exp_20261120_hn", "response_rate", "Event lists beat cold lists"] {
+    for words in [
+        "FULLSEND",
+        "NEEDS YOU",
+        "What if we scraped",
+        "exp_20261120_hn",
+        "response_rate",
+        "Event lists beat cold lists",
+    ] {
         assert!(deck.contains(words), "`{words}` is not in\n{deck}");
     }
     let trace = drawn(&["trace", "--size", "160x34", "--text"]);
-    for words in ["@mara discord_message", "watcher escalation", "→ dispatch_to_fullsend", "@mara approval_verdict", "experiment_request"] {
+    for words in [
+        "@mara discord_message",
+        "watcher escalation",
+        "→ dispatch_to_fullsend",
+        "@mara approval_verdict",
+        "experiment_request",
+    ] {
         assert!(trace.contains(words), "`{words}` is not in\n{trace}");
     }
 }
@@ -68,7 +88,8 @@ fn the_pictures_show_the_story() {
 #[test]
 fn the_readme_shows_pictures_that_are_there() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let shown: Vec<&str> = readme.match_indices("](assets/pictures/").map(|(at, _)| readme[at + 2..].split(')').next().unwrap()).collect();
+    let shown: Vec<&str> =
+        readme.match_indices("](assets/pictures/").map(|(at, _)| readme[at + 2..].split(')').next().unwrap()).collect();
     assert!(shown.contains(&"assets/pictures/deck.svg"), "the Deck is shown: {shown:?}");
     for path in shown {
         assert!(root().join(path).is_file(), "{path} is not there");

@@ -24,7 +24,7 @@ use crate::tui::store::Caps;
 
 /// Plays a recording in the control room
 ///
-/// The same screens, fed by the file: → and ← go by message, ] and [ by minute, space plays or stands still, + and - change the pace.
+/// The same screens, fed by the file: → and ← go by message, . and , by minute, space plays or stands still, + and - change the pace.
 /// There is no bus: nothing can be said. With `--json`, or without a terminal, its items are printed instead.
 ///
 /// Example: fullsend replay launch.recording --speed 4 --from +2m

@@ -59,6 +59,8 @@ pub enum LayerKind {
     NeedsYou,
     /// What this is.
     Welcome,
+    /// A number that no tool can know.
+    Record,
 }
 
 impl LayerKind {
@@ -74,6 +76,7 @@ impl LayerKind {
             Self::Quit => "quit",
             Self::NeedsYou => "needs you",
             Self::Welcome => "the welcome",
+            Self::Record => "recording a number",
         }
     }
 }
@@ -162,12 +165,20 @@ actions! {
     ReplayPlay = "replay-play", "play", "Play on, or stand still.", ["space"], Replay, 1;
     ReplayForward = "replay-forward", "message on", "Go one message on.", ["right"], Replay, 3;
     ReplayBack = "replay-back", "back", "Go one message back.", ["left"], Replay, 2;
-    ReplayMinuteForward = "replay-minute-forward", "minute on", "Go a minute on.", ["shift-right", "]"], Replay, 5;
-    ReplayMinuteBack = "replay-minute-back", "back", "Go a minute back.", ["shift-left", "["], Replay, 4;
+    ReplayMinuteForward = "replay-minute-forward", "minute on", "Go a minute on.", ["shift-right", "."], Replay, 5;
+    ReplayMinuteBack = "replay-minute-back", "back", "Go a minute back.", ["shift-left", ","], Replay, 4;
     ReplayFaster = "replay-faster", "faster", "Play twice as fast.", ["+", "="], Replay, 6;
     ReplaySlower = "replay-slower", "slower", "Play half as fast.", ["-"], Replay, 7;
     ReplayStart = "replay-start", "start", "Go to the beginning of the recording.", ["<"], Replay, 0;
     ReplayEnd = "replay-end", "end", "Go to the end of the recording.", [">"], Replay, 0;
+    PauseExperiment = "pause-experiment", "rest", "Let the selected experiment rest, or go on.", ["p"], Scope::Screen(Screen::Experiments), 3;
+    RecordNumber = "record-number", "number", "Record a number for the selected experiment, that no tool can know.", ["m"], Scope::Screen(Screen::Experiments), 4;
+    EditSpec = "edit-spec", "edit", "Ask for a change of the selected experiment, from its specification.", ["e"], Scope::Screen(Screen::Experiments), 5;
+    CloneSpec = "clone-spec", "clone", "Ask for a new experiment, from the specification of the selected one.", ["c"], Scope::Screen(Screen::Experiments), 6;
+    NextMetric = "next-metric", "metric", "Show the next metric over time.", ["]"], Scope::Screen(Screen::Experiments), 7;
+    PreviousMetric = "previous-metric", "metric before", "Show the metric before over time.", ["["], Scope::Screen(Screen::Experiments), 0;
+    AcknowledgeAlert = "acknowledge-alert", "seen", "Say that the selected alert was seen.", ["A"], Scope::Screen(Screen::Alerts), 4;
+    ResolveAlert = "resolve-alert", "over", "Say that the selected alert is over.", ["R"], Scope::Screen(Screen::Alerts), 5;
     Close = "close", "close", "Close the layer.", ["esc"], Layer, 20, needed;
     Send = "send", "send", "Send it.", ["ctrl-s"], In(Inject), 1, needed;
     InjectNext = "inject-next", "next type", "Take the next message type.", ["ctrl-n"], In(Inject), 3;
@@ -208,6 +219,10 @@ actions! {
     FilterClear = "filter-clear", "clear", "Show everything again.", ["ctrl-u"], In(LayerKind::Filter), 2;
     HelpUp = "help-up", "up", "Scroll up.", ["up", "k"], In(Help), 0;
     HelpDown = "help-down", "down", "Scroll down.", ["down", "j"], In(Help), 0;
+    RecordSend = "record-send", "record", "Record the number.", ["enter", "ctrl-s"], In(LayerKind::Record), 1, needed;
+    RecordNext = "record-next", "next field", "Go to the next field.", ["tab", "down"], In(LayerKind::Record), 2;
+    RecordPrevious = "record-previous", "field before", "Go to the field before.", ["shift-tab", "up"], In(LayerKind::Record), 0;
+    RecordEvent = "record-event", "known event", "Take the next event that this experiment knows.", ["ctrl-n"], In(LayerKind::Record), 3;
     WelcomeDone = "welcome-done", "begin", "Close the welcome.", ["enter", "space"], In(Welcome), 1;
 }
 

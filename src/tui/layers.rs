@@ -13,6 +13,7 @@ pub mod json;
 pub mod needs_you;
 pub mod palette;
 pub mod quit;
+pub mod record;
 pub mod welcome;
 
 use crossterm::event::KeyEvent;
@@ -43,6 +44,8 @@ pub enum Layer {
     NeedsYou(needs_you::NeedsYou),
     /// What this is.
     Welcome,
+    /// A number that no tool can know.
+    Record(Box<record::Record>),
 }
 
 /// What a layer is given.
@@ -97,13 +100,14 @@ impl Layer {
             Self::Quit => LayerKind::Quit,
             Self::NeedsYou(_) => LayerKind::NeedsYou,
             Self::Welcome => LayerKind::Welcome,
+            Self::Record(_) => LayerKind::Record,
         }
     }
 
     /// Whether a text field has the keys.
     pub fn takes_text(&self) -> bool {
         match self {
-            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) => true,
+            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) | Self::Record(_) => true,
             Self::NeedsYou(layer) => layer.takes_text(),
             Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::Quit | Self::Welcome => false,
         }
@@ -120,6 +124,7 @@ impl Layer {
             Self::Quit => quit::act(model, &input),
             Self::NeedsYou(layer) => layer.act(model, input),
             Self::Welcome => welcome::act(model, &input),
+            Self::Record(layer) => layer.act(model, input),
         }
     }
 
@@ -134,6 +139,7 @@ impl Layer {
             Self::Quit => quit::draw(frame, area, model),
             Self::NeedsYou(layer) => layer.draw(frame, area, model),
             Self::Welcome => welcome::draw(frame, area, model),
+            Self::Record(layer) => layer.draw(frame, area, model),
         }
     }
 }

@@ -27,7 +27,7 @@ use super::theme;
 use crate::contracts::untrusted::sanitize_line;
 
 /// Since when the room is open in a picture: long enough that nothing is just beginning.
-const OPEN: Duration = Duration::from_secs(60);
+const OPEN: Duration = Duration::from_mins(1);
 /// A cell in pixels.
 const CELL: (u32, u32) = (9, 19);
 /// Pixels around the screen.

@@ -2,13 +2,15 @@
 //!
 //! Actions of layers are done by their layers. Must never be reached while a layer has the keys.
 
+mod experiments;
+
 use chrono::TimeDelta;
 
 use super::lists::Step;
 use super::{Effect, End, Model, Saying};
 use crate::approvals::Record;
 use crate::contracts::TraceId;
-use crate::contracts::messages::{Control, Go, Hold, RestoreExperiment};
+use crate::contracts::messages::{AcknowledgeAlert, Control, Go, Hold, ResolveAlert, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, screen_of};
 use crate::tui::layers::{self, Layer};
@@ -70,6 +72,13 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Quit => return quit(model),
+        Action::PauseExperiment => return experiments::pause(model),
+        Action::RecordNumber => experiments::record(model),
+        Action::EditSpec => experiments::request(model, true),
+        Action::CloneSpec => experiments::request(model, false),
+        Action::NextMetric => experiments::turn_metric(model, false),
+        Action::PreviousMetric => experiments::turn_metric(model, true),
+        Action::AcknowledgeAlert | Action::ResolveAlert => return alert(model, action == Action::ResolveAlert),
         _ => {}
     }
     Vec::new()
@@ -77,7 +86,9 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
 
 /// Whether it would have something said on the bus, which a replay has not.
 pub(crate) fn says(action: Action) -> bool {
-    matches!(action, Action::Inject | Action::Kill | Action::Undo | Action::Hold)
+    use Action::{AcknowledgeAlert, CloneSpec, EditSpec, Hold, Inject, Kill, PauseExperiment, RecordNumber};
+    matches!(action, Inject | Kill | Action::Undo | Hold | PauseExperiment | RecordNumber | EditSpec | CloneSpec)
+        || matches!(action, AcknowledgeAlert | Action::ResolveAlert)
 }
 
 fn open(model: &mut Model, layer: impl FnOnce(&mut Model) -> Layer) {
@@ -201,11 +212,31 @@ fn next_theme(model: &mut Model) {
 }
 
 fn kill(model: &mut Model) {
-    let experiment = model.target().and_then(|target| target.experiment().map(str::to_owned));
+    let experiment = model.target().and_then(|target| match &target {
+        Target::Document(key) if let Some(id) = key.as_str().strip_prefix("alerts:") => {
+            model.store.alerts.all().iter().find(|it| it.id == id).and_then(|it| it.experiment.clone())
+        }
+        _ => target.experiment().map(str::to_owned),
+    });
     match experiment {
         Some(id) => model.layers.push(Layer::Confirm(layers::confirm::Confirm::kill(model, &id))),
         None => model.tell(Role::Warn, "select an experiment first: Tab goes from pane to pane"),
     }
+}
+
+/// Says that the selected alert was seen, or is over.
+fn alert(model: &mut Model, is_over: bool) -> Vec<Effect> {
+    let Some(alert) = screens::alerts::selected(model).filter(|alert| alert.is_open()) else {
+        model.tell(Role::Warn, "select an alert that is open");
+        return Vec::new();
+    };
+    let (alert_id, by) = (alert.id.clone(), Some(model.about.operator.clone()));
+    let order: Control = if is_over {
+        ResolveAlert { alert_id, reason: None, by }.into()
+    } else {
+        AcknowledgeAlert { alert_id, until: None, by }.into()
+    };
+    vec![Effect::Say(model.ticket(), Saying::Control(order))]
 }
 
 fn undo(model: &mut Model) -> Vec<Effect> {

@@ -3,6 +3,9 @@
 mod actions;
 mod doing;
 mod fixtures;
+mod measured;
+mod numbers;
 mod reading;
 
 pub(crate) use fixtures::*;
+pub(crate) use measured::measured;

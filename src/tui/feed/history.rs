@@ -10,6 +10,8 @@ use crate::tui::store::{EngineStatus, Item, Row};
 
 /// Entries of each channel that are read at the start.
 const NEWEST: usize = 300;
+/// Entries of `fullsend:metrics`: numbers over time are made of them.
+const NUMBERS: usize = 2_000;
 
 impl Feed {
     /// Hands the newest history over, and says where to go on from. Waits for a bus that is away.
@@ -42,7 +44,8 @@ impl Feed {
         let mut all = Vec::new();
         let mut cursors = Vec::new();
         for channel in channels {
-            let entries = self.bus.range(*channel, Range::newest(NEWEST)).await?;
+            let most = if *channel == ChannelName::Metrics { NUMBERS } else { NEWEST };
+            let entries = self.bus.range(*channel, Range::newest(most)).await?;
             cursors.push((*channel, entries.first().map_or(EntryId::ZERO, |entry| entry.id)));
             all.extend(entries);
         }

@@ -222,7 +222,7 @@ fn the_keys_of_the_scrubber_are_its_own_only_in_a_replay() {
         _ => None,
     };
     let mut model = replayed();
-    let pressed = ["space", "right", "left", "shift-right", "[", "+", "-", "<", ">"].map(|key| seek(&mut model, key));
+    let pressed = ["space", "right", "left", "shift-right", ",", "+", "-", "<", ">"].map(|key| seek(&mut model, key));
     let minute = TimeDelta::minutes(1);
     let expected = [
         Seek::Toggle,
