@@ -1,11 +1,7 @@
 //! The README's pictures against what the program draws: made from `assets/story.recording`, and stale ones fail.
 //!
 //! `UPDATE_PICTURES=1 cargo test --test pictures` draws them anew; `tests/pictures/record.sh` makes the recording anew.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test may stop at what it did not expect, also in its helpers"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, also in its helpers")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
