@@ -393,7 +393,7 @@ pub struct Listener {
 }
 
 /// A channel, as [`Bus::inspect`] sees it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ChannelInfo {
     /// Which.
     pub channel: ChannelName,
@@ -408,7 +408,7 @@ pub struct ChannelInfo {
 }
 
 /// A group of a channel.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct GroupInfo {
     /// Its name.
     pub group: String,
@@ -427,7 +427,7 @@ pub struct GroupInfo {
 }
 
 /// A consumer of a group.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ConsumerInfo {
     /// Its name.
     pub consumer: String,

@@ -140,7 +140,9 @@ impl Feed {
             }
             for channel in std::mem::take(&mut channels) {
                 if let Ok(info) = self.bus.inspect(channel).await {
-                    self.give(vec![Item::Channel(info)]).await?;
+                    let waiting = info.groups.iter().map(|group| group.lag.map(|lag| lag + group.pending));
+                    let lag = Item::Lag(channel, waiting.max().flatten());
+                    self.give(vec![lag, Item::Channel(info)]).await?;
                 }
             }
         }

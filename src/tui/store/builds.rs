@@ -43,7 +43,7 @@ pub struct Build {
 }
 
 /// What was asked for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Builds {
     builds: VecDeque<Build>,
 }

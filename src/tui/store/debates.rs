@@ -58,7 +58,7 @@ pub struct Conclusion {
 }
 
 /// The debates.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Debates {
     debates: VecDeque<Debate>,
 }

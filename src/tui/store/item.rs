@@ -12,6 +12,7 @@ use crate::contracts::gist::gist;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{ChannelName, Envelope, Untrusted};
 use crate::llm::ledger::report::Report;
+use crate::tui::replay::Playing;
 
 /// Characters of a gist that are kept: more than the widest pane shows.
 const GIST_LIMIT: usize = 400;
@@ -39,6 +40,8 @@ pub enum Item {
         /// How many more there are than are kept.
         left_out: usize,
     },
+    /// What a channel's slowest group has not handled; none where that is not known.
+    Lag(ChannelName, Option<u64>),
     /// A channel and its groups as they are now.
     Channel(ChannelInfo),
     /// How the engine says that it is.
@@ -57,6 +60,17 @@ pub enum Item {
     Filled,
     /// A chain, as it was read from the streams.
     Chain(Box<super::Chain>),
+    /// How many documents of a prefix there are that are not kept.
+    LeftOut {
+        /// The prefix.
+        prefix: String,
+        /// How many.
+        count: usize,
+    },
+    /// Where a replay stands.
+    Playing(Playing),
+    /// Everything as it was at another moment of a replay.
+    Rebuilt(Box<super::Store>),
 }
 
 /// How the bus is.
@@ -106,6 +120,11 @@ impl Row {
     /// Something announced.
     pub fn heard(heard: Heard) -> Self {
         Self::new(heard.channel, None, heard.envelope, heard.body.into_boxed_str())
+    }
+
+    /// A message of a recording.
+    pub fn recorded(channel: ChannelName, entry: Option<EntryId>, envelope: Option<Envelope>, body: Box<str>) -> Self {
+        Self::new(channel, entry, envelope, body)
     }
 
     fn new(channel: ChannelName, entry: Option<EntryId>, envelope: Option<Envelope>, body: Box<str>) -> Self {

@@ -78,7 +78,7 @@ impl Line {
 }
 
 /// The newest lines.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ring {
     caps: Caps,
     lines: VecDeque<Line>,

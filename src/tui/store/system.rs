@@ -27,7 +27,7 @@ const NAME_LIMIT: usize = 60;
 const WORDS_LIMIT: usize = 300;
 
 /// How the machine is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct System {
     /// How the engine says that it is; none where it was not asked yet.
     pub health: Option<Health>,

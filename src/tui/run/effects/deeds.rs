@@ -33,10 +33,17 @@ impl Loop {
         Origin::new(Arc::clone(&self.room.clock), Arc::clone(&self.room.ids), Trust::Operator)
     }
 
+    /// There is no bus: what is shown is a recording.
+    fn only_shown(&self) {
+        let words = "this is a replay: it can be looked at, not changed".to_owned();
+        self.outcomes.try_send(Outcome::Failed(words)).ok();
+    }
+
     /// Does something with a note.
     pub(in crate::tui::run) fn note(&self, name: NoteName, deed: NoteDeed) {
+        let Some(bus) = self.room.bus.clone() else { return self.only_shown() };
         let author = Author::of(self.room.model.about.operator.clone(), &self.origin());
-        let (bus, outcomes) = (Arc::clone(&self.room.bus), self.outcomes.clone());
+        let outcomes = self.outcomes.clone();
         tokio::spawn(async move {
             let outcome = match deed {
                 NoteDeed::Write { text, base } => {
@@ -64,8 +71,9 @@ impl Loop {
     /// Does something with a dead letter.
     pub(in crate::tui::run) fn letter(&self, id: EntryId, deed: LetterDeed) {
         let room = &self.room;
+        let Some(bus) = room.bus.clone() else { return self.only_shown() };
         let desk = Desk {
-            bus: Arc::clone(&room.bus),
+            bus,
             clock: Arc::clone(&room.clock),
             ids: Arc::clone(&room.ids),
             by: room.model.about.operator.clone(),
