@@ -325,7 +325,6 @@ fn an_interrupt_ends_a_recording_well() {
     let mut remarks = std::io::BufReader::new(child.stderr.take().unwrap());
     std::io::BufRead::read_line(&mut remarks, &mut said).unwrap();
     assert!(said.starts_with("recording into a.recording"), "{said}");
-    // It says so before it hears signals: until it does, one would just end it.
     let file = home.path().join("a.recording");
     let began = Instant::now();
     while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"filled\"")) {
