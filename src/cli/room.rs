@@ -77,7 +77,8 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         None
     };
     let room = Room {
-        bus: Arc::clone(&bus),
+        bus: Some(Arc::clone(&bus)),
+        player: None,
         clock: Arc::clone(&cx.clock),
         ids: Arc::clone(&cx.ids),
         model,
@@ -119,16 +120,16 @@ pub(super) fn take_place(cx: &Context) -> color_eyre::Result<Option<Flock<std::f
 }
 
 /// What SIGTERM, SIGINT and SIGHUP ask for.
-struct Signals {
+pub(super) struct Signals {
     /// Cancelled by each of them.
-    end: CancellationToken,
+    pub(super) end: CancellationToken,
     /// Whether it was SIGHUP: the terminal is gone, and the team is to go on.
     is_hangup: Arc<AtomicBool>,
 }
 
 impl Signals {
     /// Listens from now on.
-    fn heard() -> color_eyre::Result<Self> {
+    pub(super) fn heard() -> color_eyre::Result<Self> {
         let signals = Self { end: CancellationToken::new(), is_hangup: Arc::default() };
         for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
             let mut heard = signal(kind).wrap_err("signals cannot be heard")?;
@@ -163,9 +164,14 @@ fn leave(cx: &Context) -> color_eyre::Result<()> {
     Ok(())
 }
 
-async fn about(cx: &Context, bus: &SharedBus, is_inside: bool, remark: Option<String>) -> color_eyre::Result<About> {
+/// What a room says of its surroundings on this bus.
+pub(super) async fn about(
+    cx: &Context,
+    bus: &SharedBus,
+    is_inside: bool,
+    remark: Option<String>,
+) -> color_eyre::Result<About> {
     let health = bus.health().await?;
-    let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
     Ok(About {
         workspace: cx.config.bus.prefix.clone(),
         engine: health.engine.to_owned(),
@@ -177,11 +183,20 @@ async fn about(cx: &Context, bus: &SharedBus, is_inside: bool, remark: Option<St
         day_limit: cx.config.budget.day.nano,
         home: cx.config.home.display().to_string(),
         remark,
-        zone_minutes: chrono::Local::now().offset().fix().local_minus_utc() / 60,
-        is_plain: set("FULLSEND_PLAIN")
-            || set("ACCESSIBILITY_ENABLED")
-            || std::env::var("TERM").is_ok_and(|it| it == "dumb"),
+        zone_minutes: zone_minutes(),
+        is_plain: is_plain(),
     })
+}
+
+/// Minutes east of UTC of the person's clock.
+pub(super) fn zone_minutes() -> i32 {
+    chrono::Local::now().offset().fix().local_minus_utc() / 60
+}
+
+/// Whether lines are to be drawn with `+-|`, and nothing moves.
+pub(super) fn is_plain() -> bool {
+    let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+    set("FULLSEND_PLAIN") || set("ACCESSIBILITY_ENABLED") || std::env::var("TERM").is_ok_and(|it| it == "dumb")
 }
 
 /// Who is asked, in the order in which they are.
@@ -214,7 +229,7 @@ pub fn keymap() -> color_eyre::Result<keys::Keymap> {
 }
 
 /// The shipped themes, as this terminal shows them; the one without colours first where it shows none.
-fn themes() -> Vec<Theme> {
+pub(super) fn themes() -> Vec<Theme> {
     let depth = Depth::of_environment(|name| std::env::var(name).ok());
     if depth == Depth::None {
         return vec![theme::mono()];

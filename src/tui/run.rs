@@ -16,6 +16,7 @@ use futures::{Stream, StreamExt};
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ pub(crate) use effects::remembered;
 
 use super::app::{Effect, End, Model, Msg, Now, Outcome, update};
 use super::feed::{Batch, Feed, QUEUE};
+use super::replay::{Player, Seek};
 use super::terminal::{self, Guard};
 use crate::bus::SharedBus;
 use crate::contracts::{Clock, Ids};
@@ -36,8 +38,10 @@ const DRAINED: usize = 8;
 
 /// What a room is run with.
 pub struct Room {
-    /// The bus.
-    pub bus: SharedBus,
+    /// The bus; none in a replay.
+    pub bus: Option<SharedBus>,
+    /// What plays a recording, where there is no bus.
+    pub player: Option<Player>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -99,6 +103,8 @@ pub(crate) struct Loop {
     /// What the feed brings, and what was read for the room.
     queue: mpsc::Sender<Batch>,
     items: mpsc::Receiver<Batch>,
+    /// What is wanted of a replay.
+    seeks: Option<mpsc::Sender<Seek>>,
     opened: Instant,
     is_changed: bool,
 }
@@ -115,7 +121,7 @@ impl Loop {
     pub(crate) fn new(room: Room, guard: Option<Guard>) -> Self {
         let (outcomes, answers) = mpsc::channel(64);
         let (queue, items) = mpsc::channel(QUEUE);
-        Self { room, guard, outcomes, answers, queue, items, opened: Instant::now(), is_changed: true }
+        Self { room, guard, outcomes, answers, queue, items, seeks: None, opened: Instant::now(), is_changed: true }
     }
 
     /// Runs until somebody ends it. `events` are those of the terminal.
@@ -130,9 +136,8 @@ impl Loop {
         S: Stream<Item = Events> + Unpin + FromTerminal,
     {
         let queue = self.queue.clone();
-        let feed = Feed { bus: Arc::clone(&self.room.bus), clock: Arc::clone(&self.room.clock), queue };
         let stop = CancellationToken::new();
-        let fed = tokio::spawn(feed.run(stop.clone()));
+        let fed = self.feed(queue, stop.clone());
         let feeding = stop.drop_guard();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -186,6 +191,22 @@ impl Loop {
         drop(feeding);
         fed.await.ok();
         Ok(ended)
+    }
+
+    /// Lets the bus, or a recording, feed the room.
+    fn feed(&mut self, queue: mpsc::Sender<Batch>, stop: CancellationToken) -> JoinHandle<()> {
+        if let Some(player) = self.room.player.take() {
+            let (seeks, wanted) = mpsc::channel(64);
+            self.seeks = Some(seeks);
+            return tokio::spawn(player.run(wanted, queue, stop));
+        }
+        let clock = Arc::clone(&self.room.clock);
+        let bus = self.room.bus.clone();
+        tokio::spawn(async move {
+            if let Some(bus) = bus {
+                Feed { bus, clock, queue }.run(stop).await;
+            }
+        })
     }
 
     /// Whether a frame is due before more is taken in.
@@ -296,6 +317,10 @@ impl Loop {
             }
             Effect::Chain(trace) => {
                 self.read_chain(trace);
+                Next::GoOn
+            }
+            Effect::Seek(seek) => {
+                self.seek(seek);
                 Next::GoOn
             }
             Effect::Suspend => {

@@ -21,6 +21,7 @@ use crate::contracts::wiring::{APPROVAL_VERDICTS, CONTROL};
 use crate::contracts::{Body, ChannelName, ServiceName, TraceId, Trust, keys};
 use crate::tui::app::{Kept, Outcome, Saying, Ticket};
 use crate::tui::feed::chain;
+use crate::tui::replay::Seek;
 use crate::tui::store::Item;
 use crate::tui::terminal::{self, editor};
 
@@ -33,8 +34,10 @@ impl Loop {
     /// Says something beside the loop.
     pub(super) fn say(&self, ticket: Ticket, saying: Saying) {
         let room = &self.room;
+        // The model says nothing where there is none.
+        let Some(bus) = &room.bus else { return };
         let origin = Origin::new(Arc::clone(&room.clock), Arc::clone(&room.ids), Trust::Operator);
-        let sender = Sender::<grants::ControlRoom>::new(Arc::clone(&room.bus), origin.clone(), PATIENCE);
+        let sender = Sender::<grants::ControlRoom>::new(Arc::clone(bus), origin.clone(), PATIENCE);
         let (what, digest) = match &saying {
             Saying::Control(order) => (order.type_name().to_owned(), None),
             Saying::Verdict(verdict) => (format!("{:?}", verdict.verdict).to_lowercase(), verdict.digest.clone()),
@@ -59,7 +62,8 @@ impl Loop {
 
     /// Reads a chain beside the loop.
     pub(super) fn read_chain(&self, trace: TraceId) {
-        let (bus, queue, outcomes) = (Arc::clone(&self.room.bus), self.queue.clone(), self.outcomes.clone());
+        let Some(bus) = self.room.bus.clone() else { return self.seek(Seek::Chain(trace)) };
+        let (queue, outcomes) = (self.queue.clone(), self.outcomes.clone());
         tokio::spawn(async move {
             match chain::read(&bus, trace, chain::Bounds::DEFAULT).await {
                 Ok(chain) => drop(queue.send(vec![Item::Chain(Box::new(chain))]).await),
@@ -70,6 +74,13 @@ impl Loop {
                 }
             }
         });
+    }
+
+    /// Goes elsewhere in a replay. What does not fit beside what waits is left out: somebody holds a key down.
+    pub(super) fn seek(&self, seek: Seek) {
+        if let Some(seeks) = &self.seeks {
+            seeks.try_send(seek).ok();
+        }
     }
 
     /// Writes down what the next start should know, beside the loop.

@@ -16,7 +16,7 @@ use crate::contracts::untrusted::sanitize_line;
 pub const MOST: usize = 2_000;
 
 /// State as it was last read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Documents {
     found: BTreeMap<Key, State>,
     left_out: BTreeMap<String, usize>,
@@ -69,6 +69,16 @@ impl Documents {
             self.look_for_needs();
         }
         changed
+    }
+
+    /// Whether any prefix was read.
+    pub(super) fn is_read(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
+    /// So many of a prefix are not kept.
+    pub(super) fn leave_out(&mut self, prefix: String, count: usize) {
+        self.left_out.insert(prefix, count);
     }
 
     fn look_for_needs(&mut self) {

@@ -71,7 +71,7 @@ impl Line {
 }
 
 /// The newest lines.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ring {
     caps: Caps,
     lines: VecDeque<Line>,
