@@ -67,10 +67,15 @@ pub(super) fn of_text(text: &str) -> BusError {
 
 /// The error of a connection that could not be made: nothing was asked yet.
 pub(super) fn of_dial(error: &RedisError, location: &str) -> BusError {
-    if error.is_io_error() {
-        return BusError::Unreachable(format!("{location}: {error}"));
-    }
     let text = error.to_string();
+    if text.contains("invalid peer certificate") {
+        return BusError::Unsupported(format!(
+            "{location} is not who it should be ({text}); name the file of the authority that signed its certificate by `bus.ca`"
+        ));
+    }
+    if error.is_io_error() {
+        return BusError::Unreachable(format!("{location}: {text}"));
+    }
     if error.kind() == redis::ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") || text.contains("NOAUTH") {
         return BusError::Unsupported(format!(
             "{location} refuses the user or the password; mend them in the URL (redis://user:password@host)"
