@@ -56,9 +56,17 @@
 //! | A kill is state first, in one commit; a hold is heeded within half a second | `control::a_kill_is_state_first_all_of_it_and_can_be_taken_back`, `hold::on_hold_nothing_starts_and_what_runs_comes_to_its_end` |
 //! | An idea becomes a proposal with reasons, an answer and a record; the same one is the same proposal | `orchestrator::tests::an_idea_becomes_a_proposal_with_reasons_an_answer_and_a_record`, `orchestrator::tests::the_same_idea_is_the_same_proposal` |
 //! | A run is decided upon once, whoever reports it | `orchestrator::tests::a_run_that_two_report_is_decided_upon_once` |
+//! | Whatever a provider does, whoever asked is answered, and told where a person should look | `minds::faults::whatever_a_provider_does_the_person_is_answered` |
+//! | A thought that takes too long is said aloud, kept, and decided in the end; it keeps nobody else waiting | `minds::time::a_thought_that_takes_too_long_is_said_once_kept_and_decided_in_the_end`, `minds::time::a_slow_thought_keeps_nobody_else_waiting` |
+//! | A model's answer is paid once, wherever its process dies | `minds::paid_once::a_decision_is_paid_once_wherever_its_process_dies` |
+//! | No hostile message changes a class, reaches the instructions, or passes an approval, though the model obeys it | `minds::hostile::a_model_that_obeys_a_hostile_message_changes_no_class_and_passes_no_approval` |
+//! | What somebody outside says of a run moves nothing, and takes the place of nothing | `minds::founding::what_somebody_outside_says_of_a_run_moves_nothing_and_hides_nothing` |
 //! | A decision names only what exists; an unknown action is an error, not nothing | `decide::tests::what_does_not_exist_or_is_missing_is_a_fault`, `decide::tests::an_unknown_action_is_an_error_and_not_nothing` |
 //! | Status answers come from state | `watcher::tests::a_question_about_how_things_stand_is_answered_from_state` |
+//! | A chain is shown whole: every message of it is in its tree, once, whatever caused what | `chain::tests::whatever_caused_what_every_message_is_in_the_tree_once`, `feed::chain::tests::a_chain_is_read_from_the_streams_with_its_documents` |
+//! | A recording holds no secret; a replay is the same room, and says nothing | `recording::tests::no_secret_is_recorded_and_what_is_left_can_be_read`, `replay::tests::wherever_it_goes_the_room_is_as_if_it_had_been_played_until_there`, `replay::tests::in_a_replay_nothing_is_said_and_that_is_told` |
 //! | A store moves to another engine and back with nothing lost | `stores::a_bus_moves_to_redis_and_back`, `conformance::moving::a_moved_store_goes_on` |
+//! | The README's pictures are what the program draws | `pictures::the_pictures_are_what_the_program_draws` |
 //! | The README shows what there is | `readme::every_verb_is_shown`, `readme::every_command_line_is_taken` |
 //!
 //! # How do I add a …
