@@ -49,6 +49,16 @@ choice! {
 }
 
 choice! {
+    /// Whether something is done.
+    Switch {
+        /// It is.
+        On = "on",
+        /// It is not.
+        Off = "off",
+    }
+}
+
+choice! {
     /// What a confirmed write on the embedded engine survives.
     Durability {
         /// A kill of every process.
@@ -83,6 +93,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// The program, with its arguments, that tells the person that something needs him; empty for none.
     pub notify_command: Vec<String>,
+    /// The control room.
+    pub room: RoomConfig,
     /// The log.
     pub log: Log,
     /// The settings file that was read.
@@ -104,6 +116,19 @@ pub struct BusConfig {
     pub response_timeout: Duration,
     /// PEM file with the roots that a TLS server's certificate must go back to, besides the usual ones.
     pub ca: Option<PathBuf>,
+}
+
+/// Settings of the control room.
+#[derive(Debug, Clone)]
+pub struct RoomConfig {
+    /// Whether the bell rings when something needs the person.
+    pub bell: Switch,
+    /// Whether the terminal notifies him (OSC 9).
+    pub notification: Switch,
+    /// Whether the window's title counts what waits.
+    pub title: Switch,
+    /// Messages that are kept in memory; what is older is read back from the streams.
+    pub lines: u64,
 }
 
 /// What is kept on the bus. What a group still needs is always kept.
@@ -198,6 +223,7 @@ impl Config {
             budget: Budgets::default(),
             approvals: Approvals::default(),
             notify_command: Vec::new(),
+            room: RoomConfig { bell: Switch::On, notification: Switch::On, title: Switch::On, lines: 100_000 },
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
@@ -228,6 +254,26 @@ impl Config {
                 Slot::Words(&mut self.notify_command),
                 "A program to run when something needs a person: the first approval that waits, a critical alert. The text is on its \
                  standard input and in FULLSEND_NOTIFY_TEXT.",
+            ),
+            Row::new(
+                "room.bell",
+                Slot::Choice(&mut self.room.bell),
+                "Whether the control room rings the terminal's bell when something needs a person.",
+            ),
+            Row::new(
+                "room.notification",
+                Slot::Choice(&mut self.room.notification),
+                "Whether the control room has the terminal notify (OSC 9) when something needs a person.",
+            ),
+            Row::new(
+                "room.title",
+                Slot::Choice(&mut self.room.title),
+                "Whether the title of the control room's window counts what waits for a person.",
+            ),
+            Row::new(
+                "room.lines",
+                Slot::Count(&mut self.room.lines, 1_000..=1_000_000),
+                "Messages that the control room keeps in memory. What is older is read back when somebody scrolls there.",
             ),
             Row::new(
                 "bus.url",

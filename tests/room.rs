@@ -1,6 +1,13 @@
 //! The control room as a person meets it: in a terminal, from the first key to the last.
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, also in its helpers")]
 
+#[path = "room/faults.rs"]
+mod faults;
+#[path = "support/redis_server.rs"]
+mod redis_server;
+#[path = "room/together.rs"]
+mod together;
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -24,6 +31,11 @@ struct Screen {
 
 impl Screen {
     fn open(home: &Path, args: &[&str], rows: u16, cols: u16) -> Self {
+        Self::with(home, args, rows, cols, &[])
+    }
+
+    /// With further variables of the environment, or others.
+    fn with(home: &Path, args: &[&str], rows: u16, cols: u16, more: &[(&str, &str)]) -> Self {
         let pty = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_fullsend"));
         command.args(args);
@@ -31,6 +43,9 @@ impl Screen {
         for (name, value) in
             [("HOME", home.to_str().unwrap()), ("TERM", "xterm-256color"), ("USER", "mara"), ("RUST_BACKTRACE", "0")]
         {
+            command.env(name, value);
+        }
+        for (name, value) in more {
             command.env(name, value);
         }
         command.cwd(home);

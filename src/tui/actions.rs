@@ -54,6 +54,14 @@ pub enum LayerKind {
     Quit,
     /// What waits for a person.
     NeedsYou,
+    /// An answer that is being written.
+    Answer,
+    /// What would happen on a yes, while it is changed.
+    Edit,
+    /// What an edit changes.
+    Review,
+    /// How it looks.
+    Themes,
     /// What this is.
     Welcome,
 }
@@ -70,6 +78,10 @@ impl LayerKind {
             Self::Filter => "the filter",
             Self::Quit => "quit",
             Self::NeedsYou => "needs you",
+            Self::Answer => "an answer that is written",
+            Self::Edit => "an edit of a request",
+            Self::Review => "the review of an edit",
+            Self::Themes => "the themes",
             Self::Welcome => "the welcome",
         }
     }
@@ -116,7 +128,7 @@ macro_rules! actions {
     };
 }
 
-use LayerKind::{Confirm, Detail, Help, Inject, NeedsYou, Quit, Welcome};
+use LayerKind::{Answer, Confirm, Detail, Edit, Help, Inject, NeedsYou, Quit, Review, Welcome};
 use Scope::{In, Layer, List, Room};
 
 actions! {
@@ -127,7 +139,7 @@ actions! {
     Filter = "filter", "filter", "Show only the messages that match.", ["/"], Room, 4;
     Open = "open", "open", "Show the message or the document that is selected, whole.", ["enter"], List, 5;
     Pause = "pause", "pause", "Hold the list still, or follow what comes again.", ["space"], List, 7;
-    Hold = "hold", "hold", "Hold: nothing new starts. Again, and the team goes on.", ["H"], Room, 8;
+    Hold = "hold", "hold", "Hold: nothing new starts. Twice: what runs is stopped, too. While it is held: the team goes on.", ["H"], Room, 8;
     Palette = "palette", "commands", "Find an action by its name.", [":", "ctrl-p"], Room, 9;
     Help = "help", "help", "Show the keys of this place.", ["?", "f1"], Room, 10;
     Quit = "quit", "quit", "End, or leave the team running without a screen.", ["q"], Room, 11, needed;
@@ -151,7 +163,7 @@ actions! {
     System = "system", "System", "Wiring, groups, dead letters, budgets, logs.", ["0"], Room, 0;
     ShowTrace = "show-trace", "trace", "Show the chain that the selected message belongs to.", ["t"], List, 6;
     Zoom = "zoom", "zoom", "Show the pane that has the focus alone, or all of them again.", ["z"], Room, 0;
-    Theme = "theme", "theme", "Take the next theme.", ["T"], Room, 0;
+    Theme = "theme", "theme", "Choose how the room looks; each theme is shown as it is selected.", ["T"], Room, 0;
     Mouse = "mouse", "mouse", "Let the mouse select here, or in the terminal.", ["M"], Room, 0;
     Back = "back", "back", "Leave the zoom, the filter, or what is selected.", ["esc"], Room, 0;
     Suspend = "suspend", "suspend", "Give the terminal back to the shell for a while.", ["ctrl-z"], Room, 0;
@@ -165,11 +177,19 @@ actions! {
     InjectExample = "inject-example", "example", "Fill in a valid example.", ["ctrl-e"], In(Inject), 5;
     InjectRecall = "inject-recall", "recall", "Take what was sent before.", ["alt-up", "ctrl-r"], In(Inject), 6;
     InjectEditor = "inject-editor", "$EDITOR", "Write it in $EDITOR.", ["ctrl-o"], In(Inject), 7;
-    DenySend = "deny-send", "send the no", "Send the no with its reason.", ["enter"], In(NeedsYou), 0;
+    AnswerSend = "answer-send", "send", "Send the answer.", ["enter"], In(Answer), 1, needed;
+    EditReview = "edit-review", "see what changes", "Show what the edit changes, to approve it then.", ["ctrl-s"], In(Edit), 1, needed;
+    EditEditor = "edit-editor", "$EDITOR", "Change it in $EDITOR.", ["ctrl-o"], In(Edit), 2;
+    EditApprove = "edit-approve", "approve the edit", "Yes to the edit that is shown.", ["y"], In(Review), 1, needed;
+    EditAgain = "edit-again", "edit again", "Go on changing it.", ["e"], In(Review), 2;
+    ReviewUp = "review-up", "up", "Scroll up.", ["up", "k"], In(Review), 0;
+    ReviewDown = "review-down", "down", "Scroll down.", ["down", "j"], In(Review), 0;
     Approve = "approve", "approve", "Yes to what is shown.", ["y"], In(NeedsYou), 1, needed;
-    Deny = "deny", "deny", "No, with a reason that goes back to the orchestrator.", ["n"], In(NeedsYou), 2, needed;
-    Always = "always", "always", "Yes, and the same kind without asking for a week.", ["A"], In(NeedsYou), 3;
-    NextNeed = "next-need", "next", "Go to the next request.", ["tab", "right"], In(NeedsYou), 4;
+    EditNeed = "edit-need", "edit", "Change what would happen, then say yes to that.", ["e"], In(NeedsYou), 2;
+    Deny = "deny", "deny", "No, with a reason that goes back to the orchestrator.", ["n"], In(NeedsYou), 3, needed;
+    Always = "always", "always", "Yes, and the same kind without asking, until a date of yours.", ["A"], In(NeedsYou), 4;
+    ApproveAll = "approve-all", "approve all", "Yes to all that waits, but never to class 3. Asks first.", ["Y"], In(NeedsYou), 6;
+    NextNeed = "next-need", "next", "Go to the next request.", ["tab", "right"], In(NeedsYou), 5;
     PreviousNeed = "previous-need", "before", "Go to the request before.", ["shift-tab", "left"], In(NeedsYou), 0;
     NeedUp = "need-up", "up", "Scroll up.", ["up", "k"], In(NeedsYou), 0;
     NeedDown = "need-down", "down", "Scroll down.", ["down", "j"], In(NeedsYou), 0;
@@ -196,6 +216,9 @@ actions! {
     FilterClear = "filter-clear", "clear", "Show everything again.", ["ctrl-u"], In(LayerKind::Filter), 2;
     HelpUp = "help-up", "up", "Scroll up.", ["up", "k"], In(Help), 0;
     HelpDown = "help-down", "down", "Scroll down.", ["down", "j"], In(Help), 0;
+    ThemeUp = "theme-up", "up", "Select the theme above.", ["up", "k"], In(LayerKind::Themes), 0;
+    ThemeDown = "theme-down", "down", "Select the theme below.", ["down", "j"], In(LayerKind::Themes), 0;
+    ThemeKeep = "theme-keep", "keep", "Keep the theme that is shown.", ["enter"], In(LayerKind::Themes), 1, needed;
     WelcomeDone = "welcome-done", "begin", "Close the welcome.", ["enter", "space"], In(Welcome), 1;
 }
 

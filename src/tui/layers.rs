@@ -13,6 +13,7 @@ pub mod json;
 pub mod needs_you;
 pub mod palette;
 pub mod quit;
+pub mod themes;
 pub mod welcome;
 
 use crossterm::event::KeyEvent;
@@ -41,6 +42,8 @@ pub enum Layer {
     Quit,
     /// What waits for a person.
     NeedsYou(needs_you::NeedsYou),
+    /// How it looks.
+    Themes(themes::Themes),
     /// What this is.
     Welcome,
 }
@@ -95,7 +98,8 @@ impl Layer {
             Self::Confirm(_) => LayerKind::Confirm,
             Self::Filter(_) => LayerKind::Filter,
             Self::Quit => LayerKind::Quit,
-            Self::NeedsYou(_) => LayerKind::NeedsYou,
+            Self::NeedsYou(layer) => layer.kind(),
+            Self::Themes(_) => LayerKind::Themes,
             Self::Welcome => LayerKind::Welcome,
         }
     }
@@ -105,7 +109,7 @@ impl Layer {
         match self {
             Self::Inject(_) | Self::Palette(_) | Self::Filter(_) => true,
             Self::NeedsYou(layer) => layer.takes_text(),
-            Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::Quit | Self::Welcome => false,
+            Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::Quit | Self::Themes(_) | Self::Welcome => false,
         }
     }
 
@@ -119,6 +123,7 @@ impl Layer {
             Self::Filter(layer) => layer.act(model, input),
             Self::Quit => quit::act(model, &input),
             Self::NeedsYou(layer) => layer.act(model, input),
+            Self::Themes(layer) => layer.act(model, &input),
             Self::Welcome => welcome::act(model, &input),
         }
     }
@@ -133,6 +138,7 @@ impl Layer {
             Self::Filter(layer) => layer.draw(frame, area, model),
             Self::Quit => quit::draw(frame, area, model),
             Self::NeedsYou(layer) => layer.draw(frame, area, model),
+            Self::Themes(_) => themes::Themes::draw(frame, area, model),
             Self::Welcome => welcome::draw(frame, area, model),
         }
     }

@@ -7,6 +7,7 @@ mod effects;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +16,18 @@ use crossterm::event::{Event, EventStream};
 use futures::{Stream, StreamExt};
 use ratatui::Terminal;
 use ratatui::backend::Backend;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use effects::remembered;
 
-use super::app::{Effect, End, Model, Msg, Now, Outcome, update};
+use super::app::{Effect, End, Kept, Model, Msg, Now, Outcome, update};
 use super::feed::{Batch, Feed, QUEUE};
+use super::store::Source;
 use super::terminal::{self, Guard};
+use super::theme::{Depth, person};
 use crate::bus::SharedBus;
 use crate::contracts::{Clock, Ids};
 
@@ -46,6 +50,8 @@ pub struct Room {
     pub model: Model,
     /// Where what is to be remembered is written, and texts for $EDITOR.
     pub home: PathBuf,
+    /// Where the person's themes are, and how many colours there are.
+    pub themes: Option<(PathBuf, Depth)>,
     /// Cancelled where the process is to end.
     pub shutdown: CancellationToken,
 }
@@ -71,12 +77,27 @@ pub async fn run(room: Room) -> color_eyre::Result<Ended> {
         terminal::mouse(true)?;
     }
     let mut screen = Terminal::new(ratatui::backend::CrosstermBackend::new(std::io::stdout()))?;
+    let letting_go = tokio::spawn(terminal::let_go(room.shutdown.clone()));
     let ended = Loop::new(room, Some(guard)).run(&mut screen, Some(EventStream::new())).await;
     terminal::give_back();
+    letting_go.abort();
     match ended {
         Err(report) if is_gone(&report) => Ok(Ended::Closed),
         ended => ended,
     }
+}
+
+/// Runs the room on any screen, with these events: for tests and benchmarks. The terminal of this process is left alone.
+///
+/// # Errors
+/// Where the screen cannot be written to.
+pub async fn run_on<B, S>(room: Room, screen: &mut Terminal<B>, events: S) -> color_eyre::Result<Ended>
+where
+    B: Backend,
+    B::Error: Send + Sync + 'static,
+    S: Stream<Item = std::io::Result<Event>> + Unpin + FromTerminal,
+{
+    Loop::new(room, None).run(screen, Some(events)).await
 }
 
 /// Whether something failed because the terminal is no longer there.
@@ -98,6 +119,12 @@ pub(crate) struct Loop {
     answers: mpsc::Receiver<Outcome>,
     opened: Instant,
     is_changed: bool,
+    /// What is being read back, for whom.
+    readings: BTreeMap<Source, AbortHandle>,
+    queue: mpsc::Sender<Batch>,
+    items: mpsc::Receiver<Batch>,
+    /// What the next start should know.
+    kept: watch::Sender<Kept>,
 }
 
 /// What the loop does next.
@@ -111,7 +138,19 @@ enum Next {
 impl Loop {
     pub(crate) fn new(room: Room, guard: Option<Guard>) -> Self {
         let (outcomes, answers) = mpsc::channel(64);
-        Self { room, guard, outcomes, answers, opened: Instant::now(), is_changed: true }
+        let (queue, items) = mpsc::channel(QUEUE);
+        Self {
+            room,
+            guard,
+            outcomes,
+            answers,
+            opened: Instant::now(),
+            is_changed: true,
+            readings: BTreeMap::new(),
+            queue,
+            items,
+            kept: watch::Sender::default(),
+        }
     }
 
     /// Runs until somebody ends it. `events` are those of the terminal.
@@ -125,11 +164,16 @@ impl Loop {
         B::Error: Send + Sync + 'static,
         S: Stream<Item = Events> + Unpin + FromTerminal,
     {
-        let (queue, mut items) = mpsc::channel(QUEUE);
+        let queue = self.queue.clone();
         let feed = Feed { bus: Arc::clone(&self.room.bus), clock: Arc::clone(&self.room.clock), queue };
         let stop = CancellationToken::new();
         let fed = tokio::spawn(feed.run(stop.clone()));
+        let keeping = tokio::spawn(effects::keep(self.room.home.clone(), self.kept.subscribe()));
         let feeding = stop.drop_guard();
+        let watched = self.room.themes.clone().map(|(folder, depth)| {
+            let wrap = |found| Outcome::Themes(Box::new(found));
+            tokio::spawn(person::watch(folder, depth, self.outcomes.clone(), wrap))
+        });
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let size = screen.size()?;
@@ -152,7 +196,7 @@ impl Loop {
                     Some(Err(_)) | None => break Ended::Closed,
                 },
                 Some(outcome) = self.answers.recv() => self.happens(Msg::Outcome(outcome)).await?,
-                Some(batch) = items.recv(), if !self.is_full(drawn) => self.take_in(batch, &mut items).await?,
+                Some(batch) = self.items.recv(), if !self.is_full(drawn) => self.take_in(batch).await?,
                 () = tokio::time::sleep_until(drawn + FRAME), if self.is_changed => {
                     self.draw(screen)?;
                     drawn = Instant::now();
@@ -178,7 +222,12 @@ impl Loop {
             }
         };
         drop(feeding);
+        self.readings.values().for_each(AbortHandle::abort);
+        watched.iter().for_each(JoinHandle::abort);
         fed.await.ok();
+        // What was to be kept last is written before the end.
+        drop(self);
+        keeping.await.ok();
         Ok(ended)
     }
 
@@ -187,13 +236,13 @@ impl Loop {
         self.is_changed && drawn.elapsed() >= FRAME
     }
 
-    async fn take_in(&mut self, batch: Batch, more: &mut mpsc::Receiver<Batch>) -> color_eyre::Result<Next> {
+    async fn take_in(&mut self, batch: Batch) -> color_eyre::Result<Next> {
         let mut batch = batch;
         for _ in 0..DRAINED {
             for item in batch {
                 self.happens(Msg::Item(item)).await?;
             }
-            match more.try_recv() {
+            match self.items.try_recv() {
                 Ok(next) => batch = next,
                 Err(_) => break,
             }
@@ -250,7 +299,7 @@ impl Loop {
 }
 
 /// Events that can be begun anew after somebody else had the terminal.
-pub(crate) trait FromTerminal: Sized {
+pub trait FromTerminal: Sized {
     /// A new stream; none where there is none.
     fn from_terminal() -> Option<Self>;
 }
@@ -286,7 +335,21 @@ impl Loop {
                 Next::GoOn
             }
             Effect::Keep(kept) => {
-                self.keep(*kept);
+                self.kept.send_replace(*kept);
+                Next::GoOn
+            }
+            Effect::ReadBack(wanted) => {
+                self.read_back(*wanted);
+                Next::GoOn
+            }
+            Effect::StopReading(source) => {
+                self.readings.remove(&source).iter().for_each(AbortHandle::abort);
+                Next::GoOn
+            }
+            Effect::Tell(telling) => {
+                if self.guard.is_some() {
+                    terminal::tell(&telling, self.room.model.about.ways)?;
+                }
                 Next::GoOn
             }
             Effect::Suspend => {

@@ -3,6 +3,7 @@
 //! Owns the read models: rings of messages (bounded by count and bytes, with visible drops), the documents, the services, the model
 //! calls, the rates. Must never read the bus, a clock or the keyboard, and never decide how something looks.
 
+pub mod back;
 pub mod calls;
 pub mod documents;
 pub mod item;
@@ -17,16 +18,18 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+pub use back::{Back, Found, Places, ReadBack, Reading, Source, Toward};
 pub use calls::{Call, Calls};
 pub use documents::{Documents, Need};
 pub use item::{EngineStatus, Item, Row};
 pub use rates::Rate;
-pub use ring::{Caps, Line, Ring, What};
+pub use ring::{Caps, Line, Ring, View, What};
 pub use services::{Presence, Services};
 
+use crate::bus::EntryId;
 use crate::bus::filter::Filter;
 use crate::contracts::messages::{Health, LlmCalls};
-use crate::contracts::{Body, ChannelName};
+use crate::contracts::{Body, ChannelKind, ChannelName};
 
 /// Everything that is shown.
 #[derive(Debug)]
@@ -48,8 +51,14 @@ pub struct Store {
     pub is_filled: bool,
     filter: Filter,
     next_line: u64,
+    next_reading: u64,
+    /// What is older than this is only in the list of its channel, because of others the same time was not read.
+    since: EntryId,
     now: DateTime<Utc>,
 }
+
+/// The number of the first line: there is room before it for what is read back.
+const FIRST_LINE: u64 = 1 << 40;
 
 /// What is kept of one channel.
 #[derive(Debug)]
@@ -66,9 +75,13 @@ impl Store {
     /// An empty store; rings keep what the caps allow.
     pub fn new(caps: Caps) -> Self {
         let each = caps.of_channel();
-        let channel = |name: &ChannelName| (*name, Channel { ring: Ring::new(each), rate: Rate::default(), lag: None });
+        let back = caps.of_back();
+        let channel = |name: &ChannelName| {
+            let ring = Ring::new(Source::Channel(*name), each, back);
+            (*name, Channel { ring, rate: Rate::default(), lag: None })
+        };
         Self {
-            all: Ring::new(caps),
+            all: Ring::new(Source::All, caps, back),
             channels: ChannelName::ALL.iter().map(channel).collect(),
             documents: Documents::default(),
             services: Services::default(),
@@ -77,7 +90,9 @@ impl Store {
             missed: 0,
             is_filled: false,
             filter: Filter::default(),
-            next_line: 1,
+            next_line: FIRST_LINE,
+            next_reading: 1,
+            since: EntryId::ZERO,
             now: DateTime::UNIX_EPOCH,
         }
     }
@@ -108,7 +123,46 @@ impl Store {
             }
             Item::Missed(count) => self.missed = self.missed.saturating_add(count),
             Item::Filled => self.is_filled = true,
+            Item::Since(id) => {
+                self.since = id;
+                let kept = ChannelName::ALL.iter().filter(|it| it.route().kind == ChannelKind::Work);
+                kept.for_each(|channel| self.all.begins(*channel, id));
+            }
+            Item::Found { source, serial, found } => {
+                let next = self.next_line;
+                if let Some(ring) = self.ring_mut(source) {
+                    ring.found(serial, *found, next);
+                }
+            }
         }
+    }
+
+    /// The lines of a source.
+    pub fn ring(&self, source: Source) -> Option<&Ring> {
+        match source {
+            Source::All => Some(&self.all),
+            Source::Channel(name) => self.channels.get(&name).map(|it| &it.ring),
+        }
+    }
+
+    fn ring_mut(&mut self, source: Source) -> Option<&mut Ring> {
+        match source {
+            Source::All => Some(&mut self.all),
+            Source::Channel(name) => self.channels.get_mut(&name).map(|it| &mut it.ring),
+        }
+    }
+
+    /// What is to be read back for a list, in this direction; none where it is being read, or there is nothing.
+    pub fn read_back(&mut self, source: Source, toward: Toward) -> Option<ReadBack> {
+        let serial = self.next_reading;
+        self.next_reading += 1;
+        let filter = self.filter.clone();
+        self.ring_mut(source)?.read_back(toward, &filter, serial)
+    }
+
+    /// Forgets what was read back for a list. True where something was, or is being read.
+    pub fn forget_back(&mut self, source: Source) -> bool {
+        self.ring_mut(source).is_some_and(Ring::forget_back)
     }
 
     fn message(&mut self, row: Arc<Row>) {
@@ -127,11 +181,20 @@ impl Store {
         }
         let is_pulse = row.is_pulse();
         let name = row.channel;
+        let entry = row.entry;
         let line = self.line(What::Said(row));
-        if !is_pulse {
-            self.all.push(line.clone(), &self.filter);
+        if entry.is_none_or(|id| id >= self.since) {
+            if let Some(id) = entry {
+                self.all.begins(name, id);
+            }
+            if !is_pulse {
+                self.all.push(line.clone(), &self.filter);
+            }
         }
         if let Some(channel) = self.channels.get_mut(&name) {
+            if let Some(id) = entry {
+                channel.ring.begins(name, id);
+            }
             channel.ring.push(line, &self.filter);
             if self.is_filled {
                 channel.rate.count(self.now);
@@ -155,10 +218,11 @@ impl Store {
 
     /// Shows only what matches from now on.
     pub fn set_filter(&mut self, filter: Filter) {
+        let is_narrower = filter.narrows(&self.filter);
         self.filter = filter;
-        self.all.refilter(&self.filter);
+        self.all.refilter(&self.filter, is_narrower);
         for channel in self.channels.values_mut() {
-            channel.ring.refilter(&self.filter);
+            channel.ring.refilter(&self.filter, is_narrower);
         }
     }
 

@@ -3,8 +3,8 @@
 //! Actions of layers are done by their layers. Must never be reached while a layer has the keys.
 
 use super::lists::Step;
-use super::{Effect, End, Model, Saying};
-use crate::contracts::messages::{Control, Go, Hold, RestoreExperiment};
+use super::{Effect, End, Model, Saying, TWICE};
+use crate::contracts::messages::{CancelRun, Control, Go, Hold, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, screen_of};
 use crate::tui::layers::{self, Layer};
@@ -28,19 +28,19 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Kill => kill(model),
         Action::Undo => return undo(model),
         Action::Hold => return hold(model),
-        Action::Pause => with_focus(model, Model::toggle_pause),
-        Action::Up => with_focus(model, |model, pane, area| model.go(pane, area, Step::By(-1))),
-        Action::Down => with_focus(model, |model, pane, area| model.go(pane, area, Step::By(1))),
-        Action::PageUp => with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(-1))),
-        Action::PageDown => with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(1))),
-        Action::First => with_focus(model, |model, pane, area| model.go(pane, area, Step::First)),
-        Action::Last => with_focus(model, |model, pane, area| model.go(pane, area, Step::Last)),
+        Action::Pause => return with_focus(model, Model::toggle_pause),
+        Action::Up => return with_focus(model, |model, pane, area| model.go(pane, area, Step::By(-1))),
+        Action::Down => return with_focus(model, |model, pane, area| model.go(pane, area, Step::By(1))),
+        Action::PageUp => return with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(-1))),
+        Action::PageDown => return with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(1))),
+        Action::First => return with_focus(model, |model, pane, area| model.go(pane, area, Step::First)),
+        Action::Last => return with_focus(model, |model, pane, area| model.go(pane, area, Step::Last)),
         Action::NextPane => next_pane(model, 1),
         Action::PreviousPane => next_pane(model, -1),
         Action::Zoom => model.is_zoomed = !model.is_zoomed,
-        Action::Back => back(model),
+        Action::Back => return back(model),
         Action::ShowTrace => show_trace(model),
-        Action::Theme => next_theme(model),
+        Action::Theme => open(model, |model| Layer::Themes(layers::themes::Themes::open(model))),
         Action::Mouse => {
             model.has_mouse = !model.has_mouse;
             model.is_unsaved = true;
@@ -67,10 +67,11 @@ fn go_to(model: &mut Model, screen: Screen) {
     model.is_unsaved = true;
 }
 
-fn with_focus(model: &mut Model, act: impl FnOnce(&mut Model, Pane, ratatui::layout::Rect)) {
-    if let Some((pane, area)) = model.focused() {
-        act(model, pane, area);
-    }
+fn with_focus(
+    model: &mut Model,
+    act: impl FnOnce(&mut Model, Pane, ratatui::layout::Rect) -> Vec<Effect>,
+) -> Vec<Effect> {
+    model.focused().map_or_else(Vec::new, |(pane, area)| act(model, pane, area))
 }
 
 fn next_pane(model: &mut Model, by: isize) {
@@ -92,15 +93,18 @@ fn next_pane(model: &mut Model, by: isize) {
     }
 }
 
-fn back(model: &mut Model) {
+fn back(model: &mut Model) -> Vec<Effect> {
     if model.is_zoomed {
         model.is_zoomed = false;
     } else if !model.filter.is_empty() {
-        model.set_filter(String::new());
         model.is_unsaved = true;
-    } else if let Some((pane, _)) = model.focused() {
+        return model.set_filter(String::new());
+    } else if let Some((pane, area)) = model.focused() {
+        let effects = model.go(pane, area, Step::Last);
         model.lists.remove(&pane);
+        return effects;
     }
+    Vec::new()
 }
 
 fn show(model: &mut Model) {
@@ -146,15 +150,6 @@ fn show_trace(model: &mut Model) {
     }
 }
 
-fn next_theme(model: &mut Model) {
-    let at = model.themes.iter().position(|theme| theme.name == model.theme.name).map_or(0, |at| at + 1);
-    if let Some(theme) = model.themes.get(at).or(model.themes.first()).cloned() {
-        model.tell(Role::Text, format!("theme: {}", theme.name));
-        model.theme = theme;
-        model.is_unsaved = true;
-    }
-}
-
 fn kill(model: &mut Model) {
     let experiment = model.target().and_then(|target| target.experiment().map(str::to_owned));
     match experiment {
@@ -174,11 +169,44 @@ fn undo(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Say(model.ticket(), Saying::Control(order.into()))]
 }
 
+/// Holds, or lets go; a second time right after, what runs is stopped.
 fn hold(model: &mut Model) -> Vec<Effect> {
+    let now = model.now.open;
+    let is_again = model.held.is_some_and(|at| now.saturating_sub(at) <= TWICE);
+    if is_again {
+        model.held = None;
+        return stop_runs(model);
+    }
     let by = Some(model.about.operator.clone());
-    let order: Control =
-        if model.store.documents.is_held() { Go { reason: None, by }.into() } else { Hold { reason: None, by }.into() };
+    let order: Control = if model.store.documents.is_held() {
+        Go { reason: None, by }.into()
+    } else {
+        model.held = Some(now);
+        Hold { reason: None, by }.into()
+    };
     vec![Effect::Say(model.ticket(), Saying::Control(order))]
+}
+
+/// Orders every run that is under way to stop.
+fn stop_runs(model: &mut Model) -> Vec<Effect> {
+    let runs: Vec<(String, String)> =
+        model.store.documents.runs("").map(|(of, run)| (of.to_owned(), run.to_owned())).collect();
+    if runs.is_empty() {
+        model.tell(Role::Text, "held; nothing runs that would have to be stopped");
+        return Vec::new();
+    }
+    model.tell(Role::Warn, format!("held; runs that are stopped: {}", runs.len()));
+    let mut effects = Vec::new();
+    for (experiment, run_id) in runs {
+        let order = CancelRun {
+            run_id,
+            experiment_id: Some(experiment),
+            reason: Some("stopped by a hold in the control room".to_owned()),
+            by: Some(model.about.operator.clone()),
+        };
+        effects.push(Effect::Say(model.ticket(), Saying::Control(order.into())));
+    }
+    effects
 }
 
 fn quit(model: &mut Model) -> Vec<Effect> {

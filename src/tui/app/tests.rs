@@ -4,5 +4,6 @@ mod actions;
 mod doing;
 mod fixtures;
 mod reading;
+mod told;
 
 pub(crate) use fixtures::*;

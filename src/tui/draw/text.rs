@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::contracts::{ChannelName, Priority};
 use crate::tui::app::Model;
-use crate::tui::store::Row;
+use crate::tui::store::{Reading, Ring, Row};
 use crate::tui::theme::Role;
 
 /// Words that look like their role.
@@ -145,6 +145,37 @@ pub fn message(row: &Row, model: &Model, width: u16, has_channel: bool) -> Vec<P
     }
     pieces.push(Piece::new(Role::Text, row.gist()));
     pieces
+}
+
+/// How far back a list was read, or why not further; none where nobody looked.
+pub fn past(model: &Model, ring: &Ring) -> Option<Piece> {
+    let back = ring.back();
+    let reached = back.reached().map(|at| {
+        let is_today = local(at, model).date_naive() == local(model.now.wall, model).date_naive();
+        if is_today {
+            local(at, model).format("%H:%M").to_string()
+        } else {
+            local(at, model).format("%b %-d %H:%M").to_string()
+        }
+    });
+    let is_search = !model.store.filter().is_empty();
+    Some(match (back.reading(), reached) {
+        (Reading::Failed(why), _) => Piece::new(Role::Danger, format!("the past cannot be read: {why}")),
+        (Reading::Going(_), Some(at)) if is_search => {
+            Piece::new(Role::Accent, format!("searching back, at {at}, {} found", back.found()))
+        }
+        (Reading::Going(_), _) if is_search => Piece::new(Role::Accent, "searching back …"),
+        (Reading::Going(_), _) => Piece::new(Role::Accent, "reading …"),
+        (Reading::Idle, _) if is_search && back.is_beginning() => {
+            Piece::new(Role::Muted, format!("searched all, {} found", back.found()))
+        }
+        (Reading::Idle, Some(at)) if is_search => {
+            Piece::new(Role::Muted, format!("searched back to {at}, {} found", back.found()))
+        }
+        (Reading::Idle, _) if back.is_beginning() => Piece::new(Role::Muted, "from the beginning"),
+        (Reading::Idle, Some(at)) => Piece::new(Role::Muted, format!("read back to {at}")),
+        (Reading::Idle, None) => return None,
+    })
 }
 
 fn local(at: DateTime<Utc>, model: &Model) -> DateTime<FixedOffset> {

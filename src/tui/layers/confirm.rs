@@ -17,7 +17,16 @@ use crate::tui::theme::Role;
 pub struct Confirm {
     title: String,
     lines: Vec<String>,
-    saying: Saying,
+    yes: Yes,
+}
+
+/// What a yes does.
+#[derive(Debug, Clone, PartialEq)]
+enum Yes {
+    /// Says something.
+    Say(Saying),
+    /// Approves these requests, each by its digest.
+    Approve(Vec<(String, String)>),
 }
 
 impl Confirm {
@@ -28,10 +37,11 @@ impl Confirm {
         let state =
             documents.document(&format!("experiments:{id}")).and_then(|it| it.get("state")).unwrap_or("unknown");
         let mut lines = vec![format!("It is {} now.", sanitize_line(state, 20)), String::new()];
-        let runs =
-            documents.of("experiment_runs:").filter(|(key, _)| key.as_str().split(':').nth(1) == Some(id)).count();
+        let runs = documents.runs(id).count();
         lines.push(match (state, runs) {
-            ("running", _) => "Its run stops within two seconds.".to_owned(),
+            (_, 1) => "Its run stops within two seconds.".to_owned(),
+            (_, 2..) => format!("Its {runs} runs stop within two seconds."),
+            ("running", 0) => "Its run stops within two seconds.".to_owned(),
             _ => "It has no run under way.".to_owned(),
         });
         lines.push(match documents.document(&format!("schedules:{id}")) {
@@ -56,12 +66,20 @@ impl Confirm {
             reason: Some("killed in the control room".to_owned()),
             by: Some(model.about.operator.clone()),
         };
-        Self { title: format!("Kill {shown}?"), lines, saying: Saying::Control(order.into()) }
+        Self { title: format!("Kill {shown}?"), lines, yes: Yes::Say(Saying::Control(order.into())) }
+    }
+
+    /// Whether to approve these requests at once.
+    pub fn approve_all(title: String, lines: Vec<String>, wanted: Vec<(String, String)>) -> Self {
+        Self { title, lines, yes: Yes::Approve(wanted) }
     }
 
     pub(super) fn act(&mut self, model: &mut Model, input: &Input) -> Then {
         match input {
-            Input::Act(Action::ConfirmYes) => Then::close().and([Effect::Say(model.ticket(), self.saying.clone())]),
+            Input::Act(Action::ConfirmYes) => Then::close().and(match &self.yes {
+                Yes::Say(saying) => vec![Effect::Say(model.ticket(), saying.clone())],
+                Yes::Approve(wanted) => super::needs_you::approve_all(model, wanted),
+            }),
             Input::Act(Action::ConfirmNo | Action::Close) => Then::close(),
             _ => Then::stay(),
         }

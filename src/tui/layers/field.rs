@@ -29,6 +29,11 @@ impl Field {
         Self { area }
     }
 
+    /// A field with this text, the cursor at its start.
+    pub fn at_start(text: &str) -> Self {
+        Self { area: TextArea::new(text.split('\n').map(str::to_owned).collect()) }
+    }
+
     /// The text.
     pub fn text(&self) -> String {
         self.area.lines().join("\n")

@@ -3,13 +3,14 @@
 //! Must never wait for the bus in the loop: what is said is said beside it, and its outcome comes back.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::execute;
 use nix::sys::signal::{Signal, raise};
+use tokio::sync::watch;
 
 use super::Loop;
 use crate::bus::{Origin, Outgoing, SendError, Sender};
@@ -20,6 +21,8 @@ use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::{APPROVAL_VERDICTS, CONTROL};
 use crate::contracts::{Body, ChannelName, ServiceName, Trust};
 use crate::tui::app::{Kept, Outcome, Saying, Ticket};
+use crate::tui::feed::back;
+use crate::tui::store::ReadBack;
 use crate::tui::terminal::{self, editor};
 
 /// How long a bus that is away is tried again.
@@ -55,14 +58,19 @@ impl Loop {
         });
     }
 
-    /// Writes down what the next start should know, beside the loop.
-    pub(super) fn keep(&self, kept: Kept) {
-        let path = self.room.home.join(MEMORY);
-        tokio::task::spawn_blocking(move || {
-            if let Err(err) = write(&path, &kept) {
-                tracing::warn!(%err, "what the room should remember was not written");
+    /// Reads what is older than a list keeps, beside the loop, instead of what was being read for it.
+    pub(super) fn read_back(&mut self, wanted: ReadBack) {
+        let source = wanted.source;
+        let (bus, queue) = (Arc::clone(&self.room.bus), self.queue.clone());
+        let reading = tokio::spawn(async move {
+            if !wanted.filter.is_empty() {
+                tokio::time::sleep(back::RESTS).await;
             }
+            back::read(bus, wanted, queue).await;
         });
+        if let Some(former) = self.readings.insert(source, reading.abort_handle()) {
+            former.abort();
+        }
     }
 
     /// Gives the terminal to the shell, until it gives it back.
@@ -107,6 +115,19 @@ fn compose(origin: &Origin, saying: Saying, operator: &str) -> Result<Outgoing, 
             Outgoing::new(channel, origin.envelope(kind, ServiceName::ControlRoom.as_str()), body)?
         }
     })
+}
+
+/// Writes down what the next start should know, one after the other, until nobody has anything more to keep; what is overtaken is left out.
+pub(super) async fn keep(home: PathBuf, mut kept: watch::Receiver<Kept>) {
+    let path = home.join(MEMORY);
+    while kept.changed().await.is_ok() {
+        let (path, newest) = (path.clone(), kept.borrow_and_update().clone());
+        match tokio::task::spawn_blocking(move || write(&path, &newest)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::warn!(%err, "what the room should remember was not written"),
+            Err(err) => tracing::warn!(%err, "what the room should remember was not written"),
+        }
+    }
 }
 
 /// Writes the memory so that a crash leaves the old one or the new one.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 
+use super::back::{Found, Source};
 use crate::bus::{Entry, EntryId, Heard, Key, State};
 use crate::contracts::gist::gist;
 use crate::contracts::untrusted::sanitize_line;
@@ -45,8 +46,19 @@ pub enum Item {
     Gap(String),
     /// So many messages came faster than they could be taken in.
     Missed(u64),
+    /// Of what is older than this, only some channels' messages follow: it belongs to their lists alone.
+    Since(EntryId),
     /// The newest history has been read; what follows is new.
     Filled,
+    /// What was found further back.
+    Found {
+        /// For whom.
+        source: Source,
+        /// By which reading.
+        serial: u64,
+        /// What.
+        found: Box<Found>,
+    },
 }
 
 /// How the bus is.

@@ -169,3 +169,91 @@ fn a_bus_that_is_away_is_said_with_the_time_and_ends_with_a_gap() {
     let text = shown(&model, 120, 40);
     assert!(text.contains("╌╌ the bus was away ╌╌") && !text.contains("reconnecting"), "{text}");
 }
+
+/// What is asked to be read back.
+fn wanted(effects: &[crate::tui::app::Effect]) -> Option<&crate::tui::store::ReadBack> {
+    effects
+        .iter()
+        .find_map(|it| if let crate::tui::app::Effect::ReadBack(wanted) = it { Some(&**wanted) } else { None })
+}
+
+/// Older messages for whoever asked.
+fn older(speaker: &mut Speaker, wanted: &crate::tui::store::ReadBack, count: usize) -> Item {
+    use crate::tui::store::Found;
+    let mut rows: Vec<_> = (0..count)
+        .map(|at| {
+            speaker.row(
+                crate::contracts::ChannelName::DiscordRaw,
+                "discord",
+                &serde_json::json!({ "content": format!("older {at}") }),
+            )
+        })
+        .map(std::sync::Arc::new)
+        .collect();
+    rows.reverse();
+    let reached = rows.last().and_then(|row| row.at());
+    let found = Found { rows, reached, is_end: true, is_done: true, ..Found::default() };
+    Item::Found { source: wanted.source, serial: wanted.serial, found: Box::new(found) }
+}
+
+#[test]
+fn going_up_past_the_oldest_line_reads_on_and_nothing_moves_under_the_reader() {
+    let mut model = empty(80, 24);
+    let (mut past, mut speaker) = (Speaker::new(), Speaker::new());
+    talk(&mut model, &mut speaker, 0, 30);
+    assert_eq!(press(&mut model, "up"), [], "there is more to see");
+    let effects = press(&mut model, "home");
+    let wanted = wanted(&effects).expect("the past is asked for").clone();
+    let before = shown(&model, 80, 24);
+    assert!(before.contains("reading …") && before.contains("message number 0000"), "{before}");
+    assert_eq!(press(&mut model, "pageup"), [], "once");
+    let line = model.lists[&Pane::Traffic].clone();
+    apply(&mut model, older(&mut past, &wanted, 40));
+    assert_eq!(model.lists[&Pane::Traffic], line);
+    assert!(shown(&model, 80, 24).contains("message number 0000"), "what was read stays where it was");
+    press(&mut model, "pageup");
+    let text = shown(&model, 80, 24);
+    assert!(text.contains("older 39") && text.contains("from the beginning"), "{text}");
+    press(&mut model, "home");
+    assert!(shown(&model, 80, 24).contains("older 0"));
+    let effects = press(&mut model, "end");
+    assert_eq!(effects, [crate::tui::app::Effect::StopReading(crate::tui::store::Source::All)]);
+    let text = shown(&model, 80, 24);
+    assert!(text.contains("live") && !text.contains("beginning"), "{text}");
+}
+
+#[test]
+fn where_there_is_no_past_the_first_line_says_so() {
+    let mut model = empty(80, 24);
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 2);
+    let effects = press(&mut model, "up");
+    let wanted = wanted(&effects).unwrap().clone();
+    apply(&mut model, older(&mut Speaker::new(), &wanted, 0));
+    let text = shown(&model, 80, 24);
+    assert!(text.contains("╌╌ the beginning ╌╌"), "{text}");
+}
+
+#[test]
+fn a_filter_searches_the_past_too_and_another_filter_ends_that_search() {
+    let mut model = empty(120, 40);
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 3);
+    press(&mut model, "/");
+    let effects = write(&mut model, "o");
+    let first = wanted(&effects).unwrap().clone();
+    assert_eq!((first.filter.text(), first.source), ("o", crate::tui::store::Source::All));
+    let effects = write(&mut model, "l");
+    assert!(matches!(effects[..], [crate::tui::app::Effect::StopReading(_), crate::tui::app::Effect::ReadBack(_)]));
+    let second = wanted(&effects).unwrap().clone();
+    apply(&mut model, older(&mut Speaker::new(), &first, 9));
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("searching back …") && !text.contains("older 1"), "{text}");
+    apply(&mut model, older(&mut Speaker::new(), &second, 31));
+    press(&mut model, "enter");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("searched all, 31 found") && text.contains("older 30"), "{text}");
+    press(&mut model, "esc");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("message number 0002") && !text.contains("older"), "{text}");
+}
