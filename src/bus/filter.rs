@@ -138,6 +138,24 @@ impl Filter {
         wanted.filter_map(|term| if let Test::Text(_, words) = &term.test { words.as_deref() } else { None }).collect()
     }
 
+    /// Where in a text the words and expressions of this filter are, in order, without overlaps.
+    pub fn spots(&self, text: &str) -> Vec<std::ops::Range<usize>> {
+        let mut spots: Vec<std::ops::Range<usize>> = Vec::new();
+        for term in self.terms.iter().filter(|term| !term.negated) {
+            let Test::Text(regex, _) = &term.test else { continue };
+            spots.extend(regex.find_iter(text).map(|found| found.range()).filter(|spot| !spot.is_empty()));
+        }
+        spots.sort_by_key(|spot| (spot.start, std::cmp::Reverse(spot.end)));
+        let mut end = 0;
+        spots.retain_mut(|spot| {
+            spot.start = spot.start.max(end);
+            let is_left = spot.start < spot.end;
+            end = end.max(spot.end);
+            is_left
+        });
+        spots
+    }
+
     /// Whether everything that this one matches is matched by `wider`, as far as can be seen from how both are written: then what
     /// `wider` left out need not be looked at again.
     pub fn narrows(&self, wider: &Self) -> bool {

@@ -117,7 +117,10 @@ fn show(model: &mut Model) {
             let layer = layers::needs_you::NeedsYou::open(model, Some(&id));
             model.layers.push(Layer::NeedsYou(layer));
         }
-        Some(target) => model.layers.push(Layer::Detail(layers::detail::Detail::of(target))),
+        Some(target) => {
+            let detail = layers::detail::Detail::of(model, target);
+            model.layers.push(Layer::Detail(detail));
+        }
         None => model.is_zoomed = true,
     }
 }

@@ -10,6 +10,7 @@ use ratatui::style::Style;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
+use crate::bus::filter::Filter;
 use crate::contracts::{ChannelName, Priority};
 use crate::tui::app::Model;
 use crate::tui::store::{Reading, Ring, Row};
@@ -143,7 +144,20 @@ pub fn message(row: &Row, model: &Model, width: u16, has_channel: bool) -> Vec<P
     if let Some(fault) = row.fault() {
         pieces.push(Piece::new(Role::Danger, format!("malformed: {} ", clipped(fault, 40))));
     }
-    pieces.push(Piece::new(Role::Text, row.gist()));
+    pieces.extend(marked(model.store.filter(), row.gist()));
+    pieces
+}
+
+/// A text with what a filter found in it marked.
+fn marked(filter: &Filter, text: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut end = 0;
+    for spot in if filter.is_empty() { Vec::new() } else { filter.spots(text) } {
+        pieces.push(Piece::new(Role::Text, &text[end..spot.start]));
+        pieces.push(Piece::new(Role::Match, &text[spot.clone()]));
+        end = spot.end;
+    }
+    pieces.push(Piece::new(Role::Text, &text[end..]));
     pieces
 }
 

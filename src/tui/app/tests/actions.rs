@@ -19,7 +19,7 @@ fn stage(action: Action) -> Model {
         Scope::In(LayerKind::NeedsYou | LayerKind::Answer | LayerKind::Edit | LayerKind::Review) => &["a"],
         Scope::In(LayerKind::Palette) => &[":", "down"],
         Scope::In(LayerKind::Filter) => &["/", "m"],
-        Scope::In(LayerKind::Detail) => &["up", "up", "enter"],
+        Scope::In(LayerKind::Detail) => &["up", "up", "enter", "pagedown"],
         Scope::In(LayerKind::Help) | Scope::Layer => &["?", "down"],
         Scope::In(LayerKind::Quit) => &["q"],
         Scope::In(LayerKind::Themes) => &["T", "down"],

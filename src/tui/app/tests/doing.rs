@@ -457,3 +457,41 @@ fn a_message_is_said_again_only_after_it_was_seen_in_the_form() {
         ref other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn the_arrows_go_through_what_was_said_where_nothing_is_written() {
+    let mut model = empty(80, 24);
+    for words in ["the first", "the second"] {
+        press(&mut model, "i");
+        write(&mut model, words);
+        press(&mut model, "ctrl-s");
+    }
+    press(&mut model, "i");
+    let text = |model: &Model| crate::tui::draw::tests::shown(model, 80, 24);
+    press(&mut model, "up");
+    assert!(text(&model).contains("the second"), "{}", text(&model));
+    press(&mut model, "up");
+    press(&mut model, "up");
+    assert!(text(&model).contains("┃ the first"), "{}", text(&model));
+    press(&mut model, "down");
+    press(&mut model, "down");
+    assert!(!text(&model).contains("┃ the "), "{}", text(&model));
+    write(&mut model, "new");
+    press(&mut model, "up");
+    assert_eq!(said(&press(&mut model, "ctrl-s")), [&Saying::Words("new".to_owned())]);
+}
+
+#[test]
+fn each_theme_is_shown_as_it_is_selected_and_esc_takes_the_former_one() {
+    let mut model = furnished(120, 40);
+    press(&mut model, "T");
+    press(&mut model, "down");
+    assert_eq!(model.theme.name, "light");
+    assert!(crate::tui::draw::tests::shown(&model, 120, 40).contains("▸ light"));
+    press(&mut model, "esc");
+    assert_eq!((model.theme.name.as_str(), model.layers.len()), ("dark", 0));
+    press(&mut model, "T");
+    press(&mut model, "down");
+    press(&mut model, "enter");
+    assert_eq!(model.kept().theme, "light");
+}

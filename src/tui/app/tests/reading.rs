@@ -138,14 +138,85 @@ fn enter_zooms_a_channel_then_opens_its_message_and_esc_comes_back() {
 }
 
 #[test]
-fn folded_json_shows_how_much_is_in_it() {
+fn each_value_is_folded_for_itself_and_says_how_much_is_in_it() {
     let mut model = furnished(120, 40);
     press(&mut model, "up");
     press(&mut model, "enter");
-    assert!(shown(&model, 120, 40).contains("\"username\": \"mara\""));
-    press(&mut model, "f");
+    let all = shown(&model, 120, 40);
+    assert!(all.contains("\"username\": \"mara\""), "{all}");
+    press(&mut model, "F");
     let text = shown(&model, 120, 40);
     assert!(text.contains("\"original_message\": { … 2 }") && !text.contains("\"username\""), "{text}");
+    press(&mut model, "F");
+    assert!(shown(&model, 120, 40).contains("\"username\""));
+    // Down to a value within the nested one: what holds it is folded.
+    let line = all.lines().position(|line| line.contains("\"username\"")).unwrap();
+    let first = all.lines().position(|line| line.contains("channel")).unwrap();
+    (first..line).for_each(|_| drop(press(&mut model, "down")));
+    press(&mut model, "f");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("\"original_message\": { … 2 }") && text.contains("\"reason\": \"new idea"), "{text}");
+    press(&mut model, "f");
+    assert!(shown(&model, 120, 40).contains("\"username\""), "the line is still under the cursor");
+}
+
+#[test]
+fn the_value_of_a_line_is_copied_or_all_of_it() {
+    use crate::tui::app::Effect;
+    let mut model = empty(120, 40);
+    Speaker::new().chat(&mut model, "line one\nline two");
+    press(&mut model, "enter");
+    let text = shown(&model, 120, 40);
+    let line = text.lines().position(|line| line.contains("\"content\"")).unwrap();
+    let first = text.lines().position(|line| line.contains("channel")).unwrap();
+    (first..line).for_each(|_| drop(press(&mut model, "down")));
+    assert_eq!(press(&mut model, "y"), [Effect::Copy("line one\nline two".to_owned())]);
+    match &press(&mut model, "Y")[..] {
+        [Effect::Copy(all)] => assert!(all.starts_with('{') && all.contains("\"username\":\"mara\""), "{all}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_document_that_changes_while_it_is_shown_is_shown_as_it_is() {
+    let mut model = furnished(120, 40);
+    model.focus.insert(Screen::Deck, Pane::Experiments);
+    press(&mut model, "enter");
+    assert!(shown(&model, 120, 40).contains("\"state\": \"running\""));
+    document(&mut model, "experiments:exp_20260301_x", &[("state", "draft")]);
+    document(&mut model, "experiments:exp_20261121_stars", &[("state", "archived"), ("spec", "{\"steps\":[1,2]}")]);
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("\"state\": \"archived\"") && text.contains("\"steps\": ["), "{text}");
+}
+
+#[test]
+fn a_message_of_a_megabyte_is_shown_line_by_line() {
+    let mut model = empty(120, 40);
+    Speaker::new().chat(&mut model, &"x".repeat(1 << 20));
+    Speaker::new().chat(&mut model, &"long words ".repeat(20_000));
+    press(&mut model, "enter");
+    press(&mut model, "pagedown");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("long words long words") && text.contains("line "), "{text}");
+    press(&mut model, "r");
+    press(&mut model, "pageup");
+    assert!(shown(&model, 120, 40).contains("discord_raw"));
+}
+
+#[test]
+fn what_a_filter_found_is_marked_where_it_is() {
+    let mut model = empty(120, 40);
+    Speaker::new().chat(&mut model, "Stargazers gaze at stars");
+    press(&mut model, "/");
+    write(&mut model, "star /g.z/");
+    press(&mut model, "enter");
+    let marked: String = crate::tui::draw::text::message(model.store.all.shown()[0].row().unwrap(), &model, 120, true)
+        .into_iter()
+        .filter(|piece| piece.role == crate::tui::theme::Role::Match)
+        .map(|piece| piece.words)
+        .collect::<Vec<_>>()
+        .join("|");
+    assert_eq!(marked, "Star|gaz|gaz|star");
 }
 
 #[test]
