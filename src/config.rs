@@ -12,6 +12,7 @@ mod error;
 mod home;
 mod layers;
 pub mod llm;
+mod room;
 mod setting;
 mod template;
 
@@ -27,6 +28,7 @@ pub use error::{ConfigError, Problem, Source};
 pub use home::{private_file, private_folder};
 pub use layers::{Environment, Flag};
 pub use llm::{Link, LlmConfig, PlainHttp, ProviderConfig, ProviderName};
+pub use room::{RoomConfig, Switch};
 pub use setting::Shown;
 pub use template::template;
 
@@ -45,16 +47,6 @@ choice! {
         Guarded = "guarded",
         /// Everything that the rules allow goes.
         Autopilot = "autopilot",
-    }
-}
-
-choice! {
-    /// Whether something is done.
-    Switch {
-        /// It is.
-        On = "on",
-        /// It is not.
-        Off = "off",
     }
 }
 
@@ -116,19 +108,6 @@ pub struct BusConfig {
     pub response_timeout: Duration,
     /// PEM file with the roots that a TLS server's certificate must go back to, besides the usual ones.
     pub ca: Option<PathBuf>,
-}
-
-/// Settings of the control room.
-#[derive(Debug, Clone)]
-pub struct RoomConfig {
-    /// Whether the bell rings when something needs the person.
-    pub bell: Switch,
-    /// Whether the terminal notifies him (OSC 9).
-    pub notification: Switch,
-    /// Whether the window's title counts what waits.
-    pub title: Switch,
-    /// Messages that are kept in memory; what is older is read back from the streams.
-    pub lines: u64,
 }
 
 /// What is kept on the bus. What a group still needs is always kept.
@@ -223,7 +202,7 @@ impl Config {
             budget: Budgets::default(),
             approvals: Approvals::default(),
             notify_command: Vec::new(),
-            room: RoomConfig { bell: Switch::On, notification: Switch::On, title: Switch::On, lines: 100_000 },
+            room: RoomConfig::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
@@ -254,26 +233,6 @@ impl Config {
                 Slot::Words(&mut self.notify_command),
                 "A program to run when something needs a person: the first approval that waits, a critical alert. The text is on its \
                  standard input and in FULLSEND_NOTIFY_TEXT.",
-            ),
-            Row::new(
-                "room.bell",
-                Slot::Choice(&mut self.room.bell),
-                "Whether the control room rings the terminal's bell when something needs a person.",
-            ),
-            Row::new(
-                "room.notification",
-                Slot::Choice(&mut self.room.notification),
-                "Whether the control room has the terminal notify (OSC 9) when something needs a person.",
-            ),
-            Row::new(
-                "room.title",
-                Slot::Choice(&mut self.room.title),
-                "Whether the title of the control room's window counts what waits for a person.",
-            ),
-            Row::new(
-                "room.lines",
-                Slot::Count(&mut self.room.lines, 1_000..=1_000_000),
-                "Messages that the control room keeps in memory. What is older is read back when somebody scrolls there.",
             ),
             Row::new(
                 "bus.url",
@@ -348,6 +307,7 @@ impl Config {
             .flag("--log"),
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
         ];
+        rows.extend(self.room.rows());
         rows.extend(self.approvals.rows());
         rows.extend(self.llm.rows());
         rows.extend(self.budget.rows());

@@ -46,6 +46,8 @@ pub fn run(out: &Output) -> color_eyre::Result<ExitCode> {
         [it.name.clone(), least, from.clone()]
     };
     out.table(["THEME", "LEAST CONTRAST", "FROM"], &found.iter().map(row).collect::<Vec<_>>())?;
-    broken.iter().for_each(|err| out.remark(&err.to_string()));
+    for err in &broken {
+        out.remark(&err.to_string());
+    }
     Ok(OK)
 }

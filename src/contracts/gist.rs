@@ -27,7 +27,7 @@ const TELLING: [&str; 14] = [
 ];
 
 /// Fields that other columns show, or that nobody reads.
-const SILENT: [&str; 4] = ["type", "timestamp", "meta", "version"];
+const SILENT: [&str; 8] = ["type", "timestamp", "meta", "version", "message_id", "reply_to", "channel_id", "user_id"];
 
 /// The most telling text, then the short fields. A body that is no object is its own gist.
 pub fn gist(body: &str) -> Untrusted {
@@ -69,7 +69,8 @@ mod tests {
     #[rstest]
     #[case::words_first(r#"{"type":"x","id":7,"message":"hello"}"#, "hello  id=7")]
     #[case::most_telling(r#"{"name":"n","content":"c"}"#, "c  name=n")]
-    #[case::inner(r#"{"payload":{"content":"an idea"},"user_id":"5"}"#, "an idea  user_id=5")]
+    #[case::inner(r#"{"payload":{"content":"an idea"},"username":"mara"}"#, "an idea  username=mara")]
+    #[case::ids_say_nothing(r#"{"content":"c","message_id":"120001","reply_to":"7"}"#, "c")]
     #[case::no_words(r#"{"experiment_id":"exp_1","ok":true,"list":[1]}"#, "experiment_id=exp_1  ok=true")]
     #[case::nothing_short(r#"{"type":"go"}"#, r#"{"type":"go"}"#)]
     #[case::not_json("hello\x1b[2J", "hello")]

@@ -29,7 +29,7 @@ use super::store::{Caps, Item, ReadBack, Source, Store, Toward};
 use super::theme::{Role, Theme, person};
 use crate::contracts::messages::{ApprovalVerdict, Control};
 use crate::contracts::untrusted::sanitize_line;
-use crate::contracts::{ChannelName, TraceId};
+use crate::contracts::{ChannelName, TraceId, Trust};
 
 /// How long a word on what happened stays.
 const TOAST: Duration = Duration::from_secs(5);
@@ -397,11 +397,25 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Item(item) => {
             let changed = told::Changed::by(&item);
+            let answer = answer_to_operator(model, &item);
             model.store.apply(item);
+            if let Some(words) = answer {
+                model.tell(Role::Accent, words);
+            }
             told::look(model, &changed)
         }
         Msg::Outcome(outcome) => happened(model, outcome),
     }
+}
+
+/// What the team answers to whoever sits at a control room: it is not to be looked for in the traffic.
+fn answer_to_operator(model: &Model, item: &Item) -> Option<String> {
+    let Item::Message(row) = item else { return None };
+    let envelope = row.envelope.as_ref()?;
+    let is_answer = row.channel == ChannelName::FromOrchestrator
+        && envelope.trust == Trust::Operator
+        && matches!(envelope.kind.as_ref(), "orchestrator_response" | "watcher_response");
+    (is_answer && model.store.is_filled).then(|| format!("{}: {}", row.source(), row.gist()))
 }
 
 fn later(model: &mut Model, now: Now) -> Vec<Effect> {

@@ -178,6 +178,8 @@ impl Loop {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let size = screen.size()?;
         self.happens(Msg::Resize(size.width, size.height)).await?;
+        // Whoever is heard before the first tick is heard now.
+        self.passes().await?;
         let mut drawn = Instant::now();
         self.draw(screen)?;
         let shutdown = self.room.shutdown.clone();
@@ -236,16 +238,15 @@ impl Loop {
         self.is_changed && drawn.elapsed() >= FRAME
     }
 
+    /// Takes in a batch and those that wait behind it, so many at most that a frame is not late. What is taken from the queue is shown.
     async fn take_in(&mut self, batch: Batch) -> color_eyre::Result<Next> {
-        let mut batch = batch;
-        for _ in 0..DRAINED {
+        let mut next = Some(batch);
+        for left in (0..DRAINED).rev() {
+            let Some(batch) = next else { break };
             for item in batch {
                 self.happens(Msg::Item(item)).await?;
             }
-            match self.items.try_recv() {
-                Ok(next) => batch = next,
-                Err(_) => break,
-            }
+            next = if left > 0 { self.items.try_recv().ok() } else { None };
         }
         Ok(Next::GoOn)
     }

@@ -184,7 +184,7 @@ fn row(at: usize) -> Row {
 }
 
 pub(crate) fn origin() -> Origin {
-    Origin::new(Arc::new(SystemClock), Arc::new(Ids::new()), Trust::Operator)
+    Origin::new(Arc::new(SystemClock), Arc::new(Ids::random()), Trust::Operator)
 }
 
 /// A message of the flood.

@@ -87,7 +87,9 @@ impl Scroller {
         drop(feed);
         let mut store = Store::new(Caps { lines, bytes: 8 << 20 });
         while let Some(batch) = batches.recv().await {
-            batch.into_iter().for_each(|item| store.apply(item));
+            for item in batch {
+                store.apply(item);
+            }
         }
         let mut scroller = Self { world, store, cursors, said: Vec::new() };
         scroller.look_at_streams().await;
@@ -128,7 +130,9 @@ impl Scroller {
         for at in 0..meanwhile {
             self.says(at % 2 == 0).await;
         }
-        items.into_iter().for_each(|item| self.store.apply(item));
+        for item in items {
+            self.store.apply(item);
+        }
     }
 
     /// What is shown is a part of the streams without a seam; where it reaches the ring, up to their end.
@@ -182,7 +186,9 @@ proptest::proptest! {
                     4 => scroller.reads(sources[1], Toward::Older, meanwhile).await,
                     _ => scroller.reads(Source::All, Toward::Older, meanwhile).await,
                 }
-                sources.iter().for_each(|source| scroller.is_whole(*source));
+                for source in sources {
+                    scroller.is_whole(source);
+                }
             }
             // All the way up, then all the way down.
             for source in sources {
@@ -235,7 +241,9 @@ async fn a_past_that_cannot_be_read_is_said_and_what_an_older_search_found_is_no
     assert_eq!(scroller.store.read_back(Source::All, Toward::Older), None, "it is being read");
     let (queue, mut batches) = mpsc::channel(QUEUE);
     back::read(bus, wanted.clone(), queue.clone()).await;
-    batches.recv().await.unwrap().into_iter().for_each(|item| scroller.store.apply(item));
+    for item in batches.recv().await.unwrap() {
+        scroller.store.apply(item);
+    }
     match scroller.store.all.back().reading() {
         Reading::Failed(why) => assert!(why.contains("refused") && !why.contains('\x1b'), "{why}"),
         other => panic!("{other:?}"),
@@ -243,7 +251,9 @@ async fn a_past_that_cannot_be_read_is_said_and_what_an_older_search_found_is_no
     let again = scroller.store.read_back(Source::All, Toward::Older).unwrap();
     assert_ne!(again.serial, wanted.serial);
     back::read(scroller.world.bus(), wanted, queue).await;
-    batches.recv().await.unwrap().into_iter().for_each(|item| scroller.store.apply(item));
+    for item in batches.recv().await.unwrap() {
+        scroller.store.apply(item);
+    }
     assert_eq!(scroller.store.all.back().lines().len(), 0, "that was asked for before");
 }
 

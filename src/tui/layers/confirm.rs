@@ -39,9 +39,8 @@ impl Confirm {
         let mut lines = vec![format!("It is {} now.", sanitize_line(state, 20)), String::new()];
         let runs = documents.runs(id).count();
         lines.push(match (state, runs) {
-            (_, 1) => "Its run stops within two seconds.".to_owned(),
             (_, 2..) => format!("Its {runs} runs stop within two seconds."),
-            ("running", 0) => "Its run stops within two seconds.".to_owned(),
+            (_, 1) | ("running", 0) => "Its run stops within two seconds.".to_owned(),
             _ => "It has no run under way.".to_owned(),
         });
         lines.push(match documents.document(&format!("schedules:{id}")) {

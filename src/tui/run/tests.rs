@@ -121,6 +121,28 @@ async fn what_is_being_written_survives_a_crash() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whatever_waits_is_taken_in_whole() {
+    let (world, home) = (World::new(), tempfile::tempdir().unwrap());
+    let room = Room {
+        bus: world.bus(),
+        clock: Arc::clone(&world.clock),
+        ids: Arc::clone(&world.ids),
+        model: empty(80, 24),
+        home: home.path().to_owned(),
+        themes: None,
+        shutdown: CancellationToken::new(),
+    };
+    let mut turning = Loop::new(room, None);
+    for at in 0..QUEUE {
+        turning.queue.try_send(vec![crate::tui::store::Item::Gap(at.to_string())]).unwrap();
+    }
+    while let Ok(batch) = turning.items.try_recv() {
+        turning.take_in(batch).await.unwrap();
+    }
+    assert_eq!(turning.room.model.store.all.len(), QUEUE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_ends_it_and_so_does_a_terminal_that_is_gone() {
     let room = Running::new();
     room.shutdown.cancel();

@@ -80,7 +80,7 @@ pub(crate) async fn keys(bus: &SharedBus, engine: &str, count: usize) -> Vec<Lin
     let room = Room {
         bus: Arc::clone(bus),
         clock: Arc::new(SystemClock),
-        ids: Arc::new(Ids::new()),
+        ids: Arc::new(Ids::random()),
         model: model(200, 60),
         home: home.path().to_owned(),
         themes: None,

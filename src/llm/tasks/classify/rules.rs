@@ -89,7 +89,8 @@ pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
     if text.trim_start().starts_with('/') {
         return said(Verdict::Escalate, priority, "It begins with `/`, as commands do.");
     }
-    if input.mentions_bot {
+    let proposes = words.has(IDEA) && !is_invitation(&words);
+    if input.mentions_bot && !proposes {
         return said(Verdict::Escalate, priority, "It speaks to the team by name.");
     }
     if respond::is_status_question(&words, text) {
@@ -101,7 +102,7 @@ pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
     if alarm && !words.has(TALK) {
         return said(Verdict::Escalate, Priority::High, "It sounds like an alarm.");
     }
-    if words.has(IDEA) && !is_invitation(&words) {
+    if proposes {
         return said(Verdict::Escalate, Priority::High, "It proposes something.");
     }
     if words.has(REQUEST) || words.begins(DO) {

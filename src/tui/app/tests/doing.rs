@@ -238,7 +238,7 @@ fn an_edit_is_approved_only_after_its_difference_was_shown() {
     assert_eq!((found.verdict, found.digest.as_deref()), (Verdict::Approve, Some("sha256:apr_1")));
     match found.edited.as_deref() {
         Some([crate::contracts::messages::Intent::Step { experiment_id, .. }]) => {
-            assert_eq!(experiment_id, "exp_other")
+            assert_eq!(experiment_id, "exp_other");
         }
         other => panic!("{other:?}"),
     }

@@ -3,6 +3,7 @@
 use pretty_assertions::assert_eq;
 
 use super::*;
+use crate::contracts::ChannelName;
 use crate::tui::app::{Kept, Model};
 use crate::tui::draw::tests::shown;
 use crate::tui::keys::Keymap;
@@ -327,4 +328,17 @@ fn a_filter_searches_the_past_too_and_another_filter_ends_that_search() {
     press(&mut model, "esc");
     let text = shown(&model, 120, 40);
     assert!(text.contains("message number 0002") && !text.contains("older"), "{text}");
+}
+
+#[test]
+fn an_answer_to_the_operator_is_told_and_what_was_said_before_is_not() {
+    let mut model = empty(80, 24);
+    let mut speaker = Speaker::new();
+    let answer = |text: &str| serde_json::json!({ "type": "orchestrator_response", "content": text });
+    speaker.say(&mut model, ChannelName::FromOrchestrator, "orchestrator", &answer("yesterday's words"));
+    assert_eq!(model.toast, None, "history is no news");
+    apply(&mut model, Item::Filled);
+    speaker.say(&mut model, ChannelName::FromOrchestrator, "orchestrator", &answer("What do we sell\u{1b}[2J?"));
+    let last = shown(&model, 80, 24).lines().last().unwrap().to_owned();
+    assert!(last.contains("orchestrator: What do we sell?"), "{last}");
 }
