@@ -39,6 +39,7 @@ pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod themes;
+pub mod trace;
 pub mod wiring;
 
 use std::path::PathBuf;
@@ -135,6 +136,7 @@ enum Command {
     Serve(serve::Args),
     Publish(publish::Args),
     Tail(tail::Args),
+    Trace(trace::Args),
     Approvals(approvals::Args),
     Hold(hold::Args),
     Go(hold::GoArgs),
@@ -275,6 +277,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         }
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
+        Command::Trace(args) => trace::run(args, cx),
         Command::Approvals(args) => approvals::run(args, cx),
         Command::Hold(args) => hold::run(args, cx),
         Command::Go(args) => hold::run_go(args, cx),

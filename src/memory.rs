@@ -5,7 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `note` | a note's document, and how a change of it becomes a new version |
-//! | `worklist`, `learnings` | how items, the focus and learnings are written into the text |
+//! | `worklist`, `learnings`, `product` | how items, the focus, learnings and what is sold are written into the text |
 //! | `merge` | three-way merge with what others wrote meanwhile |
 //! | `history`, `patch` | versions, and how each text is had again |
 //! | `context`, `load`, `experiments` | what a decision is made from |
@@ -23,6 +23,7 @@ pub mod load;
 pub mod merge;
 pub mod note;
 mod patch;
+mod product;
 #[cfg(test)]
 mod tests;
 mod worklist;
@@ -34,6 +35,11 @@ pub use note::{Author, ChangeError, NoteEdit, NoteError, NoteState, apply, chang
 
 /// In a text that nobody has filled in yet.
 pub const TEMPLATE_MARK: &str = "(fill in)";
+
+/// Whether a text says nothing yet: it is empty, or has only headings and the gaps of the template.
+pub fn is_unwritten(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line.contains(TEMPLATE_MARK))
+}
 
 /// What a new context folder is given as product context.
 pub const PRODUCT_TEMPLATE: &str = "\

@@ -103,6 +103,11 @@ pub enum NoteChange {
         /// In a person's words.
         text: String,
     },
+    /// What is being sold, in a person's words: in the first gap of the template, else at the end of the product context.
+    Describe {
+        /// In a person's words.
+        text: String,
+    },
     /// A learning is added.
     Learn {
         /// In a line.
@@ -132,6 +137,7 @@ impl NoteChange {
                 format!("{} is {section}", sanitize_line(key, 80))
             }
             Self::Focus { text } => format!("focus: {}", sanitize_line(text, 120)),
+            Self::Describe { text } => format!("we sell: {}", sanitize_line(text, 120)),
             Self::Learn { headline, .. } => format!("learned: {}", sanitize_line(headline, 120)),
             Self::Rewrite { base, .. } => format!("written anew, from version {base}"),
         }

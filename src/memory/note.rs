@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::history::{self, HistoryError};
 use super::merge::{self, MergeConflict};
-use super::{learnings, patch, worklist};
+use super::{learnings, patch, product, worklist};
 use crate::bus::{BusError, Document, Effects, Expect, Failure, Key, Op, Origin, SharedBus, State, Ttl};
 use crate::contracts::canonical::sha256;
 use crate::contracts::envelope::rfc3339;
@@ -124,7 +124,10 @@ impl NoteState {
                 // Without it nothing can be merged, and both texts are offered.
                 Err(HistoryError::Missing { .. } | HistoryError::Broken { .. }) => None,
             },
-            NoteChange::Item { .. } | NoteChange::Focus { .. } | NoteChange::Learn { .. } => None,
+            NoteChange::Item { .. }
+            | NoteChange::Focus { .. }
+            | NoteChange::Describe { .. }
+            | NoteChange::Learn { .. } => None,
         };
         Ok(())
     }
@@ -368,6 +371,10 @@ pub fn apply(change: &NoteChange, current: &NoteState, now: DateTime<Utc>) -> Re
         NoteChange::Focus { text } => {
             only(NoteName::Worklist, "focus")?;
             worklist::focus(&current.text, text, today).ok_or(NoteError::Nothing(name))?
+        }
+        NoteChange::Describe { text } => {
+            only(NoteName::ProductContext, "what is sold")?;
+            product::describe(&current.text, text).ok_or(NoteError::Nothing(name))?
         }
         NoteChange::Learn { headline, evidence, experiment_id } => {
             only(NoteName::Learnings, "learnings")?;

@@ -25,13 +25,14 @@ use crate::contracts::messages::{
     ActionComplete, ActionStatus, ChatMessage, CommandName, Control, DiscordRaw, Escalation, FromOrchestrator, Go,
     Hold, IdeaAck, ToOrchestrator, WatcherResponse, Words,
 };
+use crate::contracts::notes::{NoteChange, NoteName};
 use crate::contracts::wiring::{CONTROL, FROM_ORCHESTRATOR, TO_ORCHESTRATOR};
 use crate::contracts::{ChannelName, Clock, Priority, ServiceName, Trust, keys};
 use crate::llm::tasks::classify::ClassifyInput;
 use crate::llm::tasks::respond::RespondInput;
 use crate::llm::tasks::{Classification, Classify, Respond, Verdict};
 use crate::llm::{Asking, Mind, NoAnswer, Task};
-use crate::memory::Memory;
+use crate::memory::{self, ChangeError, Memory, NoteState, is_unwritten};
 use authors::Authors;
 use commands::Order;
 
@@ -64,6 +65,12 @@ impl Watcher {
 
     async fn chat(&self, chat: ChatMessage, message: &Received, cx: &Context<grants::Watcher>) -> Said {
         if let Some(order) = commands::typed(&chat) {
+            return self.order(order, message, cx).await;
+        }
+        // The answer to the first thing that a new team asks.
+        if let Some(order) = commands::told_product(&chat).filter(|_| message.envelope.trust >= Trust::Operator)
+            && is_unwritten(&NoteState::read(cx.bus(), NoteName::ProductContext).await?.text)
+        {
             return self.order(order, message, cx).await;
         }
         let input = ClassifyInput {
@@ -148,7 +155,7 @@ impl Watcher {
                 effects.send(CONTROL, Draft::new(Control::from(Go { reason, by })).priority(Priority::Urgent))?;
                 say(&mut effects, &asked, "Going on.")?;
             }
-            CommandName::Idea | CommandName::Focus | CommandName::Learn if text.is_empty() => {
+            CommandName::Idea | CommandName::Focus | CommandName::Learn | CommandName::Product if text.is_empty() => {
                 let word = commands::word(name);
                 say(&mut effects, &asked, &format!("Say it after the command: `/{word} TEXT`."))?;
             }
@@ -157,6 +164,10 @@ impl Watcher {
                 let ack = IdeaAck { payload, priority: Priority::Medium, timestamp: Some(cx.now()) };
                 effects.send(FROM_ORCHESTRATOR, FromOrchestrator::from(ack))?;
                 hand_on(&mut effects, asked, ordered(name), Some((name, &text)), cx)?;
+            }
+            CommandName::Product => {
+                let told = describe(&mut effects, &text, by.as_deref(), message, cx).await?;
+                say(&mut effects, &asked, &told)?;
             }
             CommandName::Focus | CommandName::Learn => {
                 hand_on(&mut effects, asked, ordered(name), Some((name, &text)), cx)?;
@@ -249,6 +260,28 @@ impl Handler for Watcher {
             // The settings of the chat are the chat service's; nothing here depends on them.
             DiscordRaw::Config(_) => Ok(cx.effects()),
         }
+    }
+}
+
+/// Puts what is sold into the product context, which is the operator's; says what came of it.
+async fn describe(
+    effects: &mut Effects<grants::Watcher>,
+    text: &str,
+    by: Option<&str>,
+    message: &Received,
+    cx: &Context<grants::Watcher>,
+) -> Result<String, Failure> {
+    if message.envelope.trust < Trust::Operator {
+        return Ok("What we sell is written at the control room; ask whoever runs the team.".to_owned());
+    }
+    let change = NoteChange::Describe { text: text.to_owned() };
+    match memory::change(effects, cx.bus(), NoteName::ProductContext, &change, by.unwrap_or("operator")).await {
+        Ok(()) => {
+            Ok("Noted: what we sell stands in the product context. Say your idea again, and it can be tested."
+                .to_owned())
+        }
+        Err(ChangeError::Bus(err)) => Err(err.into()),
+        Err(err) => Ok(wording::line(&format!("That was not written into the product context: {err}."), 280)),
     }
 }
 

@@ -193,6 +193,8 @@ pub enum Effect {
     StopReading(Source),
     /// Tell whoever looks elsewhere.
     Tell(told::Telling),
+    /// Read all of a chain from the streams; it comes as an item.
+    Chain(TraceId),
 }
 
 /// Names something that was asked for.
@@ -335,6 +337,13 @@ impl Model {
         self.store.read_back(source, toward).map(|wanted| Effect::ReadBack(Box::new(wanted)))
     }
 
+    /// Follows a chain, and wants it read.
+    pub(super) fn follow(&mut self, trace: TraceId) -> Vec<Effect> {
+        self.trace = Some(trace);
+        self.store.follow(trace);
+        vec![Effect::Chain(trace)]
+    }
+
     /// Where the screen is, between header and footer.
     pub fn body(&self) -> Rect {
         super::draw::frame::parts(self.area).1
@@ -346,6 +355,7 @@ impl Model {
             Screen::Deck => Some(self.focus.get(&self.screen).copied().unwrap_or(Pane::Traffic)),
             screen => self.focus.get(&screen).copied().or_else(|| match screen {
                 Screen::Channels => screens::channels::ALL.first().map(|channel| Pane::Channel(*channel)),
+                Screen::Trace => Some(Pane::Chain),
                 screen => Some(Pane::Documents(screen)),
             }),
         }

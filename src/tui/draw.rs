@@ -114,6 +114,8 @@ fn title(model: &Model, pane: Pane, content: &Content<'_>, list: &ListState, is_
         Pane::Learnings => "Learnings".to_owned(),
         Pane::Experiments => "Experiments".to_owned(),
         Pane::Channel(channel) => channel.short().to_owned(),
+        Pane::Chain => screens::trace::title(model),
+        Pane::Step => "Step".to_owned(),
         Pane::Documents(screen) => screens::generic::listed(screen).documents.to_owned(),
         Pane::Messages(screen) => {
             screens::generic::listed(screen).channel.map_or_else(String::new, |channel| channel.short().to_owned())

@@ -5,6 +5,7 @@
 //! the bus: its queue is bounded, and what does not fit of notices is counted.
 
 pub mod back;
+pub mod chain;
 mod documents;
 mod history;
 #[cfg(test)]

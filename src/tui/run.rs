@@ -117,12 +117,13 @@ pub(crate) struct Loop {
     guard: Option<Guard>,
     outcomes: mpsc::Sender<Outcome>,
     answers: mpsc::Receiver<Outcome>,
+    /// What the feed brings, and what was read for the room.
+    queue: mpsc::Sender<Batch>,
+    items: mpsc::Receiver<Batch>,
     opened: Instant,
     is_changed: bool,
     /// What is being read back, for whom.
     readings: BTreeMap<Source, AbortHandle>,
-    queue: mpsc::Sender<Batch>,
-    items: mpsc::Receiver<Batch>,
     /// What the next start should know.
     kept: watch::Sender<Kept>,
 }
@@ -351,6 +352,10 @@ impl Loop {
                 if self.guard.is_some() {
                     terminal::tell(&telling, self.room.model.about.ways)?;
                 }
+                Next::GoOn
+            }
+            Effect::Chain(trace) => {
+                self.read_chain(trace);
                 Next::GoOn
             }
             Effect::Suspend => {

@@ -7,6 +7,7 @@ pub mod channels;
 pub mod content;
 pub mod deck;
 pub mod generic;
+pub mod trace;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -95,6 +96,10 @@ pub enum Pane {
     Experiments,
     /// What is said on one channel.
     Channel(ChannelName),
+    /// The steps of a chain.
+    Chain,
+    /// The selected step of a chain.
+    Step,
     /// The documents of a screen.
     Documents(Screen),
     /// The messages of a screen.
@@ -111,6 +116,7 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
     match model.screen {
         Screen::Deck => deck::panes(area),
         Screen::Channels => channels::panes(model, area),
+        Screen::Trace => trace::panes(area),
         screen => generic::panes(screen, area),
     }
 }
@@ -120,6 +126,7 @@ pub fn order(model: &Model, area: Rect) -> Vec<Pane> {
     match model.screen {
         Screen::Channels => channels::ALL.iter().map(|channel| Pane::Channel(*channel)).collect(),
         Screen::Deck => deck::ALL.to_vec(),
+        Screen::Trace => vec![Pane::Chain, Pane::Step],
         screen => generic::panes(screen, area).into_iter().map(|(pane, _)| pane).collect(),
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod back;
 pub mod calls;
+pub mod chain;
 pub mod documents;
 pub mod item;
 pub mod rates;
@@ -20,6 +21,7 @@ use chrono::{DateTime, Utc};
 
 pub use back::{Back, Found, Places, ReadBack, Reading, Source, Toward};
 pub use calls::{Call, Calls};
+pub use chain::Chain;
 pub use documents::{Documents, Need};
 pub use item::{EngineStatus, Item, Row};
 pub use rates::Rate;
@@ -28,8 +30,9 @@ pub use services::{Presence, Services};
 
 use crate::bus::EntryId;
 use crate::bus::filter::Filter;
+use crate::bus::{Key, State};
 use crate::contracts::messages::{Health, LlmCalls};
-use crate::contracts::{Body, ChannelKind, ChannelName};
+use crate::contracts::{Body, ChannelKind, ChannelName, TraceId};
 
 /// Everything that is shown.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub struct Store {
     pub missed: u64,
     /// Whether the newest history has been read.
     pub is_filled: bool,
+    /// The chain that is followed.
+    pub chain: Option<Chain>,
     filter: Filter,
     next_line: u64,
     next_reading: u64,
@@ -89,6 +94,7 @@ impl Store {
             engine: EngineStatus::Opening,
             missed: 0,
             is_filled: false,
+            chain: None,
             filter: Filter::default(),
             next_line: FIRST_LINE,
             next_reading: 1,
@@ -106,8 +112,21 @@ impl Store {
     pub fn apply(&mut self, item: Item) {
         match item {
             Item::Message(row) => self.message(row),
-            Item::Document { key, state } => self.documents.put(key, state),
-            Item::Documents { prefix, found, left_out } => self.documents.replace(&prefix, found, left_out),
+            Item::Document { key, state } => {
+                if let Some(chain) = &mut self.chain {
+                    chain.document(&key, state.as_ref());
+                }
+                self.documents.put(key, state);
+            }
+            Item::Documents { prefix, found, left_out } => {
+                if let Some(chain) = &mut self.chain {
+                    for (key, state) in &found {
+                        chain.document(key, Some(state));
+                    }
+                }
+                self.documents.replace(&prefix, found, left_out);
+            }
+            Item::Chain(chain) => self.take_chain(*chain),
             Item::Lag(channel, lag) => {
                 if let Some(channel) = self.channels.get_mut(&channel) {
                     channel.lag = lag;
@@ -179,6 +198,11 @@ impl Store {
             }
             _ => {}
         }
+        if let Some(chain) = &mut self.chain
+            && chain.take(&row)
+        {
+            self.complete_chain();
+        }
         let is_pulse = row.is_pulse();
         let name = row.channel;
         let entry = row.entry;
@@ -208,6 +232,39 @@ impl Store {
         Line { number, what }
     }
 
+    /// Follows a chain from now on, beginning with what is kept of it.
+    pub fn follow(&mut self, trace: TraceId) {
+        let mut chain = Chain::of(trace);
+        for row in self.all.lines().filter_map(Line::row) {
+            chain.take(row);
+        }
+        self.chain = Some(chain);
+        self.complete_chain();
+    }
+
+    /// The streams were read for the chain that is followed; what came meanwhile stays in it.
+    fn take_chain(&mut self, mut read: Chain) {
+        let Some(live) = self.chain.take_if(|live| live.trace() == read.trace()) else { return };
+        for row in live.rows() {
+            read.take(row);
+        }
+        for (key, state) in live.documents() {
+            read.document(key, Some(state));
+        }
+        self.chain = Some(read);
+        self.complete_chain();
+    }
+
+    /// Gives the chain the documents of its messages that are known here.
+    fn complete_chain(&mut self) {
+        let Some(chain) = &mut self.chain else { return };
+        let known: Vec<_> =
+            chain.wanted().iter().filter_map(|key| Some((key.clone(), self.documents.get(key.as_str())?))).collect();
+        for (key, state) in known {
+            chain.document(&key, Some(state));
+        }
+    }
+
     /// Sets what time it is, for rates and for how long ago something was.
     pub fn tick(&mut self, now: DateTime<Utc>) {
         self.now = now;
@@ -224,6 +281,12 @@ impl Store {
         for channel in self.channels.values_mut() {
             channel.ring.refilter(&self.filter, is_narrower);
         }
+    }
+
+    /// What stands under a key, also where only the chain that is followed knows it.
+    pub fn state(&self, key: &str) -> Option<&State> {
+        let of_chain = || self.chain.as_ref()?.documents().get(&Key::new(key));
+        self.documents.get(key).or_else(of_chain)
     }
 
     /// What is shown only.

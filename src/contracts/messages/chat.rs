@@ -253,7 +253,7 @@ impl Example for Command {
 pub struct CommandPayload {
     /// The command.
     pub command: CommandName,
-    /// Its arguments: `content` for the text of `idea`, `focus` and `learn`; `channel_id` for where to answer.
+    /// Its arguments: `content` for the text of `idea`, `focus`, `learn` and `product`; `channel_id` for where to answer.
     #[serde(default, deserialize_with = "read::or_default", skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
 }
@@ -286,6 +286,9 @@ pub enum CommandName {
     /// A learning from a person.
     #[serde(alias = "/learn")]
     Learn,
+    /// What is being sold, into the product context.
+    #[serde(alias = "/product")]
+    Product,
     /// What happened in the last hour, and why.
     #[serde(alias = "/wtf")]
     Wtf,

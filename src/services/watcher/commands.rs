@@ -1,4 +1,4 @@
-//! Commands: `/status`, `/pause`, `/go`, `/idea`, `/focus`, `/learn`, `/wtf`, as a message of their own or typed in the chat.
+//! Commands: `/status`, `/pause`, `/go`, `/idea`, `/focus`, `/learn`, `/product`, `/wtf`, as a message of their own or typed in the chat.
 //!
 //! Owns how they are read. Code handles them; no model is asked.
 
@@ -29,10 +29,31 @@ pub(super) fn typed(chat: &ChatMessage) -> Option<Order> {
         "/idea" => CommandName::Idea,
         "/focus" => CommandName::Focus,
         "/learn" => CommandName::Learn,
+        "/product" => CommandName::Product,
         "/wtf" => CommandName::Wtf,
         _ => return None,
     };
     Some(Order { name, text: rest.trim().to_owned(), asked: chat.clone() })
+}
+
+/// How people begin when they are asked what they sell.
+const SOLD: [&str; 8] = [
+    "we sell ",
+    "we make ",
+    "we build ",
+    "we offer ",
+    "we're selling ",
+    "we are selling ",
+    "our product is ",
+    "we help ",
+];
+
+/// Words that say what is sold, as the command that they stand for.
+pub(super) fn told_product(chat: &ChatMessage) -> Option<Order> {
+    let text = chat.content.raw().trim();
+    let start = text.to_lowercase();
+    let is_told = SOLD.iter().any(|begin| start.starts_with(begin)) && !text.contains('?');
+    is_told.then(|| Order { name: CommandName::Product, text: text.to_owned(), asked: chat.clone() })
 }
 
 /// A command that came as one.
@@ -83,6 +104,7 @@ pub(super) fn word(name: CommandName) -> &'static str {
         CommandName::Idea => "idea",
         CommandName::Focus => "focus",
         CommandName::Learn => "learn",
+        CommandName::Product => "product",
         CommandName::Wtf => "wtf",
     }
 }

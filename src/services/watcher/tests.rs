@@ -160,3 +160,31 @@ async fn what_happened_is_told_with_its_reasons() {
     let content = told[0].2["content"].as_str().unwrap();
     assert!(content.contains("exp_1 failed: no leads"), "{content}");
 }
+
+async fn product(world: &World) -> String {
+    NoteState::read(&world.bus(), NoteName::ProductContext).await.unwrap().text
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_operator_says_is_sold_is_the_product_context_where_there_is_none() {
+    let world = World::new();
+    let said = heard(&world, Trust::Operator, chat("We sell a build cache to platform teams.")).await;
+    assert_eq!(product(&world).await, "# Product context\n\nWe sell a build cache to platform teams.\n");
+    let [(channel, _, body)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(*channel, ChannelName::FromOrchestrator);
+    assert!(body["content"].as_str().unwrap().starts_with("Noted: what we sell"), "{body}");
+    // It was an answer once; now such words are a message like any other.
+    let said = heard(&world, Trust::Operator, chat("We sell it to banks, too.")).await;
+    assert_eq!(said[0].0, ChannelName::ToOrchestrator);
+    heard(&world, Trust::Operator, command("product", "It costs 200 dollars a month.")).await;
+    assert!(product(&world).await.ends_with("platform teams.\n\nIt costs 200 dollars a month.\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_else_says_what_is_sold() {
+    let world = World::new();
+    let said = heard(&world, Trust::Member, command("product", "We sell tea.")).await;
+    assert!(said[0].2["content"].as_str().unwrap().contains("control room"), "{said:?}");
+    heard(&world, Trust::Member, chat("We sell tea.")).await;
+    assert_eq!(product(&world).await, "");
+}

@@ -43,6 +43,14 @@ impl ListState {
         }
     }
 
+    /// The id of the selected entry.
+    pub fn entry_id(&self) -> Option<&str> {
+        match &self.selected {
+            Some(Mark::Entry(id)) => Some(id),
+            _ => None,
+        }
+    }
+
     /// The lines of a ring that are shown in so many rows: from where to where in its view.
     pub fn window(&self, ring: &Ring, rows: usize) -> (usize, usize) {
         let view = ring.view();

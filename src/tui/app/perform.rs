@@ -4,12 +4,15 @@
 
 use super::lists::Step;
 use super::{Effect, End, Model, Saying, TWICE};
+use crate::approvals::Record;
+use crate::contracts::TraceId;
 use crate::contracts::messages::{CancelRun, Control, Go, Hold, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, screen_of};
 use crate::tui::layers::{self, Layer};
 use crate::tui::screens::content::Target;
 use crate::tui::screens::{self, Pane, Screen};
+use crate::tui::store::{Line, Row};
 use crate::tui::theme::Role;
 
 /// Does it.
@@ -39,7 +42,7 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::PreviousPane => next_pane(model, -1),
         Action::Zoom => model.is_zoomed = !model.is_zoomed,
         Action::Back => return back(model),
-        Action::ShowTrace => show_trace(model),
+        Action::ShowTrace => return show_trace(model),
         Action::Theme => open(model, |model| Layer::Themes(layers::themes::Themes::open(model))),
         Action::Mouse => {
             model.has_mouse = !model.has_mouse;
@@ -125,12 +128,15 @@ fn show(model: &mut Model) {
     }
 }
 
-pub(crate) fn trace_of(model: &mut Model, target: &Target) {
+/// Shows the chain that something belongs to.
+pub(crate) fn trace_of(model: &mut Model, target: &Target) -> Vec<Effect> {
     let trace = match target {
         Target::Message(row) => row.envelope.as_ref().map(|envelope| envelope.trace),
         Target::Document(key) => {
-            let document = model.store.documents.document(key.as_str());
-            document.and_then(|it| it.get("trace")).and_then(|trace| trace.parse().ok())
+            let document = model.store.state(key.as_str()).and_then(|state| state.document());
+            let own = document.and_then(|it| it.get("trace")).and_then(|trace| trace.parse().ok());
+            own.or_else(|| document.and_then(Record::read).map(|record| record.envelope.trace))
+                .or_else(|| chain_about(model, key.as_str()))
         }
         Target::Need(id) => {
             let needs = model.store.documents.needs();
@@ -139,18 +145,36 @@ pub(crate) fn trace_of(model: &mut Model, target: &Target) {
     };
     match trace {
         Some(trace) => {
-            model.trace = Some(trace);
             go_to(model, Screen::Trace);
+            model.is_unsaved = true;
+            model.lists.remove(&Pane::Chain);
+            model.focus.insert(Screen::Trace, Pane::Chain);
+            model.follow(trace)
         }
-        None => model.tell(Role::Warn, "it belongs to no chain"),
+        None => {
+            model.tell(Role::Warn, "it belongs to no chain that is known here");
+            Vec::new()
+        }
     }
 }
 
-fn show_trace(model: &mut Model) {
-    match model.target() {
-        Some(target) => trace_of(model, &target),
-        None => model.tell(Role::Warn, "nothing is selected"),
-    }
+/// The chain of the newest message that is about the document under this key.
+fn chain_about(model: &Model, key: &str) -> Option<TraceId> {
+    let id = key.split_once(':').map(|(_, id)| id)?;
+    let about = |row: &&std::sync::Arc<Row>| {
+        let subject = row.envelope.as_ref().and_then(|it| it.subject.as_deref());
+        subject == Some(id) || row.body.contains(&format!("\"{id}\""))
+    };
+    let rows: Vec<_> = model.store.all.lines().filter_map(Line::row).collect();
+    rows.into_iter().rev().find(about)?.envelope.as_ref().map(|envelope| envelope.trace)
+}
+
+fn show_trace(model: &mut Model) -> Vec<Effect> {
+    let Some(target) = model.target() else {
+        model.tell(Role::Warn, "nothing is selected");
+        return Vec::new();
+    };
+    trace_of(model, &target)
 }
 
 fn kill(model: &mut Model) {

@@ -1,6 +1,7 @@
 //! What is on the screen: pictures of it with their styles, every size, and hostile words.
 
 mod hostile;
+mod trace;
 
 use std::fmt::Write as _;
 

@@ -90,8 +90,8 @@ impl Detail {
             }
             Input::Act(Action::DetailAgain) => return self.again(model),
             Input::Act(Action::DetailTrace) => {
-                trace_of(model, &self.target);
-                return Then::close();
+                let effects = trace_of(model, &self.target);
+                return Then::close().and(effects);
             }
             Input::Act(Action::Close) => return Then::close(),
             Input::Act(_) | Input::Key(_) | Input::Paste(_) => {}
@@ -108,7 +108,7 @@ impl Detail {
 
     fn is_stale(&self, model: &Model) -> bool {
         match &self.target {
-            Target::Document(key) => model.store.documents.get(key.as_str()) != self.laid.state.as_ref(),
+            Target::Document(key) => model.store.state(key.as_str()) != self.laid.state.as_ref(),
             _ => false,
         }
     }
@@ -182,7 +182,7 @@ impl Detail {
         match &self.target {
             Target::Message(row) => row.body.to_string(),
             Target::Document(key) => {
-                let state = model.store.documents.get(key.as_str());
+                let state = model.store.state(key.as_str());
                 state.and_then(|state| serde_json::to_string_pretty(state).ok()).unwrap_or_default()
             }
             Target::Need(id) => id.clone(),
@@ -196,7 +196,7 @@ impl Detail {
                 laid.lines.splice(0..0, head(model, row));
                 laid
             }
-            Target::Document(key) => match model.store.documents.get(key.as_str()) {
+            Target::Document(key) => match model.store.state(key.as_str()) {
                 Some(state) => {
                     let raw = serde_json::to_string_pretty(state).unwrap_or_default();
                     Laid { state: Some(state.clone()), ..self.body(&raw, Some(readable(state))) }
@@ -253,6 +253,11 @@ impl Detail {
             }
         }
     }
+}
+
+/// All that there is to read of it.
+pub(crate) fn lines(model: &Model, target: &Target) -> Vec<Vec<Piece>> {
+    Detail::of(model, target.clone()).laid.lines.into_iter().map(|line| line.pieces).collect()
 }
 
 fn plain(pieces: Vec<Piece>) -> Line {

@@ -19,10 +19,10 @@ use crate::contracts::channel::grants;
 use crate::contracts::messages::{ApprovalVerdicts, DiscordRaw};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::{APPROVAL_VERDICTS, CONTROL};
-use crate::contracts::{Body, ChannelName, ServiceName, Trust};
+use crate::contracts::{Body, ChannelName, ServiceName, TraceId, Trust};
 use crate::tui::app::{Kept, Outcome, Saying, Ticket};
-use crate::tui::feed::back;
-use crate::tui::store::ReadBack;
+use crate::tui::feed::{back, chain};
+use crate::tui::store::{Item, ReadBack};
 use crate::tui::terminal::{self, editor};
 
 /// How long a bus that is away is tried again.
@@ -55,6 +55,21 @@ impl Loop {
             };
             let failed = said.err().map(|err| sanitize_line(&err.to_string(), 200));
             outcomes.send(Outcome::Said { ticket, what, failed, digest }).await.ok();
+        });
+    }
+
+    /// Reads a chain beside the loop.
+    pub(super) fn read_chain(&self, trace: TraceId) {
+        let (bus, queue, outcomes) = (Arc::clone(&self.room.bus), self.queue.clone(), self.outcomes.clone());
+        tokio::spawn(async move {
+            match chain::read(&bus, trace, chain::Bounds::DEFAULT).await {
+                Ok(chain) => drop(queue.send(vec![Item::Chain(Box::new(chain))]).await),
+                Err(err) => {
+                    let why = sanitize_line(&err.to_string(), 200);
+                    let failed = Outcome::Failed(format!("the chain could not be read: {why}; t reads it again"));
+                    drop(outcomes.send(failed).await);
+                }
+            }
         });
     }
 

@@ -98,7 +98,8 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
             at_end: true,
             empty: "nothing was thought or decided yet",
         },
-        Pane::Documents(Screen::Trace) => entries(chain(model), listed(Screen::Trace).filled_by),
+        Pane::Chain => entries(super::trace::steps(model, width), listed(Screen::Trace).filled_by),
+        Pane::Step => entries(super::trace::step(model, width), ""),
         Pane::Documents(screen) => entries(documents(model, screen), listed(screen).filled_by),
     }
 }
@@ -285,19 +286,6 @@ fn call_end(call: &crate::tui::store::Call) -> Piece {
             (None, None) => Piece::new(Role::Muted, "done".to_owned()),
         },
     }
-}
-
-/// All that is kept of the chain that was asked for.
-fn chain(model: &Model) -> Vec<Entry> {
-    let Some(trace) = model.trace else { return Vec::new() };
-    let rows = model.store.all.shown().iter().filter_map(|line| line.row().map(|row| (line.number, row)));
-    let of_chain = rows.filter(|(_, row)| row.envelope.as_ref().is_some_and(|it| it.trace == trace));
-    let entry = |(number, row): (u64, &Arc<Row>)| Entry {
-        id: number.to_string(),
-        pieces: text::message(row, model, 200, true),
-        target: Some(Target::Message(Arc::clone(row))),
-    };
-    of_chain.map(entry).collect()
 }
 
 fn documents(model: &Model, screen: Screen) -> Vec<Entry> {

@@ -59,6 +59,8 @@ pub enum Item {
         /// What.
         found: Box<Found>,
     },
+    /// A chain, as it was read from the streams.
+    Chain(Box<super::Chain>),
 }
 
 /// How the bus is.

@@ -196,7 +196,12 @@ impl Ring {
         self.matching.as_ref().unwrap_or(&self.lines)
     }
 
-    /// All lines that are kept.
+    /// All lines that are kept, oldest first, whatever the filter.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter()
+    }
+
+    /// How many lines are kept.
     pub fn len(&self) -> usize {
         self.lines.len()
     }

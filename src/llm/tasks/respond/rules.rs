@@ -74,7 +74,7 @@ pub(super) fn rule(input: &RespondInput) -> Ruled<Reply> {
     }
     if words.has("what can you do, who are you, what are you, how do you work, help") {
         let what = "I read what is said here, answer how things stand, and hand ideas and requests to the team. \
-                    `/status`, `/idea TEXT`, `/focus TEXT`, `/learn TEXT`, `/pause`, `/go` and `/wtf` work at once.";
+                    `/status`, `/idea TEXT`, `/focus TEXT`, `/learn TEXT`, `/product TEXT`, `/pause`, `/go` and `/wtf` work at once.";
         return said(what.to_owned(), "It asks what the team can do.");
     }
     if words.has("thanks, thank, thx, danke, merci, gracias, obrigado, grazie, bedankt, dzieki") {

@@ -5,7 +5,7 @@ use crate::contracts::{Priority, Trust};
 use crate::llm::tasks::decide::Decision;
 use crate::llm::tasks::decide::rules::{Case, channels, cut, notes};
 use crate::llm::tasks::words::{Words, common, cover, overlap};
-use crate::memory::ExperimentBrief;
+use crate::memory::{ExperimentBrief, is_unwritten};
 
 /// How proposals begin, or what they contain.
 const IDEA: &str = "\
@@ -83,12 +83,11 @@ pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
             Priority::Low,
         ));
     }
-    if case.input.team.product.text.trim().is_empty()
-        || case.input.team.product.text.contains("(fill in)") && case.input.team.product.text.len() < 400
-    {
+    if is_unwritten(&case.input.team.product.text) {
         case.because("There is no product context, without which no design can be right.");
         return Some(case.tell(
-            "What do we sell, and to whom? The product context is empty; with it this can be tested.",
+            "What do we sell, and to whom? Nobody has told me yet: answer `We sell … to …`; then say your idea again, and it \
+             can be tested.",
             Priority::Medium,
         ));
     }

@@ -40,7 +40,7 @@ pub(super) fn help(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     asks.then(|| {
         case.because("Somebody asks what the team can do.");
         let what = "I decide what the team tests. Tell me an idea, ask how an experiment goes, or ask for a tool. \
-                    `/status`, `/idea TEXT`, `/focus TEXT`, `/learn TEXT`, `/pause`, `/go` and `/wtf` work at once.";
+                    `/status`, `/idea TEXT`, `/focus TEXT`, `/learn TEXT`, `/product TEXT`, `/pause`, `/go` and `/wtf` work at once.";
         case.tell(what, Priority::Low)
     })
 }
