@@ -15,7 +15,7 @@
 
 pub mod check;
 pub mod context;
-mod experiments;
+pub(crate) mod experiments;
 pub mod history;
 mod learnings;
 mod lines;

@@ -19,10 +19,11 @@
 //! - **action**: a row in [`actions::ACTIONS`] (name, keys, help, scope) and its arm, in `app/perform.rs` for the room or in `act` of
 //!   its layer. Footer, help, palette, `keys.toml` and `fullsend keys` follow. The test
 //!   `every_action_does_something_from_each_of_its_keys` presses it: give it something to do in `stage`.
-//! - **screen** (most are lists of [`screens::generic`] so far): a module below `screens/` with `panes(area)`; an arm for it in
+//! - **screen** (some are lists of [`screens::generic`] so far): a module below `screens/` with `panes(area)`; an arm for it in
 //!   [`screens::panes`] (and in [`screens::order`] where not all panes are always there); its panes as variants of [`screens::Pane`],
-//!   with an arm in [`screens::content::content`] (what is in it, as messages or entries) and in `title` of [`draw`]. A pane that is no
-//!   list draws itself: an arm in [`draw::pane`]. Take its row out of [`screens::generic::listed`] when nothing needs it.
+//!   with an arm in [`screens::content::content`] (what is in it, as messages or entries) and in `title` of [`draw`]. A text to
+//!   read is made with [`screens::content::Lines`]; a pane that is no list draws itself: an arm in [`draw::pane`]. Take its row out of [`screens::generic::listed`] when nothing needs it.
+//! - **chart**: [`draw::chart`] draws one line of small bars or a number over time; the numbers come from [`store::series`].
 //! - **layer**: a module below `layers/` with its state, `act(&mut self, &mut Model, Input) -> Then` and `draw`; a variant of
 //!   [`layers::Layer`] and of [`actions::LayerKind`], their arms in `layers.rs`; its actions with the scope `In(…)`. A layer with a text
 //!   field says so in `takes_text`, and gets characters before any action does.

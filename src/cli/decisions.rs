@@ -11,7 +11,7 @@ use super::output::OK;
 use crate::bus::SharedBus;
 use crate::contracts::envelope::rfc3339;
 use crate::contracts::untrusted::sanitize_line;
-use crate::services::orchestrator::record::{self, Record};
+use crate::services::orchestrator::record::{self, Record, dollars};
 
 /// What was decided, and why
 ///
@@ -83,11 +83,6 @@ fn tail(id: &str) -> String {
     end.into_iter().rev().collect()
 }
 
-/// Billionths of a dollar as people write it.
-fn dollars(nano: u64) -> String {
-    if nano == 0 { "-".to_owned() } else { format!("${}.{:06}", nano / 1_000_000_000, nano % 1_000_000_000 / 1_000) }
-}
-
 async fn show(cx: &Context, bus: &SharedBus, id: &str) -> color_eyre::Result<ExitCode> {
     let found = match record::get(bus, id).await? {
         Some((record, _)) => record,
@@ -115,45 +110,12 @@ async fn show(cx: &Context, bus: &SharedBus, id: &str) -> color_eyre::Result<Exi
     if cx.out.is_json() {
         cx.out.json(&found)?;
     } else {
-        cx.out.text(&in_words(&found)?)?;
+        cx.out.text(&in_words(&found))?;
     }
     Ok(OK)
 }
 
-fn in_words(record: &Record) -> color_eyre::Result<String> {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    let mut line = |name: &str, value: Option<String>| {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            let _ = writeln!(text, "{name:<12}{}", value.replace('\n', "\n            "));
-        }
-    };
-    line("id", Some(record.id.clone()));
-    line("at", Some(rfc3339(record.at)));
-    line("about", Some(format!("{} (trust {:?})", record.kind, record.trust).to_lowercase()));
-    line("trace", record.trace.map(|trace| trace.to_string()));
-    line("action", Some(format!("{} ({:?})", record.action, record.priority).to_lowercase()));
-    line("experiment", record.experiment_id.clone());
-    line("state", Some(record.stage.to_string()));
-    line("outcome", record.outcome.clone());
-    line("approval", record.approval_id.clone());
-    line("why", Some(record.reasoning.clone()));
-    line("thoughts", Some(record.thoughts.clone()));
-    line("by", Some(format!("{} ({})", record.model, record.provider)));
-    let tokens = &record.tokens;
-    let read = tokens.uncached + tokens.cache_write + tokens.cache_read;
-    line(
-        "cost",
-        Some(format!(
-            "{} for {read} tokens read and {} written, {} ms",
-            dollars(record.nano_usd),
-            tokens.output,
-            record.took_ms
-        )),
-    );
-    line("made from", Some(record.context_digest.clone()));
-    line("flags", Some(record.flags.join("\n")));
-    line("payload", Some(serde_json::to_string_pretty(&record.payload)?));
-    line("message", Some(serde_json::to_string_pretty(&record.message)?));
-    Ok(text)
+fn in_words(record: &Record) -> String {
+    let line = |(name, words): (&str, String)| format!("{name:<12}{}\n", words.replace('\n', "\n            "));
+    record.told().into_iter().map(line).collect()
 }

@@ -79,7 +79,7 @@ fn inside(spec: &Value, name: &str) -> Option<String> {
 }
 
 /// A document; a text that holds a JSON object, as some programs write, is read as one.
-pub(super) fn document(state: State) -> Option<Document> {
+pub(crate) fn document(state: State) -> Option<Document> {
     match state {
         State::Hash(document) => Some(document),
         State::String(text) => {
@@ -96,7 +96,7 @@ pub(super) fn document(state: State) -> Option<Document> {
 }
 
 /// The numbers in a document.
-pub(super) fn numbers(document: &Document) -> BTreeMap<String, f64> {
+pub(crate) fn numbers(document: &Document) -> BTreeMap<String, f64> {
     let number = |(name, text): (&String, &String)| {
         let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
         Some((sanitize_line(name, NAME_LIMIT), value))

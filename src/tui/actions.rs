@@ -64,6 +64,8 @@ pub enum LayerKind {
     Themes,
     /// What this is.
     Welcome,
+    /// A number that no tool can know.
+    Record,
 }
 
 impl LayerKind {
@@ -83,6 +85,7 @@ impl LayerKind {
             Self::Review => "the review of an edit",
             Self::Themes => "the themes",
             Self::Welcome => "the welcome",
+            Self::Record => "recording a number",
         }
     }
 }
@@ -168,6 +171,14 @@ actions! {
     Back = "back", "back", "Leave the zoom, the filter, or what is selected.", ["esc"], Room, 0;
     Suspend = "suspend", "suspend", "Give the terminal back to the shell for a while.", ["ctrl-z"], Room, 0;
     Redraw = "redraw", "redraw", "Draw everything anew.", ["ctrl-l"], Room, 0;
+    PauseExperiment = "pause-experiment", "rest", "Let the selected experiment rest, or go on.", ["p"], Scope::Screen(Screen::Experiments), 3;
+    RecordNumber = "record-number", "number", "Record a number for the selected experiment, that no tool can know.", ["m"], Scope::Screen(Screen::Experiments), 4;
+    EditSpec = "edit-spec", "edit", "Ask for a change of the selected experiment, from its specification.", ["e"], Scope::Screen(Screen::Experiments), 5;
+    CloneSpec = "clone-spec", "clone", "Ask for a new experiment, from the specification of the selected one.", ["c"], Scope::Screen(Screen::Experiments), 6;
+    NextMetric = "next-metric", "metric", "Show the next metric over time.", ["]"], Scope::Screen(Screen::Experiments), 7;
+    PreviousMetric = "previous-metric", "metric before", "Show the metric before over time.", ["["], Scope::Screen(Screen::Experiments), 0;
+    AcknowledgeAlert = "acknowledge-alert", "seen", "Say that the selected alert was seen.", ["A"], Scope::Screen(Screen::Alerts), 4;
+    ResolveAlert = "resolve-alert", "over", "Say that the selected alert is over.", ["R"], Scope::Screen(Screen::Alerts), 5;
     Close = "close", "close", "Close the layer.", ["esc"], Layer, 20, needed;
     Send = "send", "send", "Send it.", ["ctrl-s"], In(Inject), 1, needed;
     InjectNext = "inject-next", "next type", "Take the next message type.", ["ctrl-n"], In(Inject), 3;
@@ -221,6 +232,10 @@ actions! {
     ThemeUp = "theme-up", "up", "Select the theme above.", ["up", "k"], In(LayerKind::Themes), 0;
     ThemeDown = "theme-down", "down", "Select the theme below.", ["down", "j"], In(LayerKind::Themes), 0;
     ThemeKeep = "theme-keep", "keep", "Keep the theme that is shown.", ["enter"], In(LayerKind::Themes), 1, needed;
+    RecordSend = "record-send", "record", "Record the number.", ["enter", "ctrl-s"], In(LayerKind::Record), 1, needed;
+    RecordNext = "record-next", "next field", "Go to the next field.", ["tab", "down"], In(LayerKind::Record), 2;
+    RecordPrevious = "record-previous", "field before", "Go to the field before.", ["shift-tab", "up"], In(LayerKind::Record), 0;
+    RecordEvent = "record-event", "known event", "Take the next event that this experiment knows.", ["ctrl-n"], In(LayerKind::Record), 3;
     WelcomeDone = "welcome-done", "begin", "Close the welcome.", ["enter", "space"], In(Welcome), 1;
 }
 

@@ -107,6 +107,8 @@ pub struct Model {
     pub layers: Vec<Layer>,
     /// The filter as it was written.
     pub filter: String,
+    /// The metric that was chosen for the chart; it holds for every experiment that has it.
+    pub metric: Option<String>,
     /// The chain that the Trace screen shows.
     pub trace: Option<TraceId>,
     /// What keys do.
@@ -259,6 +261,7 @@ impl Model {
             lists: BTreeMap::new(),
             layers: Vec::new(),
             filter: String::new(),
+            metric: None,
             trace: None,
             keymap,
             theme: chosen.unwrap_or_else(super::theme::mono),
@@ -355,6 +358,9 @@ impl Model {
             Screen::Deck => Some(self.focus.get(&self.screen).copied().unwrap_or(Pane::Traffic)),
             screen => self.focus.get(&screen).copied().or_else(|| match screen {
                 Screen::Channels => screens::channels::ALL.first().map(|channel| Pane::Channel(*channel)),
+                Screen::Mind => Some(Pane::Decisions),
+                Screen::Experiments => Some(Pane::Experiments),
+                Screen::Alerts => Some(Pane::Alerts),
                 Screen::Trace => Some(Pane::Chain),
                 screen => Some(Pane::Documents(screen)),
             }),

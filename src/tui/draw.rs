@@ -2,6 +2,7 @@
 //!
 //! [`draw`] is pure: it reads the model and writes cells. Nothing here names a colour; a role's style is the theme's.
 
+pub mod chart;
 pub mod frame;
 pub mod popup;
 #[cfg(test)]
@@ -12,12 +13,13 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::symbols::border;
 use ratatui::widgets::{Block, Borders, Clear};
+use unicode_width::UnicodeWidthStr;
 
 use super::app::{ListState, Model, lists};
 use super::layers;
 use super::screens::content::{Content, Entry, content};
-use super::screens::{self, Pane};
-use super::store::{Ring, What};
+use super::screens::{self, Pane, Screen};
+use super::store::{Rate, Ring, What};
 use super::theme::Role;
 use text::Piece;
 
@@ -77,7 +79,10 @@ pub fn pane(frame: &mut Frame<'_>, area: Rect, model: &Model, pane: Pane) {
     let content = content(model, pane, inner.width);
     let top =
         Rect { x: area.x.saturating_add(1), width: area.width.saturating_sub(2), height: area.height.min(1), ..area };
-    text::draw(frame, top, model, &title(model, pane, &content, &list, is_focused), None);
+    text::draw(frame, top, model, &title(model, pane, &content, &list, (is_focused, inner.width)), None);
+    if let Pane::Chart(screen) = pane {
+        return chart_pane(frame, inner, model, screen);
+    }
     match content {
         Content::Messages(ring) => {
             let shown = Shown { ring, list: &list, is_focused, has_channel: pane == Pane::Traffic };
@@ -90,7 +95,14 @@ pub fn pane(frame: &mut Frame<'_>, area: Rect, model: &Model, pane: Pane) {
                     text::draw(frame, row, model, &[Piece::new(Role::Muted, line)], None);
                 }
             }
-            listed(frame, inner, model, &entries, list.entry(&entries, at_end), is_focused && !at_end);
+            // What another pane shows whole stays marked.
+            let marked = match (is_focused, is_master(model, pane)) {
+                _ if at_end => None,
+                (true, _) => Some(Role::Selection),
+                (false, true) => Some(Role::SelectionBack),
+                (false, false) => None,
+            };
+            listed(frame, inner, model, &entries, list.entry(&entries, at_end), marked);
         }
     }
 }
@@ -101,7 +113,13 @@ pub(crate) fn rows(area: Rect) -> impl Iterator<Item = Rect> {
 }
 
 /// A pane's title and its chip.
-fn title(model: &Model, pane: Pane, content: &Content<'_>, list: &ListState, is_focused: bool) -> Vec<Piece> {
+fn title(
+    model: &Model,
+    pane: Pane,
+    content: &Content<'_>,
+    list: &ListState,
+    (is_focused, width): (bool, u16),
+) -> Vec<Piece> {
     let store = &model.store;
     let name = match pane {
         Pane::Services => "Services".to_owned(),
@@ -109,10 +127,16 @@ fn title(model: &Model, pane: Pane, content: &Content<'_>, list: &ListState, is_
         Pane::Traffic => "Traffic".to_owned(),
         Pane::Needs => format!("Needs you ({})", store.documents.needs().len()),
         Pane::Reasoning => "Reasoning".to_owned(),
-        Pane::Alerts => format!("Alerts ({})", store.documents.alerts().len()),
+        Pane::Alerts => format!("Alerts ({})", store.alerts.open().len()),
+        Pane::Alert => "Alert".to_owned(),
+        Pane::Experiment => "Experiment".to_owned(),
+        Pane::Chart(screen) => chart_title(model, screen),
+        Pane::Decisions => format!("Decisions ({})", store.decisions.all().count()),
+        Pane::Decision => "Decision".to_owned(),
+        Pane::Minds => "Who answers".to_owned(),
         Pane::Worklist => "Worklist".to_owned(),
         Pane::Learnings => "Learnings".to_owned(),
-        Pane::Experiments => "Experiments".to_owned(),
+        Pane::Experiments => String::new(),
         Pane::Channel(channel) => channel.short().to_owned(),
         Pane::Chain => screens::trace::title(model),
         Pane::Step => "Step".to_owned(),
@@ -122,7 +146,13 @@ fn title(model: &Model, pane: Pane, content: &Content<'_>, list: &ListState, is_
         }
     };
     let mark = if is_focused { "▸" } else { " " };
-    let mut pieces = vec![Piece::new(if is_focused { Role::Accent } else { Role::Title }, format!("{mark}{name} "))];
+    let role = if is_focused { Role::Accent } else { Role::Title };
+    if pane == Pane::Experiments {
+        let mut pieces = vec![Piece::new(role, mark)];
+        pieces.extend(screens::experiments::title(model, width));
+        return pieces;
+    }
+    let mut pieces = vec![Piece::new(role, format!("{mark}{name} "))];
     if let Pane::Channel(channel) = pane
         && let Some(channel) = store.channel(channel)
     {
@@ -133,7 +163,69 @@ fn title(model: &Model, pane: Pane, content: &Content<'_>, list: &ListState, is_
     if let Content::Messages(ring) = content {
         pieces.extend(chips(model, ring, list));
     }
+    let rate = match pane {
+        Pane::Channel(channel) => store.channel(channel).map(|channel| &channel.rate),
+        Pane::Traffic => Some(&store.rate),
+        _ => None,
+    };
+    let taken: usize = pieces.iter().map(|piece| piece.words.width()).sum();
+    if let Some(rate) = rate.filter(|_| taken + PULSE + 8 <= usize::from(width)) {
+        pieces.push(Piece::new(Role::Accent, format!("{} ", pulse(rate, model.about.is_plain))));
+        if pane == Pane::Traffic {
+            pieces.push(Piece::new(Role::Muted, format!("{:.1}/s ", rate.per_second())));
+        }
+    }
     pieces
+}
+
+/// Columns of the small bars that show how many messages came.
+const PULSE: usize = 12;
+
+/// How many came in each of the last seconds, as small bars.
+fn pulse(rate: &Rate, is_plain: bool) -> String {
+    let counts: Vec<f64> = rate.counts().iter().rev().skip(1).take(24).rev().map(|count| f64::from(*count)).collect();
+    chart::sparkline(&counts, PULSE, is_plain)
+}
+
+/// Whether what is selected in a pane is shown whole in another one.
+fn is_master(model: &Model, pane: Pane) -> bool {
+    let screen = match pane {
+        Pane::Experiments => Screen::Experiments,
+        Pane::Decisions => Screen::Mind,
+        Pane::Alerts => Screen::Alerts,
+        _ => return false,
+    };
+    model.screen == screen
+}
+
+/// What a chart shows; or why there is none.
+fn chart_of(model: &Model, screen: Screen) -> Result<(String, chart::TimeChart), &'static str> {
+    if screen == Screen::Alerts {
+        return screens::alerts::chart(model);
+    }
+    let it = screens::experiments::selected(model).ok_or("no experiment is selected")?;
+    let (metric, at, count) =
+        screens::experiments::charted(model, it).ok_or("it measures nothing, and nothing was counted for it")?;
+    let name = if count > 1 { format!("{metric} ({} of {count})", at + 1) } else { metric.clone() };
+    Ok((name, screens::experiments::chart_of(model, it, &metric)))
+}
+
+fn chart_title(model: &Model, screen: Screen) -> String {
+    let shown = chart_of(model, screen).ok();
+    let now = |chart: &chart::TimeChart| chart.points.last().map(|(_, value)| chart::number(*value, chart.is_share));
+    let words = |(name, chart): (String, chart::TimeChart)| format!("{name} {}", now(&chart).unwrap_or_default());
+    shown.map_or_else(|| "Over time".to_owned(), |shown| words(shown).trim_end().to_owned())
+}
+
+fn chart_pane(frame: &mut Frame<'_>, area: Rect, model: &Model, screen: Screen) {
+    let words = match chart_of(model, screen) {
+        Ok((_, chart)) if !chart.points.is_empty() => return chart.draw(frame, area, model),
+        Ok((name, _)) => format!("{name} was not counted since this room can remember"),
+        Err(why) => why.to_owned(),
+    };
+    for (row, line) in rows(area).zip(text::wrapped(&words, area.width)) {
+        text::draw(frame, row, model, &[Piece::new(Role::Muted, line)], None);
+    }
 }
 
 fn chips(model: &Model, ring: &Ring, list: &ListState) -> Vec<Piece> {
@@ -198,11 +290,10 @@ fn listed(
     model: &Model,
     entries: &[Entry],
     selected: Option<usize>,
-    is_marked: bool,
+    marked: Option<Role>,
 ) {
     let first = lists::first_entry(selected, entries.len(), usize::from(area.height));
     for (row, (at, entry)) in rows(area).zip(entries.iter().enumerate().skip(first)) {
-        let is_selected = is_marked && selected == Some(at);
-        text::draw(frame, row, model, &entry.pieces, is_selected.then_some(Role::Selection));
+        text::draw(frame, row, model, &entry.pieces, marked.filter(|_| selected == Some(at)));
     }
 }

@@ -13,6 +13,7 @@ pub mod json;
 pub mod needs_you;
 pub mod palette;
 pub mod quit;
+pub mod record;
 pub mod themes;
 pub mod welcome;
 
@@ -46,6 +47,8 @@ pub enum Layer {
     Themes(themes::Themes),
     /// What this is.
     Welcome,
+    /// A number that no tool can know.
+    Record(Box<record::Record>),
 }
 
 /// What a layer is given.
@@ -101,13 +104,14 @@ impl Layer {
             Self::NeedsYou(layer) => layer.kind(),
             Self::Themes(_) => LayerKind::Themes,
             Self::Welcome => LayerKind::Welcome,
+            Self::Record(_) => LayerKind::Record,
         }
     }
 
     /// Whether a text field has the keys.
     pub fn takes_text(&self) -> bool {
         match self {
-            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) => true,
+            Self::Inject(_) | Self::Palette(_) | Self::Filter(_) | Self::Record(_) => true,
             Self::NeedsYou(layer) => layer.takes_text(),
             Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::Quit | Self::Themes(_) | Self::Welcome => false,
         }
@@ -125,6 +129,7 @@ impl Layer {
             Self::NeedsYou(layer) => layer.act(model, input),
             Self::Themes(layer) => layer.act(model, &input),
             Self::Welcome => welcome::act(model, &input),
+            Self::Record(layer) => layer.act(model, input),
         }
     }
 
@@ -140,6 +145,7 @@ impl Layer {
             Self::NeedsYou(layer) => layer.draw(frame, area, model),
             Self::Themes(_) => themes::Themes::draw(frame, area, model),
             Self::Welcome => welcome::draw(frame, area, model),
+            Self::Record(layer) => layer.draw(frame, area, model),
         }
     }
 }

@@ -3,10 +3,13 @@
 //! Owns [`Screen`] and [`Pane`]. A screen is a module with `panes` (where) and, where a list is not enough, a `draw` of its own. Layout is
 //! computed from the model and the area alone, so that drawing, paging and the mouse agree. Must never change the model.
 
+pub mod alerts;
 pub mod channels;
 pub mod content;
 pub mod deck;
+pub mod experiments;
 pub mod generic;
+pub mod mind;
 pub mod trace;
 
 use ratatui::Frame;
@@ -86,14 +89,26 @@ pub enum Pane {
     Needs,
     /// What is thought, or why it was decided.
     Reasoning,
-    /// Alerts that are not over.
+    /// Alerts: on their screen all, elsewhere those that are not over.
     Alerts,
+    /// The selected alert.
+    Alert,
     /// What is done now, next, later.
     Worklist,
     /// What was learned.
     Learnings,
     /// Experiments.
     Experiments,
+    /// The selected experiment.
+    Experiment,
+    /// A number over time, of what is selected on a screen.
+    Chart(Screen),
+    /// What was decided.
+    Decisions,
+    /// The selected decision.
+    Decision,
+    /// Who answers.
+    Minds,
     /// What is said on one channel.
     Channel(ChannelName),
     /// The steps of a chain.
@@ -116,6 +131,9 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
     match model.screen {
         Screen::Deck => deck::panes(area),
         Screen::Channels => channels::panes(model, area),
+        Screen::Mind => mind::panes(model, area),
+        Screen::Experiments => experiments::panes(model, area),
+        Screen::Alerts => alerts::panes(model, area),
         Screen::Trace => trace::panes(area),
         screen => generic::panes(screen, area),
     }
@@ -126,6 +144,9 @@ pub fn order(model: &Model, area: Rect) -> Vec<Pane> {
     match model.screen {
         Screen::Channels => channels::ALL.iter().map(|channel| Pane::Channel(*channel)).collect(),
         Screen::Deck => deck::ALL.to_vec(),
+        Screen::Mind => mind::ALL.to_vec(),
+        Screen::Experiments => experiments::panes(model, area).into_iter().map(|(pane, _)| pane).collect(),
+        Screen::Alerts => alerts::panes(model, area).into_iter().map(|(pane, _)| pane).collect(),
         Screen::Trace => vec![Pane::Chain, Pane::Step],
         screen => generic::panes(screen, area).into_iter().map(|(pane, _)| pane).collect(),
     }

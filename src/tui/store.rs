@@ -3,13 +3,18 @@
 //! Owns the read models: rings of messages (bounded by count and bytes, with visible drops), the documents, the services, the model
 //! calls, the rates. Must never read the bus, a clock or the keyboard, and never decide how something looks.
 
+pub mod alerts;
 pub mod back;
 pub mod calls;
 pub mod chain;
+pub mod criteria;
+pub mod decisions;
 pub mod documents;
+pub mod experiments;
 pub mod item;
 pub mod rates;
 pub mod ring;
+pub mod series;
 pub mod services;
 #[cfg(test)]
 mod tests;
@@ -19,20 +24,27 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+pub use alerts::{Alert, Alerts};
 pub use back::{Back, Found, Places, ReadBack, Reading, Source, Toward};
 pub use calls::{Call, Calls};
 pub use chain::Chain;
+pub use decisions::Decisions;
 pub use documents::{Documents, Need};
+pub use experiments::{Experiment, Experiments};
 pub use item::{EngineStatus, Item, Row};
 pub use rates::Rate;
 pub use ring::{Caps, Line, Ring, View, What};
+pub use series::AllSeries;
 pub use services::{Presence, Services};
 
 use crate::bus::EntryId;
 use crate::bus::filter::Filter;
 use crate::bus::{Key, State};
-use crate::contracts::messages::{Health, LlmCalls};
+use crate::contracts::messages::{self, Health, LlmCalls, Metrics, ToOrchestrator};
 use crate::contracts::{Body, ChannelKind, ChannelName, TraceId};
+
+/// Speakers of whom it is remembered what they said last.
+const SPEAKERS: usize = 100;
 
 /// Everything that is shown.
 #[derive(Debug)]
@@ -46,6 +58,18 @@ pub struct Store {
     pub services: Services,
     /// Model calls.
     pub calls: Calls,
+    /// Experiments, as their documents and what was counted say.
+    pub experiments: Experiments,
+    /// What was decided.
+    pub decisions: Decisions,
+    /// What somebody should look at.
+    pub alerts: Alerts,
+    /// What was counted, over time.
+    pub series: AllSeries,
+    /// What each of those who speak said last.
+    deeds: BTreeMap<String, String>,
+    /// How many messages come on all channels, without what only pulses.
+    pub rate: Rate,
     /// How the bus is.
     pub engine: EngineStatus,
     /// What the feed could not hand over in time, or the engine dropped before us.
@@ -91,6 +115,12 @@ impl Store {
             documents: Documents::default(),
             services: Services::default(),
             calls: Calls::default(),
+            experiments: Experiments::default(),
+            decisions: Decisions::default(),
+            alerts: Alerts::default(),
+            series: AllSeries::default(),
+            rate: Rate::default(),
+            deeds: BTreeMap::new(),
             engine: EngineStatus::Opening,
             missed: 0,
             is_filled: false,
@@ -101,6 +131,11 @@ impl Store {
             since: EntryId::ZERO,
             now: DateTime::UNIX_EPOCH,
         }
+    }
+
+    /// The type of what somebody said last; harmless.
+    pub fn deed(&self, source: &str) -> Option<&str> {
+        self.deeds.get(source).map(String::as_str)
     }
 
     /// A channel.
@@ -116,7 +151,8 @@ impl Store {
                 if let Some(chain) = &mut self.chain {
                     chain.document(&key, state.as_ref());
                 }
-                self.documents.put(key, state);
+                let changed = self.documents.put(key, state);
+                self.changed(&changed);
             }
             Item::Documents { prefix, found, left_out } => {
                 if let Some(chain) = &mut self.chain {
@@ -124,7 +160,8 @@ impl Store {
                         chain.document(key, Some(state));
                     }
                 }
-                self.documents.replace(&prefix, found, left_out);
+                let changed = self.documents.replace(&prefix, found, left_out);
+                self.changed(&changed);
             }
             Item::Chain(chain) => self.take_chain(*chain),
             Item::Lag(channel, lag) => {
@@ -184,8 +221,36 @@ impl Store {
         self.ring_mut(source).is_some_and(Ring::forget_back)
     }
 
+    /// What is read out of documents is read again where they changed.
+    fn changed(&mut self, keys: &[Key]) {
+        self.experiments.look(&self.documents, &mut self.series, keys, self.now);
+        self.decisions.look(&self.documents, keys);
+        self.alerts.look(&self.documents, keys);
+    }
+
     fn message(&mut self, row: Arc<Row>) {
         match row.channel {
+            ChannelName::Metrics => {
+                if let Ok(said) = Metrics::read(&row.body) {
+                    let at = row.at().unwrap_or(self.now);
+                    if let Some(experiment) = self.series.said(&said, row.entry, at) {
+                        self.experiments.counted(experiment, &said, &row);
+                    }
+                }
+            }
+            ChannelName::Alerts => {
+                if let Ok(said) = messages::Alerts::read(&row.body) {
+                    self.alerts.said(said, row.at().unwrap_or(self.now));
+                }
+            }
+            ChannelName::ToOrchestrator => {
+                // The channel carries much else, and reading it whole costs more than looking.
+                if row.envelope.as_ref().is_some_and(|it| it.kind == "metric_alert")
+                    && let Ok(ToOrchestrator::MetricAlert(said)) = ToOrchestrator::read(&row.body)
+                {
+                    self.alerts.measured(said);
+                }
+            }
             ChannelName::Health => {
                 if let Ok(health) = Health::read(&row.body) {
                     self.services.apply(health, self.now);
@@ -205,8 +270,22 @@ impl Store {
         }
         let is_pulse = row.is_pulse();
         let name = row.channel;
+        let is_full = self.deeds.len() >= SPEAKERS;
+        if let Some(envelope) = row.envelope.as_ref().filter(|_| !is_pulse) {
+            match self.deeds.get_mut(envelope.source.as_ref()) {
+                Some(kind) if *kind == envelope.kind => {}
+                Some(kind) => *kind = row.kind(),
+                None if !is_full => {
+                    self.deeds.insert(envelope.source.to_string(), row.kind());
+                }
+                None => {}
+            }
+        }
         let entry = row.entry;
         let line = self.line(What::Said(row));
+        if !is_pulse && self.is_filled {
+            self.rate.count(self.now);
+        }
         if entry.is_none_or(|id| id >= self.since) {
             if let Some(id) = entry {
                 self.all.begins(name, id);
@@ -268,6 +347,9 @@ impl Store {
     /// Sets what time it is, for rates and for how long ago something was.
     pub fn tick(&mut self, now: DateTime<Utc>) {
         self.now = now;
+        self.rate.tick(now);
+        self.experiments.tick(&self.series);
+        self.alerts.tick(&self.documents);
         for channel in self.channels.values_mut() {
             channel.rate.tick(now);
         }

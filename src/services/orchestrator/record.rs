@@ -163,6 +163,37 @@ impl Record {
         .collect()
     }
 
+    /// What a person wants to know of it, by name, in the order in which it is told. What is empty is left out. Not made harmless.
+    pub fn told(&self) -> Vec<(&'static str, String)> {
+        let Tokens { uncached, cache_write, cache_read, output } = self.tokens;
+        let read = uncached.saturating_add(cache_write).saturating_add(cache_read);
+        let pretty = |value: &dyn erased::ToJson| value.to_pretty();
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
+        let told = [
+            ("id", self.id.clone()),
+            ("at", rfc3339(self.at)),
+            ("about", format!("{} (trust {:?})", self.kind, self.trust).to_lowercase()),
+            ("trace", self.trace.map(|trace| trace.to_string()).unwrap_or_default()),
+            ("action", format!("{} ({:?})", self.action, self.priority).to_lowercase()),
+            ("experiment", or_none(&self.experiment_id)),
+            ("state", self.stage.to_string()),
+            ("outcome", or_none(&self.outcome)),
+            ("approval", or_none(&self.approval_id)),
+            ("why", self.reasoning.clone()),
+            ("thoughts", self.thoughts.clone()),
+            ("by", format!("{} ({})", self.model, self.provider)),
+            (
+                "cost",
+                format!("{} for {read} tokens read and {output} written, {} ms", dollars(self.nano_usd), self.took_ms),
+            ),
+            ("made from", self.context_digest.clone()),
+            ("flags", self.flags.join("\n")),
+            ("payload", pretty(&without_nothing(&self.payload))),
+            ("message", pretty(&self.message)),
+        ];
+        told.into_iter().filter(|(_, words)| !words.is_empty()).collect()
+    }
+
     /// Reads a record; none where the document is no decision (an older form, or somebody else's).
     pub fn read(id: &str, document: &Document) -> Option<Self> {
         let text = |name: &str| document.get(name).map(str::to_owned);
@@ -201,13 +232,32 @@ impl Record {
 mod erased {
     pub(super) trait ToJson {
         fn to_json(&self) -> String;
+        fn to_pretty(&self) -> String;
     }
 
     impl<T: serde::Serialize> ToJson for T {
         fn to_json(&self) -> String {
             serde_json::to_string(self).unwrap_or_default()
         }
+
+        fn to_pretty(&self) -> String {
+            serde_json::to_string_pretty(self).unwrap_or_default()
+        }
     }
+}
+
+/// A value without the fields in which nothing is.
+fn without_nothing(value: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(value).unwrap_or_default();
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|_, field| !field.is_null() && field.as_array().is_none_or(|items| !items.is_empty()));
+    }
+    value
+}
+
+/// Billionths of a dollar to the millionth, as what a decision costs needs it; `-` for none.
+pub fn dollars(nano: u64) -> String {
+    if nano == 0 { "-".to_owned() } else { format!("${}.{:06}", nano / 1_000_000_000, nano % 1_000_000_000 / 1_000) }
 }
 
 /// A value that is written as one word.

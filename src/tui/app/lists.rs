@@ -138,6 +138,8 @@ impl Model {
             }
             Content::Entries { entries, at_end, .. } => {
                 let to = old.entry(&entries, at_end).map(|at| target(at, entries.len()));
+                // At the end it follows again.
+                let to = to.filter(|to| !at_end || to + 1 < entries.len());
                 let selected = to.and_then(|at| entries.get(at)).map(|entry| Mark::Entry(entry.id.clone()));
                 self.lists.insert(pane, ListState { selected, ..ListState::default() });
             }

@@ -2,11 +2,13 @@
 //!
 //! Actions of layers are done by their layers. Must never be reached while a layer has the keys.
 
+mod experiments;
+
 use super::lists::Step;
 use super::{Effect, End, Model, Saying, TWICE};
 use crate::approvals::Record;
 use crate::contracts::TraceId;
-use crate::contracts::messages::{CancelRun, Control, Go, Hold, RestoreExperiment};
+use crate::contracts::messages::{AcknowledgeAlert, CancelRun, Control, Go, Hold, ResolveAlert, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, screen_of};
 use crate::tui::layers::{self, Layer};
@@ -54,6 +56,13 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Quit => return quit(model),
+        Action::PauseExperiment => return experiments::pause(model),
+        Action::RecordNumber => experiments::record(model),
+        Action::EditSpec => experiments::request(model, true),
+        Action::CloneSpec => experiments::request(model, false),
+        Action::NextMetric => experiments::turn_metric(model, false),
+        Action::PreviousMetric => experiments::turn_metric(model, true),
+        Action::AcknowledgeAlert | Action::ResolveAlert => return alert(model, action == Action::ResolveAlert),
         _ => {}
     }
     Vec::new()
@@ -178,11 +187,31 @@ fn show_trace(model: &mut Model) -> Vec<Effect> {
 }
 
 fn kill(model: &mut Model) {
-    let experiment = model.target().and_then(|target| target.experiment().map(str::to_owned));
+    let experiment = model.target().and_then(|target| match &target {
+        Target::Document(key) if let Some(id) = key.as_str().strip_prefix("alerts:") => {
+            model.store.alerts.all().iter().find(|it| it.id == id).and_then(|it| it.experiment.clone())
+        }
+        _ => target.experiment().map(str::to_owned),
+    });
     match experiment {
         Some(id) => model.layers.push(Layer::Confirm(layers::confirm::Confirm::kill(model, &id))),
         None => model.tell(Role::Warn, "select an experiment first: Tab goes from pane to pane"),
     }
+}
+
+/// Says that the selected alert was seen, or is over.
+fn alert(model: &mut Model, is_over: bool) -> Vec<Effect> {
+    let Some(alert) = screens::alerts::selected(model).filter(|alert| alert.is_open()) else {
+        model.tell(Role::Warn, "select an alert that is open");
+        return Vec::new();
+    };
+    let (alert_id, by) = (alert.id.clone(), Some(model.about.operator.clone()));
+    let order: Control = if is_over {
+        ResolveAlert { alert_id, reason: None, by }.into()
+    } else {
+        AcknowledgeAlert { alert_id, until: None, by }.into()
+    };
+    vec![Effect::Say(model.ticket(), Saying::Control(order))]
 }
 
 fn undo(model: &mut Model) -> Vec<Effect> {

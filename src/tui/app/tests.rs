@@ -3,7 +3,10 @@
 mod actions;
 mod doing;
 mod fixtures;
+mod measured;
+mod numbers;
 mod reading;
 mod told;
 
 pub(crate) use fixtures::*;
+pub(crate) use measured::measured;

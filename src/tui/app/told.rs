@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::{Effect, Model};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::store::Item;
+use crate::tui::store::alerts::Standing;
 
 /// Characters of what is told.
 const WORDS_LIMIT: usize = 120;
@@ -109,8 +110,8 @@ fn requests(model: &mut Model) -> Option<String> {
 
 /// A critical alert that was not told before.
 fn alerts(model: &mut Model) -> Option<String> {
-    let open = model.store.documents.alerts();
-    let critical = open.iter().filter(|alert| alert.severity == "critical" && alert.state == "triggered");
+    let open = model.store.alerts.open();
+    let critical = open.iter().filter(|alert| alert.severity == "critical" && alert.standing == Standing::Triggered);
     let is_known = std::mem::replace(&mut model.told.has_alerts, true);
     let new = critical.clone().find(|alert| !model.told.alerts.contains(&alert.id));
     let words = new.filter(|_| is_known).map(|alert| format!("Fullsend alert: {}", alert.message));

@@ -48,7 +48,7 @@ pub fn header(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         0 => (Role::Header, "needs you: 0".to_owned()),
         count => (Role::Danger, format!("NEEDS YOU {count}")),
     };
-    let alerts = match documents.alerts().iter().filter(|alert| alert.state == "triggered").count() {
+    let alerts = match model.store.alerts.unseen() {
         0 => (Role::Header, "no alerts".to_owned()),
         count => (Role::Danger, format!("▲ {count}")),
     };

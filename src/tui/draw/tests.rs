@@ -1,6 +1,7 @@
 //! What is on the screen: pictures of it with their styles, every size, and hostile words.
 
 mod hostile;
+mod numbers;
 mod trace;
 
 use std::fmt::Write as _;
@@ -13,7 +14,7 @@ use rstest::rstest;
 
 use super::draw;
 use crate::tui::app::Model;
-use crate::tui::app::tests::{empty, furnished, press};
+use crate::tui::app::tests::{empty, furnished, measured, press};
 
 pub(crate) fn buffer(model: &Model, width: u16, height: u16) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -85,7 +86,7 @@ fn the_deck_shows_everything_at_a_glance(#[case] width: u16, #[case] height: u16
     has(&text, &["? help", "q quit"]);
     has(&text, &["Services", "● watcher", "○ discord", "◐ orchestrator", "think"]);
     has(&text, &["▸Traffic · all channels · live", "what if we scraped", "Needs you (2)", "Reasoning", "Alerts (1)"]);
-    has(&text, &["Experiments", "exp_20261121_stars"]);
+    has(&text, &["Experiments (2)", "stars"]);
     if height >= 40 {
         has(
             &text,
@@ -172,7 +173,7 @@ fn every_screen_and_layer_is_drawn_in_every_size() {
             let of = |width| [18, 19, 24, 28, 40, 60].map(|height| (width, height));
             sizes = [60, 61, 72, 80, 99, 100, 120, 160, 200].into_iter().flat_map(of).collect();
         }
-        let mut model = furnished(120, 40);
+        let mut model = measured(120, 40);
         for key in &keys {
             press(&mut model, key);
         }

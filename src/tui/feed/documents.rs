@@ -32,11 +32,13 @@ pub(in crate::tui) enum Bell {
 }
 
 /// All prefixes that are shown. `budgets:day` is the day's limit and the days' sums, not those of every chain.
-const PREFIXES: [&str; 11] = [
+const PREFIXES: [&str; 13] = [
     "approvals:",
     "experiments:",
-    "experiment_runs:",
     "schedules:",
+    "metrics_specs:",
+    NUMBERS,
+    RUNS,
     "alerts:",
     "notes:",
     "budgets:day",
@@ -45,6 +47,12 @@ const PREFIXES: [&str; 11] = [
     "tool_requests:",
     "fullsend:",
 ];
+
+const NUMBERS: &str = "metrics_aggregated:";
+const RUNS: &str = "experiment_runs:";
+
+/// Documents that change with every number are read once in this time, however many numbers come.
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// What a message on this channel may have changed.
 fn prefixes(channel: ChannelName) -> &'static [&'static str] {
@@ -56,7 +64,6 @@ fn prefixes(channel: ChannelName) -> &'static [&'static str] {
         ChannelName::Audit | ChannelName::Control => &[
             "approvals:",
             "experiments:",
-            "experiment_runs:",
             "schedules:",
             "alerts:",
             "notes:",
@@ -64,12 +71,14 @@ fn prefixes(channel: ChannelName) -> &'static [&'static str] {
             "decisions:",
             "tools:",
             "fullsend:",
+            RUNS,
         ],
         ChannelName::Alerts => &["alerts:"],
         ChannelName::Experiments | ChannelName::Schedules | ChannelName::ExecuteNow => {
-            &["experiments:", "experiment_runs:", "schedules:"]
+            &["experiments:", "schedules:", "metrics_specs:", RUNS]
         }
-        ChannelName::ExperimentResults | ChannelName::Metrics => &["experiments:", "experiment_runs:"],
+        ChannelName::ExperimentResults => &["experiments:", "schedules:", RUNS, NUMBERS],
+        ChannelName::Metrics => &[RUNS, NUMBERS],
         ChannelName::ToOrchestrator | ChannelName::FromOrchestrator => &["decisions:", "notes:"],
         ChannelName::BuilderTasks | ChannelName::BuilderResults => &["tools:", "tool_requests:"],
         ChannelName::Costs => &["budgets:day"],
@@ -83,18 +92,31 @@ impl Feed {
         let mut channels: BTreeSet<ChannelName> = BTreeSet::new();
         // The chains of what waits for a person: he is shown what they have cost.
         let mut chains: Vec<Key> = Vec::new();
+        // When everything is read without a bell, and when what is counted may be read again.
+        let mut anyway = Instant::now() + ANYWAY;
+        let mut counted = Instant::now();
         loop {
-            match tokio::time::timeout(ANYWAY, rings.recv()).await {
+            let next = if stale.is_empty() { anyway } else { counted };
+            match tokio::time::timeout_at(next, rings.recv()).await {
                 Ok(Some(bell)) => rung(bell, &mut stale, &mut channels),
                 Ok(None) => return Err(Gone),
-                Err(_) => rung(Bell::Everything, &mut stale, &mut channels),
+                Err(_) if stale.is_empty() => rung(Bell::Everything, &mut stale, &mut channels),
+                Err(_) => {}
             }
             let until = Instant::now() + TOGETHER;
             while let Ok(Some(bell)) = tokio::time::timeout_at(until, rings.recv()).await {
                 rung(bell, &mut stale, &mut channels);
             }
-            let has_costs = stale.contains("approvals:") || stale.contains("budgets:day");
-            for prefix in std::mem::take(&mut stale) {
+            let is_early = Instant::now() < counted;
+            let (later, due): (BTreeSet<_>, BTreeSet<_>) =
+                std::mem::take(&mut stale).into_iter().partition(|prefix| is_early && [NUMBERS, RUNS].contains(prefix));
+            stale = later;
+            if due.contains(NUMBERS) || due.contains(RUNS) {
+                counted = Instant::now() + COUNTED;
+            }
+            anyway = Instant::now() + ANYWAY;
+            let has_costs = due.contains("approvals:") || due.contains("budgets:day");
+            for prefix in due {
                 match self.documents(prefix).await {
                     Ok((found, left_out)) => {
                         if prefix == "approvals:" {

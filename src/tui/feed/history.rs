@@ -10,6 +10,8 @@ use crate::tui::store::{EngineStatus, Item, Row};
 
 /// Entries of each channel that are read at the start.
 const NEWEST: usize = 300;
+/// Entries of `fullsend:metrics`: numbers over time are made of them.
+const NUMBERS: usize = 2_000;
 
 impl Feed {
     /// Hands the newest history over, and says where to go on from. Waits for a bus that is away.
@@ -42,9 +44,10 @@ impl Feed {
     async fn newest_of(&self, channels: &[ChannelName]) -> Result<Newest, BusError> {
         let mut newest = Newest { entries: Vec::new(), cursors: Vec::new(), since: None };
         for channel in channels {
-            let entries = self.bus.range(*channel, Range::newest(NEWEST)).await?;
+            let most = if *channel == ChannelName::Metrics { NUMBERS } else { NEWEST };
+            let entries = self.bus.range(*channel, Range::newest(most)).await?;
             newest.cursors.push((*channel, entries.first().map_or(EntryId::ZERO, |entry| entry.id)));
-            if entries.len() >= NEWEST {
+            if entries.len() >= most {
                 newest.since = newest.since.max(entries.last().map(|entry| entry.id));
             }
             newest.entries.extend(entries);

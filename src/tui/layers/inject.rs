@@ -72,17 +72,19 @@ impl Inject {
         form
     }
 
+    /// A form with this in it.
+    pub fn of(model: &mut Model, draft: &Draft) -> Self {
+        let mut form = Self::open(model);
+        form.take(draft);
+        form
+    }
+
     /// A form with what was said before.
     pub fn again(model: &mut Model, row: &Row) -> Self {
-        let mut form = Self { channel: row.channel, ..Self::open(model) };
         let pretty = serde_json::from_str::<serde_json::Value>(&row.body).ok();
         let text = pretty.and_then(|value| serde_json::to_string_pretty(&value).ok());
-        form.take(&Draft {
-            channel: row.channel.short().to_owned(),
-            kind: row.kind(),
-            text: text.unwrap_or_else(|| row.body.to_string()),
-        });
-        form
+        let text = text.unwrap_or_else(|| row.body.to_string());
+        Self::of(model, &Draft { channel: row.channel.short().to_owned(), kind: row.kind(), text })
     }
 
     fn take(&mut self, draft: &Draft) {

@@ -13,9 +13,8 @@ use crate::tui::theme::Role;
 
 /// Experiments that do something now.
 fn running(model: &Model) -> usize {
-    let experiments = model.store.documents.experiments();
     let runs = |state| matches!(state, Some(ExperimentState::Running | ExperimentState::Measuring));
-    experiments.iter().filter(|it| runs(it.state)).count()
+    model.store.experiments.all().filter(|it| runs(it.state)).count()
 }
 
 /// What is done unless something else is said: where something runs, it goes on.

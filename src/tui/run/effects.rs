@@ -19,7 +19,7 @@ use crate::contracts::channel::grants;
 use crate::contracts::messages::{ApprovalVerdicts, DiscordRaw};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::{APPROVAL_VERDICTS, CONTROL};
-use crate::contracts::{Body, ChannelName, ServiceName, TraceId, Trust};
+use crate::contracts::{Body, ChannelName, ServiceName, TraceId, Trust, keys};
 use crate::tui::app::{Kept, Outcome, Saying, Ticket};
 use crate::tui::feed::{back, chain};
 use crate::tui::store::{Item, ReadBack};
@@ -126,8 +126,9 @@ fn compose(origin: &Origin, saying: Saying, operator: &str) -> Result<Outgoing, 
         }
         // The operator may say anything on any channel, as `publish` does.
         Saying::Body(channel, body) => {
-            let kind = channel.check(&body)?;
-            Outgoing::new(channel, origin.envelope(kind, ServiceName::ControlRoom.as_str()), body)?
+            let mut envelope = origin.envelope(channel.check(&body)?, ServiceName::ControlRoom.as_str());
+            envelope.subject = subject(&body);
+            Outgoing::new(channel, envelope, body)?
         }
     })
 }
@@ -143,6 +144,16 @@ pub(super) async fn keep(home: PathBuf, mut kept: watch::Receiver<Kept>) {
             Err(err) => tracing::warn!(%err, "what the room should remember was not written"),
         }
     }
+}
+
+/// The experiment that a body is about.
+fn subject(body: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct About {
+        experiment_id: Option<String>,
+    }
+    let id = serde_json::from_str::<About>(body).ok()?.experiment_id?;
+    keys::check_id(&id).is_ok().then_some(id)
 }
 
 /// Writes the memory so that a crash leaves the old one or the new one.

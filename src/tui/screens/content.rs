@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use crate::bus::{Key, State};
 use crate::contracts::ServiceName;
-use crate::contracts::envelope::read_time;
-use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::messages::RunState;
 use crate::contracts::untrusted::{sanitize, sanitize_line};
 use crate::tui::app::Model;
@@ -17,11 +15,17 @@ use crate::tui::store::{Ring, Row};
 use crate::tui::theme::Role;
 
 use super::generic::listed;
-use super::{Pane, Screen};
+use super::{Pane, Screen, alerts, experiments, mind};
 
 /// Lines of a text that a pane holds at most: the newest, or the first.
 const LINES_LIMIT: usize = 2_000;
 const WORDS_LIMIT: usize = 300;
+
+const EXPERIMENTS_COME: &str =
+    "Experiments appear here once an idea was approved and the service `fullsend`, which designs them, runs.";
+const ALERTS_COME: &str = "Alerts appear here when a number crosses its line. The service `redis_agent`, which watches numbers, raises most of them.";
+const DECISIONS_COME: &str =
+    "Decisions of the orchestrator, with their reasons, appear here once it runs and something was asked.";
 
 /// What is in a pane.
 #[derive(Debug)]
@@ -65,12 +69,77 @@ impl Target {
     /// The experiment that it is, or is about.
     pub fn experiment(&self) -> Option<&str> {
         match self {
-            Self::Document(key) => key.as_str().strip_prefix("experiments:"),
+            Self::Document(key) => {
+                let run = || key.as_str().strip_prefix("experiment_runs:")?.split(':').next();
+                key.as_str().strip_prefix("experiments:").or_else(run)
+            }
             Self::Message(row) => {
                 row.envelope.as_ref()?.subject.as_deref().filter(|subject| subject.starts_with("exp"))
             }
             Self::Need(_) => None,
         }
+    }
+}
+
+/// Columns of the names in a detail.
+const NAMES: usize = 12;
+
+/// Entries for reading: lines that are broken where the pane ends, below headings.
+#[derive(Debug)]
+pub struct Lines {
+    id: String,
+    width: u16,
+    whole: Option<Target>,
+    target: Option<Target>,
+    /// What was made so far.
+    pub entries: Vec<Entry>,
+}
+
+impl Lines {
+    /// None yet. They are named after `id`, and stand for `target` where nothing else is said.
+    pub fn new(id: &str, width: u16, target: Option<Target>) -> Self {
+        Self { id: id.to_owned(), width, whole: target.clone(), target, entries: Vec::new() }
+    }
+
+    /// The lines that follow stand for this.
+    pub fn target(&mut self, target: Target) {
+        self.target = Some(target);
+    }
+
+    /// The lines that follow stand for what all of them stand for.
+    pub fn untarget(&mut self) {
+        self.target.clone_from(&self.whole);
+    }
+
+    /// One line, cut where the pane ends.
+    pub fn line(&mut self, pieces: Vec<Piece>) {
+        if self.entries.len() < LINES_LIMIT {
+            let id = format!("{}:{}", self.id, self.entries.len());
+            self.entries.push(Entry { id, pieces, target: self.target.clone() });
+        }
+    }
+
+    /// Text, on as many lines as it takes. It must be harmless.
+    pub fn text(&mut self, role: Role, words: &str) {
+        let width = self.width;
+        for line in words.split('\n').flat_map(|line| text::wrapped(line, width)) {
+            self.line(vec![Piece::new(role, line)]);
+        }
+    }
+
+    /// A name and what it stands for.
+    pub fn field(&mut self, name: &str, role: Role, words: &str) {
+        let room = self.width.saturating_sub(13).max(10);
+        for (at, line) in words.split('\n').flat_map(|line| text::wrapped(line, room)).enumerate() {
+            let name = text::padded(if at == 0 { name } else { "" }, NAMES);
+            self.line(vec![Piece::new(Role::Muted, format!("{name} ")), Piece::new(role, line)]);
+        }
+    }
+
+    /// What the lines below it are.
+    pub fn heading(&mut self, words: &str) {
+        self.line(Vec::new());
+        self.line(vec![Piece::new(Role::Title, words)]);
     }
 }
 
@@ -87,14 +156,25 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
             Some(channel) => Content::Messages(&channel.ring),
             None => entries(Vec::new(), ""),
         },
-        Pane::Services => entries(services(model), "nobody was heard yet"),
+        Pane::Services => entries(services(model, width), "nobody was heard yet"),
         Pane::Needs => entries(needs(model), "nothing waits for you"),
-        Pane::Alerts => entries(alerts(model), "no alerts"),
-        Pane::Experiments => entries(experiments(model), "no experiments yet"),
+        Pane::Alerts if model.screen == Screen::Alerts => entries(alerts::entries(model, width), ALERTS_COME),
+        Pane::Alerts => entries(alerts::entries(model, width), "no alerts"),
+        Pane::Alert => entries(alerts::detail(model, width), "no alert is selected"),
+        Pane::Experiments if model.screen == Screen::Experiments => {
+            entries(experiments::entries(model, width), EXPERIMENTS_COME)
+        }
+        Pane::Experiments => entries(experiments::entries(model, width), "no experiments yet"),
+        Pane::Experiment => entries(experiments::detail(model, width), "no experiment is selected"),
+        // It draws itself.
+        Pane::Chart(_) => entries(Vec::new(), ""),
+        Pane::Decisions => entries(mind::decisions(model, width), DECISIONS_COME),
+        Pane::Decision => entries(mind::decision(model, width), "no decision is selected"),
+        Pane::Minds => entries(mind::minds(model, width), ""),
         Pane::Worklist => entries(note(store.documents.note("worklist")), "the worklist is empty"),
         Pane::Learnings => entries(note(store.documents.note("learnings")), "nothing learned yet"),
         Pane::Reasoning => Content::Entries {
-            entries: reasoning(model, width),
+            entries: mind::reasoning(model, width),
             at_end: true,
             empty: "nothing was thought or decided yet",
         },
@@ -105,7 +185,7 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
 }
 
 /// The services that make up the team, and those beside them that were heard.
-fn services(model: &Model) -> Vec<Entry> {
+fn services(model: &Model, width: u16) -> Vec<Entry> {
     const TEAM: [ServiceName; 9] = [
         ServiceName::Discord,
         ServiceName::Watcher,
@@ -125,10 +205,10 @@ fn services(model: &Model) -> Vec<Entry> {
             names.push(name);
         }
     }
-    names.into_iter().map(|name| service(model, name)).collect()
+    names.into_iter().map(|name| service(model, name, width)).collect()
 }
 
-fn service(model: &Model, name: &str) -> Entry {
+fn service(model: &Model, name: &str, width: u16) -> Entry {
     let (sign, role, word) = match model.store.services.of(name) {
         None if name.parse::<ServiceName>().is_ok_and(|it| !it.is_built()) => {
             ("○", Role::Muted, "not built".to_owned())
@@ -146,11 +226,15 @@ fn service(model: &Model, name: &str) -> Entry {
             RunState::Running => ("●", Role::Ok, format!("{}", it.handled)),
         },
     };
-    let pieces = vec![
+    let mut pieces = vec![
         Piece::new(role, format!("{sign} ")),
         Piece::new(Role::Text, text::padded(name, 13)),
         Piece::new(if role == Role::Ok { Role::Muted } else { role }, word),
     ];
+    // What it said last, where there is room for it.
+    if let Some(kind) = model.store.deed(name).filter(|_| width >= 36) {
+        pieces.push(Piece::new(Role::Muted, format!(" · {kind}")));
+    }
     Entry { id: name.to_owned(), pieces, target: None }
 }
 
@@ -174,52 +258,6 @@ fn needs(model: &Model) -> Vec<Entry> {
     needs.iter().map(entry).collect()
 }
 
-fn alerts(model: &Model) -> Vec<Entry> {
-    let alerts = model.store.documents.alerts();
-    let entry = |alert: crate::tui::store::documents::Alert| {
-        let is_new = alert.state == "triggered";
-        let role = match alert.severity.as_str() {
-            "critical" | "high" => Role::Danger,
-            "warning" | "medium" | "warn" => Role::Warn,
-            _ => Role::Text,
-        };
-        let role = if is_new { role } else { Role::Muted };
-        Entry {
-            pieces: vec![
-                Piece::new(role, format!("{} {} ", if is_new { "▲" } else { "△" }, alert.severity)),
-                Piece::new(Role::Text, alert.message),
-            ],
-            target: Some(Target::Document(Key::new(format!("alerts:{}", alert.id)))),
-            id: alert.id,
-        }
-    };
-    alerts.into_iter().map(entry).collect()
-}
-
-fn experiments(model: &Model) -> Vec<Entry> {
-    let entry = |it: crate::tui::store::documents::Experiment| {
-        let (sign, role) = match it.state {
-            Some(ExperimentState::Running | ExperimentState::Measuring) => ("●", Role::Ok),
-            Some(ExperimentState::Ready) => ("◐", Role::Text),
-            Some(ExperimentState::Draft) => ("○", Role::Text),
-            Some(ExperimentState::Paused) => ("◌", Role::Warn),
-            Some(ExperimentState::Failed) | None => ("▼", Role::Danger),
-            Some(ExperimentState::Completed | ExperimentState::Archived) => ("·", Role::Muted),
-        };
-        let state = it.state.map_or("?", ExperimentState::as_str);
-        Entry {
-            pieces: vec![
-                Piece::new(role, format!("{sign} ")),
-                Piece::new(Role::Text, format!("{} ", sanitize_line(&it.id, 60))),
-                Piece::new(Role::Muted, format!("{state} {}", it.title)),
-            ],
-            target: Some(Target::Document(Key::new(format!("experiments:{}", it.id)))),
-            id: it.id,
-        }
-    };
-    model.store.documents.experiments().into_iter().map(entry).collect()
-}
-
 /// A note's lines. Its title is the pane's.
 fn note(raw: &str) -> Vec<Entry> {
     let clean = sanitize(raw, WORDS_LIMIT);
@@ -234,64 +272,7 @@ fn note(raw: &str) -> Vec<Entry> {
     lines.take(LINES_LIMIT).enumerate().map(entry).collect()
 }
 
-/// The newest calls with what was thought, and the newest decisions with their reasons.
-fn reasoning(model: &Model, width: u16) -> Vec<Entry> {
-    let mut blocks: Vec<(chrono::DateTime<chrono::Utc>, Vec<Vec<Piece>>)> = Vec::new();
-    for call in model.store.calls.all().rev().take(8) {
-        let mut lines = vec![vec![
-            Piece::new(Role::Source, format!("{} ", call.source)),
-            Piece::new(Role::Muted, format!("{} {} ", call.operation, call.model)),
-            call_end(call),
-        ]];
-        for (role, said) in [(Role::Muted, &call.reasoning), (Role::Text, &call.text)] {
-            let newest = said.lines().rev().take(60).collect::<Vec<_>>();
-            let wrapped = newest.into_iter().rev().flat_map(|line| text::wrapped(line, width));
-            lines.extend(wrapped.map(|line| vec![Piece::new(role, line)]));
-        }
-        blocks.push((call.began, lines));
-    }
-    let mut decisions: Vec<_> = model
-        .store
-        .documents
-        .of("decisions:")
-        .filter_map(|(key, state)| {
-            let document = state.document()?;
-            Some((document.get("at").and_then(read_time)?, key, document))
-        })
-        .collect();
-    decisions.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
-    for (at, _, document) in decisions.into_iter().take(4) {
-        let said = |field| document.get(field).map(|it| sanitize(it, WORDS_LIMIT)).unwrap_or_default();
-        let mut lines = Vec::new();
-        for line in said("reasoning").lines().take(40) {
-            lines.extend(text::wrapped(line, width).into_iter().map(|line| vec![Piece::new(Role::Text, line)]));
-        }
-        lines.push(vec![
-            Piece::new(Role::Accent, format!("→ {} ", said("action"))),
-            Piece::new(Role::Muted, format!("{} {}", said("provider"), said("stage"))),
-        ]);
-        blocks.push((at, lines));
-    }
-    blocks.sort_by_key(|(at, _)| *at);
-    let lines = blocks.into_iter().flat_map(|(_, lines)| lines);
-    lines.enumerate().map(|(at, pieces)| Entry { id: at.to_string(), pieces, target: None }).collect()
-}
-
-fn call_end(call: &crate::tui::store::Call) -> Piece {
-    match &call.end {
-        None => Piece::new(Role::Accent, "…".to_owned()),
-        Some(end) => match (&end.error, end.took_ms) {
-            (Some(error), _) => Piece::new(Role::Danger, format!("failed: {error}")),
-            (None, Some(ms)) => Piece::new(Role::Muted, format!("{ms:.0} ms")),
-            (None, None) => Piece::new(Role::Muted, "done".to_owned()),
-        },
-    }
-}
-
 fn documents(model: &Model, screen: Screen) -> Vec<Entry> {
-    if screen == Screen::Experiments {
-        return experiments(model);
-    }
     let all = listed(screen).prefixes.iter().flat_map(|prefix| model.store.documents.of(prefix));
     let entry = |(key, state): (&Key, &State)| Entry {
         id: key.as_str().to_owned(),

@@ -47,9 +47,12 @@ fn narrow(area: Rect) -> Vec<(Pane, Rect)> {
 }
 
 fn wide(area: Rect) -> Vec<(Pane, Rect)> {
-    let side = if area.width >= 160 { 44 } else { 34 };
+    let (near, side) = match area.width {
+        160.. => (42, 46),
+        _ => (27, 34),
+    };
     let [left, middle, right] =
-        Layout::horizontal([Constraint::Length(27), Constraint::Fill(1), Constraint::Length(side)]).areas(area);
+        Layout::horizontal([Constraint::Length(near), Constraint::Fill(1), Constraint::Length(side)]).areas(area);
     let [services, experiments] = Layout::vertical([Constraint::Length(SERVICES), Constraint::Fill(1)]).areas(left);
     let [needs, reasoning, alerts] =
         Layout::vertical([Constraint::Percentage(28), Constraint::Fill(1), Constraint::Percentage(25)]).areas(right);

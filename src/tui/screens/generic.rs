@@ -23,29 +23,11 @@ pub struct Listed {
 /// What a screen lists.
 pub fn listed(screen: Screen) -> Listed {
     let (prefixes, channel, documents, filled_by): (&[&str], _, _, _) = match screen {
-        Screen::Mind => (
-            &["decisions:"],
-            Some(ChannelName::LlmCalls),
-            "Decisions",
-            "Decisions of the orchestrator, with their reasons, appear here once it runs and something was asked.",
-        ),
-        Screen::Experiments => (
-            &["experiments:"],
-            Some(ChannelName::ExperimentResults),
-            "Experiments",
-            "Experiments appear here once an idea was approved and the service `fullsend`, which designs them, runs.",
-        ),
         Screen::Notes => (
             &["notes:"],
             Some(ChannelName::Audit),
             "Notes",
             "The worklist, the learnings and the product context appear here once the team writes them.",
-        ),
-        Screen::Alerts => (
-            &["alerts:"],
-            Some(ChannelName::Alerts),
-            "Alerts",
-            "Alerts appear here when a number crosses its line. The service `redis_agent`, which watches numbers, raises most of them.",
         ),
         Screen::Builds => (
             &["tools:", "tool_requests:"],
@@ -65,7 +47,7 @@ pub fn listed(screen: Screen) -> Listed {
             "Chain",
             "Select a message anywhere and press the key for its trace: all that came of it appears here.",
         ),
-        Screen::System | Screen::Deck | Screen::Channels => (
+        Screen::System | Screen::Deck | Screen::Channels | Screen::Mind | Screen::Experiments | Screen::Alerts => (
             &["budgets:", "fullsend:"],
             Some(ChannelName::DeadLetter),
             "State",

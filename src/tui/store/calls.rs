@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::contracts::messages::{LlmCalls, LlmPart};
+use crate::contracts::messages::{LlmCalls, LlmPart, Tokens};
 use crate::contracts::untrusted::{LINE_LIMIT, sanitize, sanitize_line};
 use crate::contracts::{Envelope, TraceId};
 
@@ -43,6 +43,13 @@ pub struct Call {
     next_seq: u64,
 }
 
+impl Call {
+    /// Who answers, where that is said.
+    pub fn provider(&self) -> &str {
+        self.model.split('/').next().unwrap_or_default()
+    }
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallEnd {
@@ -52,6 +59,8 @@ pub struct CallEnd {
     pub error: Option<String>,
     /// What it cost, in billionths of a dollar.
     pub nano_usd: Option<u64>,
+    /// What it used.
+    pub tokens: Option<Tokens>,
 }
 
 /// The newest calls.
@@ -106,6 +115,7 @@ impl Calls {
                     took_ms: complete.duration_ms,
                     error: complete.error.map(|error| error.line(200)),
                     nano_usd: complete.nano_usd,
+                    tokens: complete.tokens,
                 });
             }
         }

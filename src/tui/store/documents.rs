@@ -2,7 +2,6 @@
 //!
 //! Must never fail on a document that somebody else wrote: what cannot be read is shown as it is, or not at all.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -11,12 +10,10 @@ use crate::approvals::{ApprovalState, Record};
 use crate::bus::{Document, Key, State};
 use crate::contracts::envelope::read_time;
 use crate::contracts::keys;
-use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::untrusted::sanitize_line;
 
 /// Documents of one prefix that are kept.
 pub const MOST: usize = 2_000;
-const WORDS_LIMIT: usize = 200;
 
 /// State as it was last read.
 #[derive(Debug, Default)]
@@ -40,51 +37,38 @@ impl Need {
     }
 }
 
-/// An alert that is not over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alert {
-    /// Names it.
-    pub id: String,
-    /// How bad it is, in its own word; harmless.
-    pub severity: String,
-    /// What happened; harmless.
-    pub message: String,
-    /// `triggered` or `acknowledged`.
-    pub state: String,
-}
-
-/// An experiment.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Experiment {
-    /// Names it.
-    pub id: String,
-    /// Where it stands; none where its document does not say.
-    pub state: Option<ExperimentState>,
-    /// What it is about, in a line; harmless.
-    pub title: String,
-}
-
 impl Documents {
-    /// A document as it stands now.
-    pub(super) fn put(&mut self, key: Key, state: Option<State>) {
+    /// A document as it stands now. Returns what changed.
+    pub(super) fn put(&mut self, key: Key, state: Option<State>) -> Vec<Key> {
         let is_approval = key.as_str().starts_with("approvals:");
         match state {
-            Some(state) => self.found.insert(key, state),
+            Some(state) => self.found.insert(key.clone(), state),
             None => self.found.remove(&key),
         };
         if is_approval {
             self.look_for_needs();
         }
+        vec![key]
     }
 
-    /// All documents of a prefix.
-    pub(super) fn replace(&mut self, prefix: &str, found: Vec<(Key, State)>, left_out: usize) {
-        self.found.retain(|key, _| !key.as_str().starts_with(prefix));
-        self.found.extend(found.into_iter().take(MOST));
+    /// All documents of a prefix. Returns what changed.
+    pub(super) fn replace(&mut self, prefix: &str, found: Vec<(Key, State)>, left_out: usize) -> Vec<Key> {
+        let keys: Vec<Key> = self.of(prefix).map(|(key, _)| key.clone()).collect();
+        let mut before: BTreeMap<Key, State> =
+            keys.into_iter().filter_map(|key| self.found.remove_entry(&key)).collect();
+        let mut changed = Vec::new();
+        for (key, state) in found.into_iter().take(MOST) {
+            if before.remove(&key).as_ref() != Some(&state) {
+                changed.push(key.clone());
+            }
+            self.found.insert(key, state);
+        }
+        changed.extend(before.into_keys());
         self.left_out.insert(prefix.to_owned(), left_out);
-        if prefix == "approvals:" {
+        if prefix == "approvals:" && !changed.is_empty() {
             self.look_for_needs();
         }
+        changed
     }
 
     fn look_for_needs(&mut self) {
@@ -147,59 +131,6 @@ impl Documents {
     /// What waits for a person, the oldest deadline first.
     pub fn needs(&self) -> &[Need] {
         &self.needs
-    }
-
-    /// Alerts that are not over: those that nobody has seen first.
-    pub fn alerts(&self) -> Vec<Alert> {
-        let alert = |(key, state): (&Key, &State)| {
-            let document = state.document()?;
-            let text = |field| document.get(field).map(|text| sanitize_line(text, WORDS_LIMIT));
-            let state = text("state").unwrap_or_else(|| "triggered".to_owned());
-            let id = key.as_str().strip_prefix("alerts:")?;
-            (state != "resolved").then(|| Alert {
-                id: id.to_owned(),
-                severity: text("severity").unwrap_or_else(|| "info".to_owned()),
-                message: text("message").unwrap_or_else(|| sanitize_line(id, WORDS_LIMIT)),
-                state,
-            })
-        };
-        let mut alerts: Vec<Alert> = self.of("alerts:").filter_map(alert).collect();
-        let rank = |alert: &Alert| match alert.severity.as_str() {
-            "critical" => 3,
-            "high" => 2,
-            "warning" | "medium" | "warn" => 1,
-            _ => 0,
-        };
-        alerts.sort_by_key(|alert| (alert.state != "triggered", Reverse(rank(alert)), alert.id.clone()));
-        alerts
-    }
-
-    /// All experiments: those that do something first.
-    pub fn experiments(&self) -> Vec<Experiment> {
-        let experiment = |(key, state): (&Key, &State)| {
-            let id = key.as_str().strip_prefix("experiments:")?;
-            let document = state.document()?;
-            let told = ["hypothesis", "name", "title", "description"].into_iter().find_map(|field| document.get(field));
-            Some(Experiment {
-                id: id.to_owned(),
-                state: ExperimentState::of(|field| document.get(field)),
-                title: told.map(|text| sanitize_line(text, WORDS_LIMIT)).unwrap_or_default(),
-            })
-        };
-        let mut all: Vec<Experiment> = self.of("experiments:").filter_map(experiment).collect();
-        let rank = |state: Option<ExperimentState>| match state {
-            Some(ExperimentState::Running) => 0,
-            Some(ExperimentState::Measuring) => 1,
-            Some(ExperimentState::Ready) => 2,
-            Some(ExperimentState::Draft) => 3,
-            Some(ExperimentState::Paused) => 4,
-            Some(ExperimentState::Failed) => 5,
-            None => 6,
-            Some(ExperimentState::Completed) => 7,
-            Some(ExperimentState::Archived) => 8,
-        };
-        all.sort_by_key(|it| (rank(it.state), it.id.clone()));
-        all
     }
 
     /// Whether everything is on hold.

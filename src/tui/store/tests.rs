@@ -140,8 +140,8 @@ fn a_document_that_somebody_else_wrote_breaks_nothing() {
     document(&mut model, "alerts:odd", &[]);
     crate::tui::app::tests::text(&mut model, "experiments:text", "a string where a hash is meant");
     assert_eq!(model.store.documents.needs().len(), 2);
-    let odd = model.store.documents.experiments().into_iter().find(|it| it.id == "odd").unwrap();
-    assert_eq!(odd.state, None);
+    assert_eq!(model.store.experiments.get("odd").unwrap().state, None);
+    assert_eq!(model.store.experiments.get("text"), None);
     crate::tui::draw::tests::shown(&model, 120, 40);
 }
 

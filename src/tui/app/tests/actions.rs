@@ -10,19 +10,23 @@ use crate::tui::screens::{Pane, Screen};
 
 /// Brings the room to where an action works, and where it has something to do.
 fn stage(action: Action) -> Model {
-    let mut model = furnished(120, 40);
+    let mut model = measured(120, 40);
     for at in 0..100 {
         Speaker::new().chat(&mut model, &format!("message {at}"));
+    }
+    if let Scope::Screen(screen) = action.row().scope {
+        model.screen = screen;
     }
     let keys: &[&str] = match action.row().scope {
         Scope::In(LayerKind::Inject) => &["i"],
         Scope::In(LayerKind::NeedsYou | LayerKind::Answer | LayerKind::Edit | LayerKind::Review) => &["a"],
         Scope::In(LayerKind::Palette) => &[":", "down"],
         Scope::In(LayerKind::Filter) => &["/", "m"],
-        Scope::In(LayerKind::Detail) => &["up", "up", "enter", "pagedown"],
+        Scope::In(LayerKind::Detail) => &["up", "up", "enter"],
         Scope::In(LayerKind::Help) | Scope::Layer => &["?", "down"],
         Scope::In(LayerKind::Quit) => &["q"],
         Scope::In(LayerKind::Themes) => &["T", "down"],
+        Scope::In(LayerKind::Record) => &["4", "m"],
         _ => &[],
     };
     for key in keys {
@@ -68,6 +72,8 @@ fn stage(action: Action) -> Model {
                 press(&mut model, "x");
             }
         }
+        Action::PauseExperiment => document(&mut model, "experiments:exp_20261121_hn", &[("state", "ready")]),
+        Action::RecordSend => drop(write(&mut model, "meeting_booked")),
         Action::Undo => {
             let fields = [("state", "archived"), ("former_state", "ready"), ("archived_at", "2026-11-21T13:00:00Z")];
             document(&mut model, "experiments:exp_old", &fields);
@@ -198,7 +204,11 @@ fn the_mouse_gives_the_focus_selects_and_scrolls() {
     let mouse = |kind, column, row| Msg::Mouse(MouseEvent { kind, column, row, modifiers: event("x").modifiers });
     update(&mut model, mouse(MouseEventKind::Down(MouseButton::Left), area.x + 3, area.y + 2));
     assert_eq!(model.focused().unwrap().0, Pane::Experiments);
-    assert_eq!(model.lists[&Pane::Experiments].selected, Some(Mark::Entry("exp_20261121_hn".to_owned())), "the second");
+    assert_eq!(
+        model.lists[&Pane::Experiments].selected,
+        Some(Mark::Entry("exp_20261121_stars".to_owned())),
+        "the second"
+    );
     let (_, traffic) =
         crate::tui::screens::panes(&model, model.body()).into_iter().find(|it| it.0 == Pane::Traffic).unwrap();
     update(&mut model, mouse(MouseEventKind::ScrollUp, traffic.x + 3, traffic.y + 2));

@@ -373,6 +373,7 @@ fn a_request_is_answered_once_and_again_only_if_the_answer_was_not_said() {
 fn a_kill_names_what_stops_and_no_is_the_default() {
     let mut model = furnished(120, 40);
     model.focus.insert(Screen::Deck, Pane::Experiments);
+    press(&mut model, "down");
     press(&mut model, "x");
     let shown = crate::tui::draw::tests::shown(&model, 120, 40);
     assert!(shown.contains("Kill exp_20261121_stars?") && shown.contains("Its run stops"), "{shown}");

@@ -206,6 +206,8 @@ pub(crate) fn furnished(width: u16, height: u16) -> Model {
         &[
             ("state", "triggered"),
             ("severity", "high"),
+            ("experiment_id", "exp_20261121_hn"),
+            ("triggered_at", "2026-11-21T14:01:00Z"),
             ("message", "exp_20261121_hn response_rate 1.8% < 5% after 212 sends"),
         ],
     );
@@ -218,10 +220,11 @@ pub(crate) fn furnished(width: u16, height: u16) -> Model {
         "decisions:d1",
         &[
             ("at", "2026-11-21T14:00:00Z"),
+            ("kind", "escalation"),
             ("action", "dispatch_to_fullsend"),
             ("reasoning", "cheap to try"),
             ("provider", "rules"),
-            ("stage", "proposed"),
+            ("state", "proposed"),
         ],
     );
     document(&mut model, "budgets:day:2026-11-21", &[("spent_nano", "420000000")]);

@@ -152,7 +152,7 @@ fn each_value_is_folded_for_itself_and_says_how_much_is_in_it() {
     assert!(shown(&model, 120, 40).contains("\"username\""));
     // Down to a value within the nested one: what holds it is folded.
     let line = all.lines().position(|line| line.contains("\"username\"")).unwrap();
-    let first = all.lines().position(|line| line.contains("channel")).unwrap();
+    let first = all.lines().position(|line| line.contains("channel   ")).unwrap();
     (first..line).for_each(|_| drop(press(&mut model, "down")));
     press(&mut model, "f");
     let text = shown(&model, 120, 40);
@@ -169,7 +169,7 @@ fn the_value_of_a_line_is_copied_or_all_of_it() {
     press(&mut model, "enter");
     let text = shown(&model, 120, 40);
     let line = text.lines().position(|line| line.contains("\"content\"")).unwrap();
-    let first = text.lines().position(|line| line.contains("channel")).unwrap();
+    let first = text.lines().position(|line| line.contains("channel   ")).unwrap();
     (first..line).for_each(|_| drop(press(&mut model, "down")));
     assert_eq!(press(&mut model, "y"), [Effect::Copy("line one\nline two".to_owned())]);
     match &press(&mut model, "Y")[..] {
@@ -181,8 +181,9 @@ fn the_value_of_a_line_is_copied_or_all_of_it() {
 #[test]
 fn a_document_that_changes_while_it_is_shown_is_shown_as_it_is() {
     let mut model = furnished(120, 40);
-    model.focus.insert(Screen::Deck, Pane::Experiments);
-    press(&mut model, "enter");
+    let key = crate::bus::Key::new("experiments:exp_20261121_stars");
+    let detail = crate::tui::layers::detail::Detail::of(&model, crate::tui::screens::content::Target::Document(key));
+    model.layers.push(crate::tui::layers::Layer::Detail(detail));
     assert!(shown(&model, 120, 40).contains("\"state\": \"running\""));
     document(&mut model, "experiments:exp_20260301_x", &[("state", "draft")]);
     document(&mut model, "experiments:exp_20261121_stars", &[("state", "archived"), ("spec", "{\"steps\":[1,2]}")]);
