@@ -122,6 +122,14 @@ impl Drop for Screen {
     }
 }
 
+/// So many milliseconds in which nothing is done.
+fn moment(ms: u64) {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(ms) {
+        std::thread::yield_now();
+    }
+}
+
 fn home() -> TempDir {
     tempfile::tempdir().unwrap()
 }

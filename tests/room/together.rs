@@ -91,13 +91,13 @@ fn agree(home: &Path, url: Option<&str>) {
     // The keys were not armed yet, perhaps.
     while !second.text().contains("see what changes") {
         second.press("e");
-        std::thread::yield_now();
+        moment(100);
     }
     second.press("\x1b");
     second.shows("y approve");
     while !second.text().contains("needs you: 0") {
         second.press("y");
-        std::thread::sleep(Duration::from_millis(50));
+        moment(100);
     }
     first.shows("needs you: 0");
     // A hold in one is a hold in the other, and the other lets go.

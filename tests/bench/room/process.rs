@@ -1,4 +1,5 @@
 //! The program itself, on a pseudo terminal: how soon it shows something, and what it costs.
+#![expect(clippy::disallowed_methods, reason = "the program is watched from outside, and left alone meanwhile")]
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -47,7 +48,7 @@ impl Screen {
         let (text, written) = (Arc::new(Mutex::new(String::new())), Arc::new(AtomicU64::new(0)));
         let (into, counted) = (Arc::clone(&text), Arc::clone(&written));
         std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
+            let mut buffer = vec![0; 65_536];
             while let Ok(read @ 1..) = reader.read(&mut buffer) {
                 counted.fetch_add(u64::try_from(read).unwrap(), Ordering::Relaxed);
                 let mut text = into.lock().unwrap();
