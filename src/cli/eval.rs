@@ -1,6 +1,6 @@
 //! `fullsend eval`: how good answers are, by labelled scenarios.
 //!
-//! Must never carry out what is answered, nor need a bus.
+//! Must never carry out what is answered. The rules need no bus; what models cost is counted on it, as every call is.
 
 mod report;
 #[cfg(test)]
@@ -8,23 +8,26 @@ mod tests;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::ValueEnum;
-use color_eyre::eyre::WrapErr;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::output::{FAILED, OK};
+use super::output::{FAILED, OK, Usage};
 use super::{Context, open};
+use crate::bus::SharedBus;
+use crate::config::{Link, LlmConfig};
 use crate::llm::eval::{self, Judged, Label, Scenario, Tally};
 use crate::llm::tasks::{Classify, Decide, Respond, Verdict};
-use crate::llm::{Answered, Mind};
+use crate::llm::{Answered, Mind, NoAnswer, TaskName};
 
 /// Judges answers by labelled scenarios
 ///
-/// Puts each scenario to the rules of thumb (or, with `--provider chain`, to the models that the settings name; each answer costs what
-/// it costs), and prints how many answers are right, by the answer that was expected and by the type of the message, how many do
-/// harm, and what they cost and took. An answer is right that is expected or as good. Fails where one does harm.
+/// Puts each scenario to the rules of thumb, or to a model alone (`--provider anthropic:MODEL`), or to whoever the settings name, in their
+/// order (`--provider chain`), and prints how many answers are right, by the answer that was expected and by the type of the message, how
+/// many do harm, and what they cost and took. An answer is right that is expected or as good; no answer is wrong. Fails where one does
+/// harm.
 ///
 /// Example: fullsend eval tests/scenarios --show-misses
 #[derive(clap::Args)]
@@ -34,7 +37,7 @@ pub struct Args {
     pub paths: Vec<PathBuf>,
 
     /// Who answers
-    #[arg(long, value_name = "rules|chain", default_value = "rules")]
+    #[arg(long, value_name = "rules|chain|PROVIDER[:MODEL]", default_value = "rules")]
     pub provider: Who,
 
     /// Only the scenarios of this task
@@ -47,12 +50,26 @@ pub struct Args {
 }
 
 /// Who answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
     /// The rules of thumb.
     Rules,
     /// The providers of the settings, in their order.
     Chain,
+    /// One model, and nobody in its place.
+    One(Link),
+}
+
+impl FromStr for Who {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "rules" => Ok(Self::Rules),
+            "chain" => Ok(Self::Chain),
+            model => Link::parse(model).map(Self::One),
+        }
+    }
 }
 
 /// What is asked.
@@ -69,15 +86,16 @@ pub enum Asked {
 /// # Errors
 /// Where a file is not of the format, or nobody answers.
 pub async fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
-    let mind = match args.provider {
-        Who::Rules => Mind::default(),
-        Who::Chain => open::mind(cx, None)?,
-    };
-    let wanted = |scenario: &Scenario| args.task.is_none_or(|task| (task == Asked::Classify) == scenario.is_chat());
+    let scenarios = eval::scenarios(&args.paths)?;
+    let wanted = |scenario: &&Scenario| args.task.is_none_or(|task| (task == Asked::Classify) == scenario.is_chat());
+    let bus = if args.provider == Who::Rules { None } else { Some(open::bus(cx).await?) };
     let mut judged = Vec::new();
-    for scenario in eval::scenarios(&args.paths)?.iter().filter(|scenario| wanted(scenario)) {
-        let answer = judge(&mind, scenario).await;
-        judged.push(answer.wrap_err_with(|| format!("{} could not be judged", scenario.name))?);
+    let mind = mind(&args.provider, cx, bus.as_ref())?;
+    for scenario in scenarios.iter().filter(wanted) {
+        judged.push(judge(&mind, scenario).await?);
+    }
+    if let Some(bus) = bus {
+        bus.close().await;
     }
     let all = Tally::of(&judged);
     if cx.out.is_json() {
@@ -93,22 +111,45 @@ pub async fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
     Ok(if all.forbidden == 0 { OK } else { FAILED })
 }
 
-/// Asks, and compares.
+fn mind(who: &Who, cx: &Context, bus: Option<&SharedBus>) -> color_eyre::Result<Mind> {
+    let link = match who {
+        Who::Rules => return Ok(Mind::default()),
+        Who::Chain => return open::mind(cx, bus),
+        Who::One(link) => link,
+    };
+    let alone = || vec![link.clone()];
+    let llm = LlmConfig { classify: alone(), respond: alone(), decide: alone(), ..cx.config.llm.clone() };
+    let mind = open::mind_of(llm, cx, bus)?;
+    if let Some(why) = mind.chain(TaskName::Decide).filter(|chain| chain.candidates.is_empty()) {
+        return Err(Usage(why.left_out.join("; ")).into());
+    }
+    Ok(mind)
+}
+
+/// Asks, and compares. Nobody's answer is a wrong one.
 async fn judge(mind: &Mind, scenario: &Scenario) -> color_eyre::Result<Judged> {
     let asking = open::asking(scenario.trust);
     let since = Instant::now();
     if scenario.is_chat() {
-        let answered = mind.ask::<Classify>(&asking, &scenario.classify_input()?).await?;
+        let answered = match mind.ask::<Classify>(&asking, &scenario.classify_input()?).await {
+            Ok(answered) => answered,
+            Err(err) => return Ok(silent(scenario, &err, since)),
+        };
         let took = since.elapsed();
         let verdict = answered.output.action;
         let mut unmet = Vec::new();
         if verdict == Verdict::Answer && scenario.expected == Label::Verdict(verdict) {
-            let reply = mind.ask::<Respond>(&asking, &scenario.respond_input()?).await?;
-            unmet.extend(scenario.unsaid(&reply.output.content));
+            match mind.ask::<Respond>(&asking, &scenario.respond_input()?).await {
+                Ok(reply) => unmet.extend(scenario.unsaid(&reply.output.content)),
+                Err(err) => unmet.push(err.to_string()),
+            }
         }
         return Ok(Judged { took, ..judged(scenario, Label::Verdict(verdict), unmet, &answered) });
     }
-    let answered = mind.ask::<Decide>(&asking, &scenario.decide_input()?).await?;
+    let answered = match mind.ask::<Decide>(&asking, &scenario.decide_input()?).await {
+        Ok(answered) => answered,
+        Err(err) => return Ok(silent(scenario, &err, since)),
+    };
     let took = since.elapsed();
     let unmet = scenario.unmet(&answered.output);
     Ok(Judged { took, ..judged(scenario, Label::Action(answered.output.action), unmet, &answered) })
@@ -119,7 +160,7 @@ fn judged<O>(scenario: &Scenario, label: Label, unmet: Vec<String>, answered: &A
         name: scenario.name.clone(),
         kind: scenario.kind(),
         expected: scenario.expected,
-        answered: label,
+        answered: Some(label),
         right: scenario.is_right(label),
         forbidden: scenario.forbidden.contains(&label),
         unmet,
@@ -127,5 +168,22 @@ fn judged<O>(scenario: &Scenario, label: Label, unmet: Vec<String>, answered: &A
         flagged: answered.flagged,
         nano_usd: answered.nano_usd,
         took: answered.took,
+    }
+}
+
+/// There is no answer.
+fn silent(scenario: &Scenario, why: &NoAnswer, since: Instant) -> Judged {
+    Judged {
+        name: scenario.name.clone(),
+        kind: scenario.kind(),
+        expected: scenario.expected,
+        answered: None,
+        right: false,
+        forbidden: false,
+        unmet: Vec::new(),
+        reasoning: why.to_string(),
+        flagged: true,
+        nano_usd: 0,
+        took: since.elapsed(),
     }
 }

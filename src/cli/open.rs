@@ -16,7 +16,7 @@ use crate::approvals::policy::Limits;
 use crate::bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use crate::bus::redis::{RedisBus, RedisOptions};
 use crate::bus::{BusError, ConsumerOptions, SharedBus};
-use crate::config::Durability;
+use crate::config::{Durability, LlmConfig};
 use crate::contracts::{ServiceName, Trust};
 use crate::llm::ledger::{Ledger, Prices};
 use crate::llm::{Asking, Mind, MindParts};
@@ -114,8 +114,16 @@ pub fn host() -> String {
 /// # Errors
 /// Where a prompt of the context folder cannot be used.
 pub fn mind(cx: &Context, bus: Option<&SharedBus>) -> color_eyre::Result<Mind> {
+    mind_of(cx.config.llm.clone(), cx, bus)
+}
+
+/// The same, with these settings of the models in the place of the person's.
+///
+/// # Errors
+/// As [`mind()`].
+pub fn mind_of(config: LlmConfig, cx: &Context, bus: Option<&SharedBus>) -> color_eyre::Result<Mind> {
     Mind::new(MindParts {
-        config: cx.config.llm.clone(),
+        config,
         context: cx.config.context.clone(),
         bus: bus.map(Arc::clone),
         ledger: bus.map(|bus| ledger(cx, bus)),

@@ -18,8 +18,8 @@ use crate::llm::Asking;
 /// Most deltas a second.
 pub const PER_SECOND: u32 = 20;
 
-/// Bytes that may wait to be told.
-const WAITING: usize = 256 * 1_024;
+/// Bytes that may wait to be told. As JSON a byte may take six, and all of them may go in one delta, which a body must hold.
+const WAITING: usize = 40 * 1_024;
 
 /// How long a notice may take; a bus that is slower loses it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -194,5 +194,78 @@ async fn speak(audience: Audience, start: LlmStart, shared: Arc<Shared>) {
             (true, false) => tokio::time::sleep(Duration::from_secs(1) / PER_SECOND).await,
             (false, false) => shared.news.notified().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pretty_assertions::assert_eq;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::bus::testing::World;
+    use crate::contracts::Trust;
+
+    /// A call that viewers see, and what they hear of it.
+    async fn call() -> (World, crate::bus::Listener, Live) {
+        let world = World::new();
+        let bus = world.bus();
+        let heard = bus.listen(&[LLM_CALLS.name]).await.unwrap();
+        let (service, stop) = (ServiceName::Orchestrator, CancellationToken::new());
+        let asking = Asking { service, message: None, trace: None, trust: Trust::Member, stop };
+        let audience = Audience::new(&bus, &world.origin(Trust::System), &asking).unwrap();
+        let start = LlmStart {
+            call_id: Some("c".to_owned()),
+            source: None,
+            operation: "llm.orchestrator.decide".to_owned(),
+            meta: serde_json::Map::new(),
+            timestamp: None,
+        };
+        (world, heard, Live::start(audience, start))
+    }
+
+    /// The deltas up to the end, which is the last.
+    async fn deltas(mut heard: crate::bus::Listener) -> Vec<LlmDelta> {
+        let mut deltas = Vec::new();
+        loop {
+            match LlmCalls::read(&heard.heard.recv().await.unwrap().body).unwrap() {
+                LlmCalls::Start(_) => {}
+                LlmCalls::Delta(delta) => deltas.push(delta),
+                LlmCalls::Complete(_) => return deltas,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_pieces_a_second_are_twenty_deltas() {
+        let (_world, heard, live) = call().await;
+        let seconds = 3;
+        let speaking = async {
+            for piece in 0..seconds * 1_000 {
+                live.piece(LlmPart::Text, &format!("{piece} "));
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(live);
+        };
+        let (deltas, ()) = tokio::join!(deltas(heard), speaking);
+        let most = seconds * usize::try_from(PER_SECOND).unwrap() + 1;
+        assert!((most - 3..=most).contains(&deltas.len()), "{} in {seconds} s", deltas.len());
+        let text: String = deltas.iter().map(|delta| delta.text.raw()).collect();
+        let whole: Vec<_> = (0..seconds * 1_000).map(|piece| format!("{piece} ")).collect();
+        assert_eq!(text, whole.concat(), "nothing is lost by it");
+        assert!(deltas.iter().enumerate().all(|(at, delta)| delta.seq == Some(at as u64)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_fit_is_counted_and_what_fits_can_be_said() {
+        let (_world, heard, live) = call().await;
+        // Each byte takes six as JSON.
+        live.piece(LlmPart::Text, &"\u{1}".repeat(WAITING));
+        live.piece(LlmPart::Text, "lost");
+        live.piece(LlmPart::Reasoning, "lost as well");
+        drop(live);
+        let deltas = deltas(heard).await;
+        let told: Vec<_> = deltas.iter().map(|delta| (delta.text.raw().len(), delta.seq)).collect();
+        assert_eq!(told, [(WAITING, Some(2))], "its number shows that two are missing");
     }
 }

@@ -23,11 +23,12 @@ use crate::approvals::{self, ProposeError, Wanted};
 use crate::bus::{Context, Draft, Effects, Expect, Failure, Handler, Received, Ttl};
 use crate::contracts::channel::grants;
 use crate::contracts::messages::{
-    Approvals, ExperimentResults, FromOrchestrator, Intent, OrchestratorResponse, Proposals, ToOrchestrator,
+    Approvals, ErrorNotice, ExperimentResults, FromOrchestrator, Intent, OrchestratorResponse, Proposals,
+    ToOrchestrator, Words,
 };
-use crate::contracts::notes::NoteName;
+use crate::contracts::notes::{NoteChange, NoteName};
 use crate::contracts::wiring::{FROM_ORCHESTRATOR, PROPOSALS, TO_ORCHESTRATOR};
-use crate::contracts::{ChannelName, Envelope, Priority, ServiceName, ShapeError};
+use crate::contracts::{ChannelName, Envelope, Priority, ServiceName, ShapeError, Trust};
 use crate::llm::tasks::decide::{DecideInput, Denied};
 use crate::llm::tasks::{Action, Decide, Decision, Payload};
 use crate::llm::{Answered, Asking, Mind, NoAnswer, Ruled, Task};
@@ -37,9 +38,11 @@ use subject::{ByCode, Subject};
 
 /// Messages thought about side by side: a slow one never keeps the next waiting.
 const SLOTS: usize = 16;
-/// A message that no model answered in time is looked at again so often; then the rules decide.
+/// A message that no model answered in time is looked at so often; then the rules decide.
 const TRIES: u32 = 3;
-/// How long after the first try; it doubles.
+/// The same where a person is asked to raise a budget: about a day.
+const TRIES_FOR_MONEY: u32 = 18;
+/// How long after the first try; it doubles, up to two hours.
 const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
 
 type Said = Result<Effects<grants::Orchestrator>, Failure>;
@@ -62,28 +65,28 @@ impl Orchestrator {
     async fn consider(&self, subject: Subject, message: &Received, cx: &Context<grants::Orchestrator>) -> Said {
         let former = record::get(cx.bus(), &subject.id).await?;
         let (expect, tries) = match former {
-            Some((record, version)) if record.stage != Stage::Open => return also(&subject, version, message, cx),
+            Some((record, version)) if stands(&record, &subject) => return also(&subject, version, message, cx),
             Some((record, version)) => (Expect::Version(version), record.tries),
             None => (Expect::Absent, 0),
         };
         let team = self.memory.load(cx.bus()).await?;
         let turn = Turn { message, cx, team: &team, expect, round: 1 };
-        if let Some(by_code) = &subject.by_code {
-            return by_code_decided(&subject, by_code, turn).await;
+        if let Some(what) = &subject.by_code {
+            return by_code_decided(&subject, what, turn).await;
         }
         let input = input(&subject, &team, None);
-        if tries >= TRIES {
-            let ruled = Decide::rule(&input);
-            let mut answered = without_model(ruled.output, "rules", ruled.reasons.join("\n"));
-            answered.fell_back = vec![format!("no model answered in {TRIES} tries")];
-            answered.flagged = true;
-            return self.carry_out(&subject, answered, turn).await;
+        let err = match self.ask(&input, message, cx).await {
+            Ok(answered) => return self.carry_out(&subject, answered, turn).await,
+            Err(NoAnswer::Stopped) => return Err(eyre!("the orchestrator was stopped while it thought").into()),
+            Err(err) => err,
+        };
+        let tries = tries + 1;
+        let most = if matches!(err, NoAnswer::OverBudget(_)) { TRIES_FOR_MONEY } else { TRIES };
+        if tries < most {
+            return stays_open(&subject, &err, tries, turn);
         }
-        match self.ask(&input, message, cx).await {
-            Ok(answered) => self.carry_out(&subject, answered, turn).await,
-            Err(NoAnswer::Stopped) => Err(eyre!("the orchestrator was stopped while it thought").into()),
-            Err(err) => stays_open(&subject, &err, tries + 1, turn),
-        }
+        let answered = by_rules(&input, format!("no model answered in {tries} tries: {err}"));
+        self.carry_out(&subject, answered, turn).await
     }
 
     async fn ask(
@@ -107,38 +110,65 @@ impl Orchestrator {
         let mut effects = turn.cx.effects();
         let mut record = turn.record(subject, &answered);
         let decision = &answered.output;
-        let (title, intents) = intents::of(decision, subject, turn.team)?;
+        let (mut title, mut intents) = intents::of(decision, subject, turn.team)?;
         if decision.action == Action::RespondToDiscord {
             let content = decision.payload.content.as_deref().unwrap_or_default();
             answer(&mut effects, &subject.asker.clone().unwrap_or_default(), content, decision.priority)?;
         } else if let Some(asker) = &subject.asker {
             answer(&mut effects, asker, &intents::reply(decision, &title), decision.priority)?;
         }
+        if answered.flagged {
+            warn(&mut effects, &record)?;
+        }
+        if let Some(change) = intents::of_result(subject) {
+            if subject.trust > Trust::External {
+                move_item(&mut effects, subject, &change, turn.cx).await?;
+            } else {
+                // What somebody outside says of a run is a claim: it moves the item when a person says so.
+                if intents.is_empty() {
+                    title = format!("Note on the worklist what is said of a run: {}", change.gist());
+                }
+                intents.push(Intent::Note { name: NoteName::Worklist, change });
+            }
+        }
         if !intents.is_empty() {
             turn.propose(&mut effects, &mut record, title, intents).await?;
         }
-        self.move_item(&mut effects, subject, turn.cx).await?;
         turn.write(&mut effects, &record)?;
         Ok(effects)
     }
+}
 
-    /// The end of a run moves its item on the worklist, whatever is decided about it.
-    async fn move_item(
-        &self,
-        effects: &mut Effects<grants::Orchestrator>,
-        subject: &Subject,
-        cx: &Context<grants::Orchestrator>,
-    ) -> Result<(), Failure> {
-        if let Some(change) = intents::of_result(subject) {
-            match memory::change(effects, cx.bus(), NoteName::Worklist, &change, "orchestrator").await {
-                Err(ChangeError::Bus(err)) => return Err(err.into()),
-                // A worklist that cannot take the item is no reason to lose the decision.
-                Err(err) => tracing::warn!(decision = subject.id, %err, "the worklist does not show this run"),
-                Ok(()) => {}
-            }
-        }
-        Ok(())
+/// The end of a run moves its item on the worklist, whatever is decided about it.
+async fn move_item(
+    effects: &mut Effects<grants::Orchestrator>,
+    subject: &Subject,
+    change: &NoteChange,
+    cx: &Context<grants::Orchestrator>,
+) -> Result<(), Failure> {
+    match memory::change(effects, cx.bus(), NoteName::Worklist, change, "orchestrator").await {
+        Err(ChangeError::Bus(err)) => return Err(err.into()),
+        // A worklist that cannot take the item is no reason to lose the decision.
+        Err(err) => tracing::warn!(decision = subject.id, %err, "the worklist does not show this run"),
+        Ok(()) => {}
     }
+    Ok(())
+}
+
+/// Says to the team that a model's answer could not be used as it was.
+fn warn(effects: &mut Effects<grants::Orchestrator>, record: &Record) -> Result<(), Failure> {
+    let what = format!(
+        "A person should look at the decision {} ({}, by {}): {}. `fullsend decisions show {}`",
+        record.id,
+        record.action,
+        record.model,
+        line(&record.flags.join("; "), 600),
+        record.id,
+    );
+    let payload = Words { message: outgoing(&what) };
+    let notice = ErrorNotice { payload, priority: Priority::High, timestamp: Some(effects.now()) };
+    effects.send(FROM_ORCHESTRATOR, Draft::new(FromOrchestrator::from(notice)).subject(record.id.clone()))?;
+    Ok(())
 }
 
 /// What a decision would make happen: its title, and the intents that would go to the gate.
@@ -290,12 +320,12 @@ fn stays_open(subject: &Subject, err: &NoAnswer, tries: u32, turn: Turn<'_>) -> 
     let mut effects = turn.cx.effects();
     let priority = turn.message.envelope.priority;
     let why = format!("Not decided yet: {}. It is looked at again.", line(&err.to_string(), 300));
-    let mut record = turn.record(subject, &without_model(nothing(why, priority), "code", String::new()));
+    let mut record = turn.record(subject, &by_code(nothing(why, priority)));
     record.stage = Stage::Open;
     record.tries = tries;
     turn.write(&mut effects, &record)?;
     if let (1, Some(asker)) = (tries, &subject.asker) {
-        answer(&mut effects, asker, "I'm still thinking about this. Will update soon.", Priority::Medium)?;
+        answer(&mut effects, asker, unanswered(err), Priority::Medium)?;
     }
     let at = turn.cx.now() + AGAIN_AFTER * 2_i32.pow(tries.saturating_sub(1).min(8));
     let draft = Draft::new(subject.again.clone()).subject(subject::again(&subject.id)).priority(priority);
@@ -303,10 +333,21 @@ fn stays_open(subject: &Subject, err: &NoAnswer, tries: u32, turn: Turn<'_>) -> 
     Ok(effects)
 }
 
-async fn by_code_decided(subject: &Subject, by_code: &ByCode, turn: Turn<'_>) -> Said {
+/// What whoever asked is told where no mind answered.
+fn unanswered(err: &NoAnswer) -> &'static str {
+    match err {
+        NoAnswer::TimedOut(_) => "I'm still thinking about this. Will update soon.",
+        NoAnswer::OverBudget(_) => {
+            "The budget does not let me think about this now. It waits until somebody raises it, or the next day begins."
+        }
+        _ => "Nobody can think about this right now. It is kept, and looked at again soon.",
+    }
+}
+
+async fn by_code_decided(subject: &Subject, what: &ByCode, turn: Turn<'_>) -> Said {
     let priority = turn.message.envelope.priority;
     let who = subject.body.get("context").and_then(|context| context.get("user")).and_then(Value::as_str);
-    let (action, why, proposed) = match by_code {
+    let (action, why, proposed) = match what {
         ByCode::Progress(why) => (Action::NoAction, (*why).to_owned(), None),
         ByCode::ActionComplete { action_id, status } => {
             let why = format!("The action {} is {}; its record says so.", line(action_id, 80), line(status, 40));
@@ -323,7 +364,7 @@ async fn by_code_decided(subject: &Subject, by_code: &ByCode, turn: Turn<'_>) ->
     };
     let mut effects = turn.cx.effects();
     let decision = Decision { action, ..nothing(why, priority) };
-    let mut record = turn.record(subject, &without_model(decision, "code", String::new()));
+    let mut record = turn.record(subject, &by_code(decision));
     if let Some((title, intents)) = proposed {
         if let Some(asker) = &subject.asker {
             answer(&mut effects, asker, &format!("Noted. {title}"), priority)?;
@@ -355,10 +396,22 @@ fn input(subject: &Subject, team: &Arc<TeamContext>, denied: Option<Denied>) -> 
     DecideInput { kind, trust, message, team: Arc::clone(team), denied }
 }
 
-/// What code or a rule decided, in the form of a mind's answer.
-fn without_model(decision: Decision, provider: &'static str, reasoning: String) -> Answered<Decision> {
-    let model = provider.to_owned();
-    Answered { reasoning, provider, model, ..Answered::by_rules(Ruled { output: decision, reasons: Vec::new() }) }
+/// What the rules decide in a model's place, for this reason; a person should look.
+fn by_rules(input: &DecideInput, why: String) -> Answered<Decision> {
+    Answered { fell_back: vec![why], flagged: true, ..Answered::by_rules(Decide::rule(input)) }
+}
+
+/// What code decided, in the form of a mind's answer.
+fn by_code(decision: Decision) -> Answered<Decision> {
+    let (provider, model) = ("code", "code".to_owned());
+    Answered { provider, model, ..Answered::by_rules(Ruled { output: decision, reasons: Vec::new() }) }
+}
+
+/// Whether a record stands. An open one is decided now; and so is the result of a run where only its report came before, and led to nothing.
+fn stands(record: &Record, subject: &Subject) -> bool {
+    let is_report = |kind: &str| matches!(kind, "experiment_success" | "experiment_error");
+    let has_more = is_report(&record.kind) && record.action == Action::NoAction && !is_report(&subject.kind);
+    record.stage != Stage::Open && !has_more
 }
 
 /// The message belongs to something that is decided already: a run that two report.

@@ -29,7 +29,7 @@ use crate::contracts::notes::{NoteChange, NoteName};
 use crate::contracts::wiring::{CONTROL, FROM_ORCHESTRATOR, TO_ORCHESTRATOR};
 use crate::contracts::{ChannelName, Clock, Priority, ServiceName, Trust, keys};
 use crate::llm::tasks::classify::ClassifyInput;
-use crate::llm::tasks::respond::RespondInput;
+use crate::llm::tasks::respond::{Reply, RespondInput};
 use crate::llm::tasks::{Classification, Classify, Respond, Verdict};
 use crate::llm::{Asking, Mind, NoAnswer, Task};
 use crate::memory::{self, ChangeError, Memory, NoteState, is_unwritten};
@@ -93,14 +93,16 @@ impl Watcher {
         match classified.action {
             Verdict::Ignore => Ok(cx.effects()),
             Verdict::Escalate => escalate(chat, classified, None, cx),
-            Verdict::Answer => self.answer(chat, &asking, message, cx).await,
+            Verdict::Answer => self.answer(chat, classified.suggested_response, &asking, message, cx).await,
         }
     }
 
-    /// A question about how things stand is answered by code; anything else that can be answered, by the task `respond`.
+    /// A question about how things stand is answered by code; anything else as it was suggested with the classification, which has no
+    /// numbers, so that a greeting costs one call; or by the task `respond`.
     async fn answer(
         &self,
         chat: ChatMessage,
+        suggested: Option<String>,
         asking: &Asking,
         message: &Received,
         cx: &Context<grants::Watcher>,
@@ -109,6 +111,10 @@ impl Watcher {
         let input = RespondInput { username: chat.username.clone(), content: chat.content.clone(), status };
         let reply = if Respond::asks_for_status(&input) {
             Respond::rule(&input).output
+        } else if let Some(reply) =
+            suggested.map(|content| Reply { content }).filter(|reply| Respond::faults(&input, reply).is_empty())
+        {
+            reply
         } else {
             match self.mind.ask::<Respond>(asking, &input).await {
                 Ok(answered) => answered.output,
@@ -176,8 +182,9 @@ impl Watcher {
         Ok(effects)
     }
 
-    /// Somebody did, or refused, what they were asked to do: its record says so, and the orchestrator hears of it.
-    fn action(done: &ActionComplete, cx: &Context<grants::Watcher>) -> Said {
+    /// Somebody did, or refused, what they were asked to do: its record says so, and the orchestrator hears of it. Who only claims it from
+    /// outside is heard, and changes no record.
+    fn action(done: &ActionComplete, trust: Trust, cx: &Context<grants::Watcher>) -> Said {
         let mut effects = cx.effects();
         let id = done.payload.action_id.as_str();
         let Ok(key) = keys::action(id) else {
@@ -196,7 +203,9 @@ impl Watcher {
             ("completed_by".to_owned(), by.clone()),
             ("completed_at".to_owned(), Some(crate::contracts::envelope::rfc3339(cx.now()))),
         ];
-        effects.change(Key::new(key), Expect::Any, fields, Ttl::Keep);
+        if trust > Trust::External {
+            effects.change(Key::new(key), Expect::Any, fields, Ttl::Keep);
+        }
         let who = done
             .payload
             .username
@@ -256,9 +265,12 @@ impl Handler for Watcher {
             DiscordRaw::Message(chat) => self.chat(chat, &message, &cx).await,
             DiscordRaw::Command(command) => self.order(commands::given(&command), &message, &cx).await,
             DiscordRaw::Idea(idea) => self.order(commands::handed_in(&idea), &message, &cx).await,
-            DiscordRaw::Action(done) => Self::action(&done, &cx),
+            DiscordRaw::Action(done) => Self::action(&done, message.envelope.trust, &cx),
             // The settings of the chat are the chat service's; nothing here depends on them.
-            DiscordRaw::Config(_) => Ok(cx.effects()),
+            DiscordRaw::Config(update) => {
+                tracing::info!(settings = update.payload.len(), trace = %message.envelope.trace, "settings of the chat are left to its service");
+                Ok(cx.effects())
+            }
         }
     }
 }

@@ -44,8 +44,8 @@ fn row(name: &str, sum: &Tally) -> [String; 5] {
 }
 
 fn lines(mark: &str, answer: &Judged) -> String {
-    let mut text =
-        format!("\n{mark}: {} ({}): {}, expected {}", answer.name, answer.kind, answer.answered, answer.expected);
+    let answered = answer.answered.map_or_else(|| "no answer".to_owned(), |label| label.to_string());
+    let mut text = format!("\n{mark}: {} ({}): {answered}, expected {}", answer.name, answer.kind, answer.expected);
     for line in answer.unmet.iter().map(String::as_str).chain(answer.reasoning.lines()) {
         text.push_str("\n  ");
         text.push_str(line);

@@ -19,8 +19,8 @@ pub struct Judged {
     pub kind: String,
     /// What would have been best.
     pub expected: Label,
-    /// What was answered.
-    pub answered: Label,
+    /// What was answered; none where nobody did.
+    pub answered: Option<Label>,
     /// Whether it is what was expected, or as good.
     pub right: bool,
     /// Whether it does harm.

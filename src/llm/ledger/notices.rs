@@ -1,7 +1,7 @@
 //! What the ledger says: what a call cost, and that a budget is nearly or wholly used up.
 //!
 //! Notices go to whoever looks; a warning and an exceeding raise an alert, once for each limit of each period, however many processes
-//! there are. Must never fail a call: what cannot be said is logged.
+//! there are; and so does a model that cannot be asked any more. Must never fail a call: what cannot be said is logged.
 
 use super::limits::limit_of;
 use super::{Call, Covered, Ledger, OverBudget, Scope, Unit};
@@ -97,6 +97,18 @@ impl Ledger {
             refused: Some(format!("{}: {}", call.service, call.task)),
         };
         self.notify(body.into(), call.trace).await;
+    }
+
+    /// Says that a model cannot be asked until a person acts. Once a day for each model, however many processes meet it.
+    pub(in crate::llm) async fn say_down(&self, model: &str, what: &str) {
+        let Some(sums) = Scope::Day.sums_key(self.parts.clock.now()) else { return };
+        let fix = "`fullsend models --probe` shows who answers; correct the key, the account or the model's name, and start again";
+        let alert = AlertTriggered {
+            alert_id: format!("model:{model}"),
+            fix: Some(fix.to_owned()),
+            ..alert(&Scope::Day, Severity::High, format!("{model} cannot be asked, others answer in its place: {what}"))
+        };
+        self.alert_once(&sums, format!("down_{model}"), alert).await;
     }
 
     /// Raises an alert, unless `field` of the sums says that it was raised. Returns whether it was raised now.

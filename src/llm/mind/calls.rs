@@ -194,7 +194,12 @@ impl<'a> Calls<'a> {
         };
         match &outcome {
             Ok(_) => pass.succeeded(),
-            Err(Ended::Failed(err)) => pass.failed(err),
+            Err(Ended::Failed(err)) => {
+                pass.failed(err);
+                if let Some(ledger) = self.inner.ledger.as_ref().filter(|_| err.fault.is_lasting() && !self.is_probe) {
+                    ledger.say_down(&candidate.to_string(), &err.what).await;
+                }
+            }
             // Somebody who thinks long is no failure; somebody who says nothing is.
             Err(Ended::TimedOut) if progress.received() == 0 => {
                 pass.failed(&ProviderError::new(Fault::Silent, "it said nothing before the time was over"));

@@ -110,7 +110,8 @@ impl fmt::Display for Action {
     }
 }
 
-/// The answer. Reading it is generous with everything but the action: see `decide/read.rs`.
+// Reading it is generous with everything but the action: see `decide/read.rs`.
+/// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Decision {
@@ -134,6 +135,7 @@ pub struct Decision {
 #[schemars(deny_unknown_fields)]
 pub struct Payload {
     /// `dispatch_to_fullsend`: the idea in a few words. `record_learning`: the learning in a line. `dispatch_to_builder`: the tool's name.
+    /// `respond_to_discord`: an idea that is kept on the worklist until the question is answered, in a few words.
     pub title: Option<String>,
     /// `dispatch_to_fullsend`: the idea in full. `dispatch_to_builder`: what the tool is for. `initiate_roundtable`: the question.
     /// `respond_to_discord`: what to say. `update_worklist`: the whole new worklist. `kill_experiment`: why.

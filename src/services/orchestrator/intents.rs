@@ -34,7 +34,18 @@ pub(super) fn of(
     let channel = subject.asker.as_ref().and_then(|asker| asker.channel_id.clone());
     let say = |channel, body: &dyn Written| say(channel, body, decision.priority, subject.experiment_id.clone());
     Ok(match decision.action {
-        Action::NoAction | Action::RespondToDiscord => (title, Vec::new()),
+        Action::NoAction => (title, Vec::new()),
+        Action::RespondToDiscord => match (decision.payload.title.as_deref(), decision.context_for_fullsend.as_deref())
+        {
+            // Asked back about something worth keeping: it waits on the worklist, under the name that its dispatch will have.
+            (Some(title), Some(idea)) => {
+                let text =
+                    format!("**{}** - waits for an answer: {}", line(title, ITEM_LIMIT), line(&content, ITEM_LIMIT));
+                let kept = item(self::request(title, idea), Section::Blocked, text);
+                (format!("Keep on the worklist until it is answered: {}", line(title, 120)), vec![kept])
+            }
+            _ => (title, Vec::new()),
+        },
         Action::DispatchToFullsend => {
             let body = ToFullsend::from(ExperimentRequest {
                 idea: Idea {
@@ -60,29 +71,7 @@ pub(super) fn of(
             (what, vec![say(ChannelName::ToFullsend, &body)?, item])
         }
         Action::DispatchToBuilder => {
-            let named = |members: &[String]| members.iter().map(|member| Value::String(member.clone())).collect();
-            let body = BuilderTasks::from(ToolPrd {
-                prd: Prd {
-                    name: title.clone(),
-                    id: None,
-                    description: Some(content),
-                    requested_by: Some("orchestrator".to_owned()),
-                    experiment_blocked: subject.experiment_id.clone(),
-                    inputs: named(&decision.payload.inputs),
-                    outputs: named(&decision.payload.outputs),
-                    requirements: decision.payload.requirements.clone(),
-                    example_usage: None,
-                    auto_requested: false,
-                },
-                requested_by: Some("orchestrator".to_owned()),
-                request_id: Some(request),
-                priority: decision.priority,
-                notify_channel: channel,
-                notify_message: None,
-                spec_key: None,
-                orchestrator_reasoning: Some(decision.reasoning.clone()),
-                requested_at: None,
-            });
+            let body = task(decision, subject, title.clone(), request);
             let item = item(title.clone(), Section::Active, format!("**{title} tool** - Builder working on it"));
             (format!("Build the tool {title}"), vec![say(ChannelName::BuilderTasks, &body)?, item])
         }
@@ -127,6 +116,33 @@ pub(super) fn of(
             let item = item(request, Section::Active, format!("**Round table** - {}", line(&content, ITEM_LIMIT)));
             (format!("Ask the round table: {title}"), vec![say(ChannelName::Roundtable, &body)?, item])
         }
+    })
+}
+
+/// What Builder is told of a tool.
+fn task(decision: &Decision, subject: &Subject, name: String, request: String) -> BuilderTasks {
+    let named = |members: &[String]| members.iter().map(|member| Value::String(member.clone())).collect();
+    BuilderTasks::from(ToolPrd {
+        prd: Prd {
+            name,
+            id: None,
+            description: Some(decision.payload.content.clone().unwrap_or_default()),
+            requested_by: Some("orchestrator".to_owned()),
+            experiment_blocked: subject.experiment_id.clone(),
+            inputs: named(&decision.payload.inputs),
+            outputs: named(&decision.payload.outputs),
+            requirements: decision.payload.requirements.clone(),
+            example_usage: None,
+            auto_requested: false,
+        },
+        requested_by: Some("orchestrator".to_owned()),
+        request_id: Some(request),
+        priority: decision.priority,
+        notify_channel: subject.asker.as_ref().and_then(|asker| asker.channel_id.clone()),
+        notify_message: None,
+        spec_key: None,
+        orchestrator_reasoning: Some(decision.reasoning.clone()),
+        requested_at: None,
     })
 }
 

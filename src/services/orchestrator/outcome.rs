@@ -6,7 +6,7 @@ use color_eyre::eyre::eyre;
 
 use super::record::{self, Record, Stage};
 use super::subject::{Subject, report};
-use super::{Orchestrator, Said, Turn, answer, input, terminal};
+use super::{Orchestrator, Said, Turn, answer, by_rules, input, terminal};
 use crate::bus::{BusError, Context, Effects, Expect, Received, Ttl};
 use crate::contracts::channel::grants;
 use crate::contracts::messages::{ApprovalCompleted, ApprovalOutcome, ExperimentResults, ToOrchestrator};
@@ -73,20 +73,14 @@ impl Orchestrator {
         let team = self.memory.load(cx.bus()).await?;
         let denied = Denied { action: former.action, reason: line(reason, 1_000) };
         let input = input(&subject, &team, Some(denied));
-        match self.ask(&input, message, cx).await {
-            Ok(answered) => {
-                let turn = Turn { message, cx, team: &team, expect: Expect::Absent, round };
-                let more = self.carry_out(&subject, answered, turn).await?;
-                effects.join(more);
-                Ok(effects)
-            }
-            Err(NoAnswer::Stopped) => Err(eyre!("the orchestrator was stopped while it thought").into()),
-            // The refusal stands, and is recorded; nothing is lost.
-            Err(err) => {
-                tracing::warn!(decision = former.id, %err, "a refused decision could not be made again");
-                Ok(effects)
-            }
-        }
+        let answered = match self.ask(&input, message, cx).await {
+            Ok(answered) => answered,
+            Err(NoAnswer::Stopped) => return Err(eyre!("the orchestrator was stopped while it thought").into()),
+            Err(err) => by_rules(&input, format!("no model answered: {err}")),
+        };
+        let turn = Turn { message, cx, team: &team, expect: Expect::Absent, round };
+        effects.join(self.carry_out(&subject, answered, turn).await?);
+        Ok(effects)
     }
 }
 

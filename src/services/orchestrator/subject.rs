@@ -86,7 +86,7 @@ impl Subject {
         }
         Ok(Self {
             id: said_again(envelope)
-                .or_else(|| run.map(|run| run_record(&run)))
+                .or_else(|| run.map(|run| run_record(&run, envelope.trust)))
                 .unwrap_or_else(|| envelope.id.to_string()),
             kind: body.type_name().to_owned(),
             body: object(&body.write()?),
@@ -110,7 +110,7 @@ impl Subject {
         };
         let experiment_id = experiment(&again);
         Ok(Self {
-            id: run.map_or_else(|| envelope.id.to_string(), |run| run_record(&run)),
+            id: run.map_or_else(|| envelope.id.to_string(), |run| run_record(&run, envelope.trust)),
             kind,
             body,
             trust: envelope.trust,
@@ -146,9 +146,10 @@ pub(super) fn report(result: ExperimentResults) -> ToOrchestrator {
     }
 }
 
-/// The end of a run is decided upon once, whoever reports it.
-fn run_record(run: &str) -> String {
-    format!("run_{run}")
+/// The end of a run is decided upon once, whoever reports it. What somebody outside says of it never takes the place of what the team knows.
+fn run_record(run: &str, trust: Trust) -> String {
+    let prefix = if trust > Trust::External { "run" } else { "claimed_run" };
+    format!("{prefix}_{run}")
 }
 
 fn place(channel_id: Option<String>) -> Option<Asker> {

@@ -116,15 +116,24 @@ async fn the_same_idea_is_the_same_proposal() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_two_report_is_decided_upon_once() {
-    let world = World::new();
-    experiment(&world, "exp_1", "running").await;
     let result = json!({ "type": "experiment_completed", "experiment_id": "exp_1", "run_id": "exp_1:1", "status": "success", "duration": 9.8, "result_summary": { "emails_sent": 42 } });
-    heard(&world, ChannelName::ExperimentResults, Trust::System, result).await;
     let report =
         json!({ "type": "experiment_success", "experiment_id": "exp_1", "run_id": "exp_1:1", "duration": 9.8 });
-    heard(&world, ChannelName::ToOrchestrator, Trust::System, report).await;
-    let record = only(&world).await;
-    assert_eq!((record.id.as_str(), record.kind.as_str()), ("run_exp_1:1", "experiment_completed"));
+    // A report knows less than the result, so it does not keep it from being decided upon.
+    for result_first in [true, false] {
+        let world = World::new();
+        experiment(&world, "exp_1", "running").await;
+        let mut said =
+            [(ChannelName::ExperimentResults, result.clone()), (ChannelName::ToOrchestrator, report.clone())];
+        if !result_first {
+            said.reverse();
+        }
+        for (channel, body) in said {
+            heard(&world, channel, Trust::System, body).await;
+        }
+        let record = only(&world).await;
+        assert_eq!((record.id.as_str(), record.kind.as_str()), ("run_exp_1:1", "experiment_completed"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

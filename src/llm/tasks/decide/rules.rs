@@ -3,11 +3,15 @@
 //! Owns the order in which things are weighed. When in doubt it does nothing, or asks back where a person waits. What comes from outside
 //! never kills, orders or teaches. Must never name what is not in the message or the state.
 
+mod builds;
 mod channels;
+mod debates;
 mod notes;
 mod numbers;
 mod people;
 mod progress;
+mod refusals;
+mod runs;
 mod wanted;
 
 use std::cell::OnceCell;
@@ -23,29 +27,32 @@ use crate::llm::Ruled;
 use crate::llm::tasks::words::{Stems, Words, overlap};
 use crate::memory::ExperimentBrief;
 
+/// Most characters of an idea that is handed on.
+const IDEA_LIMIT: usize = 4_000;
+
 /// The rule.
 pub(super) fn rule(input: &DecideInput) -> Ruled<Decision> {
     let mut case = Case { input, reasons: Vec::new(), known: OnceCell::new() };
     let decision = match input.kind.as_str() {
-        _ if input.denied.is_some() => progress::refused(&mut case),
+        _ if input.denied.is_some() => refusals::refused(&mut case),
         "escalation" => people::decide(&mut case),
         "metric_alert" | "success_threshold" | "failure_threshold" | "error" | "anomaly" => numbers::alert(&mut case),
-        "experiment_completed" => numbers::run_ended(&mut case),
-        "experiment_failed" => numbers::run_failed(&mut case),
-        "experiment_error" => numbers::run_reported(&mut case),
+        "experiment_completed" => runs::run_ended(&mut case),
+        "experiment_failed" => runs::run_failed(&mut case),
+        "experiment_error" => runs::run_reported(&mut case),
         "experiment_success" => case.nothing("The run is decided upon by its result; this only reports it."),
         "api_key_required" => progress::key_required(&mut case),
         "periodic_summary" => progress::summary(&mut case),
-        "tool_complete" | "builder_completed" | "tool_built" => progress::tool_complete(&mut case),
-        "tool_build_failed" | "builder_failed" => progress::build_failed(&mut case),
+        "tool_complete" | "builder_completed" | "tool_built" => builds::tool_complete(&mut case),
+        "tool_build_failed" | "builder_failed" => builds::build_failed(&mut case),
         "experiment_ready" => progress::ready(&mut case),
         "design_failed" => progress::design_failed(&mut case),
         "fullsend_completed" => progress::fullsend_completed(&mut case),
         "fullsend_failed" => progress::fullsend_failed(&mut case),
-        "roundtable_request" => progress::debate_wanted(&mut case),
-        "roundtable_concluded" => progress::debated(&mut case),
-        "learning_recorded" => progress::learned(&mut case),
-        "approval_completed" => progress::answered(&mut case),
+        "roundtable_request" => debates::debate_wanted(&mut case),
+        "roundtable_concluded" => debates::debated(&mut case),
+        "learning_recorded" => debates::learned(&mut case),
+        "approval_completed" => refusals::answered(&mut case),
         _ => case.nothing("It reports work that goes on as it should."),
     };
     // What is to be done must be possible: otherwise a person is asked.
@@ -96,6 +103,12 @@ impl<'a> Case<'a> {
 
     fn is_external(&self) -> bool {
         self.input.trust == Trust::External
+    }
+
+    /// Whether a word of this list that the message has is one of the product's.
+    fn is_ours(&self, words: &Words, list: &str) -> bool {
+        let product = Words::of(notes::start_of(&self.input.team.product.text));
+        list.split(',').map(str::trim).any(|word| words.has(word) && product.has(word))
     }
 
     /// The experiment that the message is about, where it is known and not archived.
@@ -168,7 +181,8 @@ impl<'a> Case<'a> {
     }
 
     fn dispatch(&mut self, title: &str, idea: &str, priority: Priority) -> Decision {
-        let payload = Payload { title: Some(cut(title, 100)), content: Some(cut(idea, 4_000)), ..Payload::default() };
+        let payload =
+            Payload { title: Some(cut(title, 100)), content: Some(cut(idea, IDEA_LIMIT)), ..Payload::default() };
         let mut decision = self.decide(Action::DispatchToFullsend, payload, priority);
         decision.context_for_fullsend = self.context_for(idea);
         decision

@@ -15,7 +15,8 @@ pub(super) struct Learning {
     pub(super) words: Words,
 }
 
-fn start_of(text: &str) -> &str {
+/// As much of a text as is looked at.
+pub(super) fn start_of(text: &str) -> &str {
     let mut end = text.len().min(LOOKED_AT);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -91,7 +92,8 @@ const MONTHS: &str = "january, february, march, april, may, june, july, august, 
 /// Words of learnings that are about the outcome, not about whom or how.
 const DULL: &str = "\
     answer, ignor, open, never, avoid, month, week, day, days, fail, complain, spam, worse, bad, los, lost, wast, \
-    direct, almost, nothing, nobod, none, no, restrict, ban, block, expensiv, dear, dearer, too";
+    direct, almost, nothing, nobod, none, no, restrict, ban, block, expensiv, dear, dearer, too, book, demo, trial, repl, \
+    click, sale, lead, meet, signup, sign, view, visit, install, download, themselv";
 
 /// Whether it gives a rate that is next to nothing: `1% of 200`.
 fn is_low(clause: &str) -> bool {

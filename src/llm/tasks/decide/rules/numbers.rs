@@ -1,10 +1,10 @@
-//! What the rules do about numbers: alerts, and how runs ended. Evidence first: few observations, or little certainty, decide nothing.
+//! What the rules do about numbers. Evidence first: few observations, or little certainty, decide nothing.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Case, cut, percent, state, wanted};
+use super::{Case, cut, percent, state};
 use crate::contracts::Priority;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::llm::tasks::decide::Decision;
@@ -12,17 +12,17 @@ use crate::llm::tasks::words::{Words, is_listed};
 use crate::memory::ExperimentBrief;
 
 /// Fewer observations say nothing for sure.
-const ENOUGH: f64 = 80.0;
+pub(super) const ENOUGH: f64 = 80.0;
 /// Less certainty is a guess.
 const SURE: f64 = 0.9;
 /// Metrics that hurt people, or our name.
 const HARM: &str = "complaint, complaints, spam, unsubscribe, bounce";
 /// Names of metrics that count tries.
-const TRIES: &str = "\
+pub(super) const TRIES: &str = "\
     sent, send, sends, calls, views, visits, invited, letters, impressions, listeners, contacted, posts, shown, cards, \
     scans";
 /// Names of metrics that count what is hoped for.
-const HITS: &str = "\
+pub(super) const HITS: &str = "\
     replies, reply, meetings, booked, signups, leads, trials, installs, stars, sales, answers, positive, conversions";
 
 /// What an experiment's own numbers say.
@@ -145,7 +145,7 @@ fn ended_badly(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str,
     case.nothing(&format!("It is {}, so there is nothing to stop ({figures}).", experiment.state))
 }
 
-fn succeeded(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, proven: bool) -> Decision {
+pub(super) fn succeeded(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, proven: bool) -> Decision {
     if !proven {
         return case.nothing(&format!("It looks good, but rests on too little ({figures})."));
     }
@@ -169,7 +169,7 @@ fn succeeded(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, p
     case.revise(&experiment.id, &format!("Scale up {}", experiment.id), &idea, Priority::Medium)
 }
 
-fn learn(case: &mut Case<'_>, experiment: &ExperimentBrief, what: &str) -> Decision {
+pub(super) fn learn(case: &mut Case<'_>, experiment: &ExperimentBrief, what: &str) -> Decision {
     if known(case, experiment) {
         return case.nothing("The learnings say so already.");
     }
@@ -187,7 +187,7 @@ fn known(case: &Case<'_>, experiment: &ExperimentBrief) -> bool {
 
 fn error(case: &mut Case<'_>, experiment: &ExperimentBrief) -> Decision {
     let said = case.text("message").or_else(|| case.text("recommendation")).unwrap_or_default().to_owned();
-    fault(case, &experiment.id.clone(), &said, false)
+    super::runs::fault(case, &experiment.id.clone(), &said, false)
 }
 
 fn anomaly(case: &mut Case<'_>, id: &str) -> Decision {
@@ -207,238 +207,7 @@ fn anomaly(case: &mut Case<'_>, id: &str) -> Decision {
     )
 }
 
-/// What is done about an error of a run or a tool.
-fn fault(case: &mut Case<'_>, id: &str, said: &str, repeats: bool) -> Decision {
-    let words = Words::of(said);
-    if words.has("cancelled, canceled, retried with success, went well, recovered") {
-        return case.nothing("It was stopped on purpose, or has gone well since.");
-    }
-    if words.has("402, payment, balance, credits, credit, quota") {
-        case.because("Money or credits are missing, which a person must see to.");
-        return case.tell(
-            &format!("{id} cannot go on: {}. Somebody must top up or raise the limit.", cut(said, 200)),
-            Priority::High,
-        );
-    }
-    if words.has("401, unauthorized, api key, expired, revoked, forbidden, 403, credentials") {
-        case.because("A key or a permission is missing, which a person must see to.");
-        return case.tell(
-            &format!("{id} cannot go on: {}. Please look at the key or the permission.", redacted(said)),
-            Priority::High,
-        );
-    }
-    let named_error = said
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|word| word.len() > 5 && word.ends_with("Error") && word.starts_with(|c: char| c.is_ascii_uppercase()));
-    let bug = named_error
-        || words.has(
-            "\
-        keyerror, typeerror, valueerror, traceback, division by zero, none type, nonetype, exception, panic, not \
-        subscriptable, null pointer, index out of",
-        );
-    let each = words.has("each of the last, every run, all runs, fails in each, on all, every call, every time, each time, each run, always fails, on every");
-    if bug {
-        let name = wanted::named(said).or_else(|| case.text("tool_name").map(str::to_owned));
-        if let Some(name) = name {
-            case.because(&format!("The tool {name} is broken: its own error says so."));
-            return repair(case, &name, said);
-        }
-    }
-    if each || repeats {
-        case.because("It fails every time, so it will not mend itself.");
-        return case.tell(
-            &format!("{id} fails every time: {}. What should be done about it?", cut(said, 200)),
-            Priority::High,
-        );
-    }
-    case.nothing("It happened once, and may not happen again.")
-}
-
-/// A tool that exists cannot be built under its own name; its next version can.
-fn repair(case: &mut Case<'_>, name: &str, said: &str) -> Decision {
-    let there = case.input.team.tools.iter().any(|tool| tool == name);
-    let next = if there { format!("{}_fixed", name.chars().take(56).collect::<String>()) } else { name.to_owned() };
-    let purpose = format!("Mend {name}: {}", cut(said, 400));
-    case.build(
-        &next,
-        &purpose,
-        vec![format!("does what {name} does, without this error: {}", cut(said, 200))],
-        Priority::High,
-    )
-}
-
-/// A run ended.
-pub(super) fn run_ended(case: &mut Case<'_>) -> Decision {
-    let id = case.text("experiment_id").unwrap_or_default().to_owned();
-    if case.is_archived(&id) {
-        return case.nothing("The experiment is archived already.");
-    }
-    let run = case.text("run_id").unwrap_or_default().to_owned();
-    if case.input.team.recent_runs.iter().any(|line| !run.is_empty() && line.contains(&run) && line.contains("decided"))
-    {
-        return case.nothing("This run is decided upon already.");
-    }
-    let Some(experiment) = case.experiment().cloned() else {
-        return case.nothing("No experiment has this name.");
-    };
-    let result = result(case, "result_summary");
-    let sum = |names: &str| {
-        result.iter().filter(|(name, _)| named_like(name, names)).map(|(_, value)| *value).reduce(f64::max)
-    };
-    let (tried, hits, complaints) = (sum(TRIES), sum(HITS), sum("complaints, complaint, spam"));
-    let rate = result.iter().find(|(name, _)| name.ends_with("_rate")).map(|(_, value)| *value).or_else(|| {
-        match (hits, tried) {
-            (Some(hits), Some(tried)) if tried > 0.0 => Some(hits / tried),
-            _ => None,
-        }
-    });
-    let told = result.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
-    if let (Some(complaints), Some(tried)) = (complaints, tried)
-        && tried >= 50.0
-        && complaints / tried >= 0.01
-    {
-        case.because(&format!("Too many complaints: {told}."));
-        return case.kill(&id, &format!("Too many complaints: {told}."), Priority::Urgent);
-    }
-    let items = result.iter().find(|(name, _)| name.as_str() == "items").map(|(_, items)| *items);
-    if items == Some(0.0) {
-        case.because("The run found nothing, so its source or its filter is wrong.");
-        let idea = format!("It found nothing. Widen the source or the filter: {}", cut(&experiment.hypothesis, 500));
-        return case.revise(&id, &format!("Find more for {id}"), &idea, Priority::Medium);
-    }
-    let over = matches!(state(&experiment), Some(ExperimentState::Completed | ExperimentState::Failed));
-    match (rate, tried) {
-        (Some(rate), Some(tried)) if tried >= ENOUGH && rate >= 0.08 => {
-            if over {
-                return learn(case, &experiment, &format!("worked: {told}"));
-            }
-            succeeded(case, &experiment, &told, true)
-        }
-        (Some(rate), Some(tried)) if tried >= 150.0 && rate < 0.005 => {
-            if over {
-                return learn(case, &experiment, &format!("did not work: {told}"));
-            }
-            case.because(&format!("It comes to nothing again and again: {told}."));
-            case.kill(&id, &format!("It comes to nothing: {told}."), Priority::High)
-        }
-        _ => case.nothing("The run ended; its numbers decide nothing yet."),
-    }
-}
-
-/// A run failed.
-pub(super) fn run_failed(case: &mut Case<'_>) -> Decision {
-    let id = case.text("experiment_id").unwrap_or_default().to_owned();
-    if case.is_archived(&id) {
-        return case.nothing("The experiment is archived already.");
-    }
-    if case.experiment().is_none() {
-        return case.nothing("No experiment has this name.");
-    }
-    let code = code(case);
-    let said = case.text("error").unwrap_or_default().to_owned();
-    let words = Words::of(&said);
-    let run = case.text("run_id").unwrap_or_default().to_owned();
-    let before = case
-        .input
-        .team
-        .recent_runs
-        .iter()
-        .filter(|line| line.contains(&id) && line.contains("fail") && (run.is_empty() || !line.contains(&run)))
-        .count();
-    match code.as_str() {
-        "cancelled" => case.nothing("It was stopped on purpose."),
-        "not_found" => missing_tool(case, &said),
-        "invalid_params" => {
-            case.because("The experiment names a parameter that the tool does not have.");
-            let hypothesis = case.experiment().map(|known| known.hypothesis.clone()).unwrap_or_default();
-            let idea = format!("Mend the parameters: {}. {}", cut(&said, 300), cut(&hypothesis, 300));
-            case.revise(&id, &format!("Mend {id}"), &idea, Priority::High)
-        }
-        "timeout" if before > 0 => {
-            case.because("It takes too long every time: the batches are too big.");
-            let idea = format!("It takes too long every time ({}). Split it into smaller batches.", cut(&said, 300));
-            case.revise(&id, &format!("Smaller batches for {id}"), &idea, Priority::Medium)
-        }
-        "timeout" | "transient" => case.nothing("It happened once, and may not happen again."),
-        "tool" if words.has("robots, terms, disallows, forbids, 403, policy") => {
-            case.because("The source does not allow it any more, and we keep to that.");
-            case.tell(
-                &format!("{id} cannot go on: {}. We should find another source, or end it.", cut(&said, 200)),
-                Priority::High,
-            )
-        }
-        "tool" => match wanted::named(&said).or_else(|| case.text("tool_name").map(str::to_owned)) {
-            Some(name) => {
-                case.because(&format!("The tool {name} has a fault."));
-                repair(case, &name, &said)
-            }
-            None => fault(case, &id, &said, before > 0),
-        },
-        "exhausted" | "unauthorized" => {
-            case.because("It gave up after several tries, so a person should look.");
-            case.tell(
-                &format!("A run of {id} failed: {}. What was done until then is kept.", redacted(&said)),
-                Priority::High,
-            )
-        }
-        _ => fault(case, &id, &said, before > 0),
-    }
-}
-
-/// Somebody reports a failed run; its result is decided upon by itself.
-pub(super) fn run_reported(case: &mut Case<'_>) -> Decision {
-    let id = case.text("experiment_id").unwrap_or_default().to_owned();
-    if case.is_archived(&id) {
-        return case.nothing("The experiment is archived already.");
-    }
-    if case.text("run_id").is_some() {
-        return case.nothing("The run is decided upon by its result; this only reports it.");
-    }
-    let said = case.text("error").unwrap_or_default().to_owned();
-    match code(case).as_str() {
-        "not_found" => missing_tool(case, &said),
-        "cancelled" | "transient" => case.nothing("It was stopped on purpose, or has gone well since."),
-        _ => fault(case, &id, &said, false),
-    }
-}
-
-fn missing_tool(case: &mut Case<'_>, said: &str) -> Decision {
-    let name = case.text("tool_name").map(str::to_owned).or_else(|| wanted::named(said));
-    let Some(name) = name else {
-        case.because("A tool is missing, but not even its name is known.");
-        return case.tell(
-            "A run needs a tool that is not there, and does not say which. Which tool should it use?",
-            Priority::Medium,
-        );
-    };
-    let under_way = super::notes::items(&case.input.team.worklist.text)
-        .iter()
-        .any(|item| item.is_in("active") && item.line.contains(&name));
-    if under_way {
-        return case.nothing(&format!("The tool {name} is being built already."));
-    }
-    case.because(&format!("The tool {name} is missing, and a run needs it."));
-    let hypothesis = case.experiment().map(|known| known.hypothesis.clone()).unwrap_or_default();
-    case.build(&name, &format!("Needed for: {}", cut(&hypothesis, 400)), Vec::new(), Priority::High)
-}
-
-fn code(case: &Case<'_>) -> String {
-    let code = case.text("code").map(str::to_owned);
-    code.unwrap_or_else(|| match case.text("error_type").unwrap_or_default() {
-        "ToolNotFoundError" => "not_found".to_owned(),
-        "ToolTimeoutError" => "timeout".to_owned(),
-        "ToolRetryExhaustedError" => "exhausted".to_owned(),
-        _ => String::new(),
-    })
-}
-
-/// Numbers by name in an object of the message.
-fn result(case: &Case<'_>, field: &str) -> BTreeMap<String, f64> {
-    let fields = case.input.message.get(field).and_then(Value::as_object);
-    fields.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
-}
-
-fn named_like(name: &str, parts: &str) -> bool {
+pub(super) fn named_like(name: &str, parts: &str) -> bool {
     !name.ends_with("_rate") && name.split('_').any(|word| is_listed(word, parts))
 }
 
@@ -501,9 +270,4 @@ fn figures(
         certainty.map(|certainty| format!("{} sure", percent(certainty))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// A text that may hold a key, without it.
-fn redacted(said: &str) -> String {
-    crate::telemetry::redact::redact(&cut(said, 200))
 }

@@ -9,6 +9,7 @@ mod orders;
 mod questions;
 mod requests;
 
+pub(super) use orders::deceit;
 use serde_json::Value;
 
 use super::{Case, text};

@@ -1,12 +1,14 @@
-//! What the rules do about the team's own reports: builds, designs, summaries, debates, learnings, and answers to proposals.
+//! What the rules do about the team's own reports: designs, summaries, keys that are missing.
+//!
+//! Owns what is not done for anybody. Must never let through what harms people.
 
 use serde_json::Value;
 
 use super::{Case, cut, notes, wanted};
 use crate::contracts::Priority;
 use crate::contracts::lifecycle::ExperimentState;
-use crate::llm::tasks::decide::{Action, Decision};
-use crate::llm::tasks::words::{Words, overlap};
+use crate::llm::tasks::decide::Decision;
+use crate::llm::tasks::words::Words;
 
 /// What must not be done for anybody.
 pub(super) const HARMFUL: &str = "\
@@ -14,107 +16,10 @@ pub(super) const HARMFUL: &str = "\
     private addresses, say we are from, say were from, claim we are, nobody will notice, no one will notice, nobody will know, no one will know, secretly, behind their back, without telling, without asking, without them knowing, patient lists, patient data, medical records, leaked, stolen, claim to be, claiming to be, pose as, posing as, undercover, sock puppets, upvotes, upvote ring, malware, forge, forged, blackmail, threaten, pretend, pretending, impersonate, fake, five star reviews, buy reviews, guesses, hack, steal, \
     without consent, without permission, ddos, phishing, spoof, exfiltrate";
 
-/// A person refused a decision: it is decided again, knowing why.
-pub(super) fn refused(case: &mut Case<'_>) -> Decision {
-    let Some(denied) = case.input.denied.clone() else { return case.nothing("Nothing was refused.") };
-    after_refusal(case, denied.action, &denied.reason, None)
-}
-
-/// An answer to a proposal.
-pub(super) fn answered(case: &mut Case<'_>) -> Decision {
-    if case.text("proposer").is_some_and(|proposer| proposer != "orchestrator") {
-        return case.nothing("It was somebody else's proposal.");
-    }
-    match case.text("outcome").unwrap_or_default() {
-        "denied" | "rejected" => {
-            let reason = case.text("reason").unwrap_or_default().to_owned();
-            after_refusal(case, Action::NoAction, &reason, None)
-        }
-        "expired" | "timed_out" => {
-            case.because("Nobody answered in time, which means no.");
-            let id = case.text("approval_id").unwrap_or_default().to_owned();
-            case.tell(
-                &format!("Nobody answered {} in time, so it was not done. Should I ask again?", cut(&id, 40)),
-                Priority::Medium,
-            )
-        }
-        _ => case.nothing("It was answered, and is done."),
-    }
-}
-
-fn after_refusal(case: &mut Case<'_>, action: Action, reason: &str, _about: Option<&str>) -> Decision {
-    let words = Words::of(reason);
-    if reason.trim().is_empty() {
-        case.because("It was refused without a reason.");
-        return case.tell("Understood, I will not do it. What should be different?", Priority::Medium);
-    }
-    case.because(&format!("It was refused: {}.", cut(reason, 300)));
-    if words.has("never, ever, dont propose, not again, dont ever, no more of, policy, out of the question, off limits, under no circumstances") {
-        return case.learn(&cut(reason, 180), vec!["- said by a person who refused a proposal".to_owned()]);
-    }
-    if words.has("discuss, round table, roundtable, debate, brainstorm") {
-        let question = format!("A person is not convinced: {}", cut(reason, 500));
-        return case.debate(&question);
-    }
-    if reason.trim_end().ends_with('?') {
-        return case.tell(&format!("You asked: {}. I do not know more than the numbers of the experiments show; tell me if it should be done, or changed.", cut(reason, 300)), Priority::Medium);
-    }
-    let kill = action == Action::KillExperiment || words.has("dont kill, not kill");
-    let change = words.has("\
-        change, instead, rather, start with, begin with, limit, half, smaller, fewer, too many, reword, use, only, at most, first, without, \
-        shorter");
-    let later = words.has("not before, not now, later, wait, until, next week, next month, ask again, after the, give it, too early, too soon, next quarter, in the autumn, in spring");
-    if later && !words.has("instead") {
-        if kill || action == Action::KillExperiment {
-            return case.nothing("It is left to run, as the person wants.");
-        }
-        let line = format!("- Refused for now: {}", cut(reason, 160));
-        let worklist = notes::with_line(&case.input.team.worklist.text, "blocked", &line, false);
-        return case.rewrite(worklist);
-    }
-    if change && action == Action::DispatchToBuilder {
-        if let Some(name) = wanted::named(&serde_json::to_string(&case.input.message).unwrap_or_default()) {
-            let there = case.input.team.tools.contains(&name);
-            if !there {
-                return case.build(
-                    &name,
-                    &format!("As before, but: {}", cut(reason, 400)),
-                    vec![cut(reason, 200)],
-                    Priority::Medium,
-                );
-            }
-        }
-        return case.tell(
-            &format!("I will ask for the tool again with this: {}. Which tool is meant?", cut(reason, 300)),
-            Priority::Medium,
-        );
-    }
-    if change && matches!(action, Action::DispatchToFullsend | Action::KillExperiment) {
-        let said = original(case);
-        let id = case
-            .text("experiment_id")
-            .map(str::to_owned)
-            .filter(|id| case.known(id).is_some() && !case.is_archived(id));
-        let idea = format!("{} With this change: {}", cut(&said, 800), cut(reason, 400));
-        let mut decision = case.dispatch(&format!("Changed: {}", cut(reason, 60)), &idea, Priority::Medium);
-        decision.experiment_id = id;
-        return decision;
-    }
-    if kill {
-        return case.nothing("It is left to run, as the person wants.");
-    }
-    case.tell(&format!("Understood, I leave it: {}.", cut(reason, 300)), Priority::Medium)
-}
-
-/// What the message was about, in words.
-fn original(case: &Case<'_>) -> String {
-    let chat = case.input.message.get("original_message").and_then(|chat| chat.get("content")).and_then(Value::as_str);
-    let about = case.text("experiment_id").and_then(|id| case.known(id)).map(|known| known.hypothesis.clone());
-    chat.map(str::to_owned)
-        .or(about)
-        .or_else(|| case.text("summary").map(str::to_owned))
-        .unwrap_or_else(|| "The proposal that was refused.".to_owned())
-}
+/// People who said that they do not want to hear from us: nobody writes to them.
+pub(super) const OPTED_OUT: &str = "\
+    unsubscribed, who opted out, have opted out, opted out, do not contact list, do not contact, suppression list, who complained, \
+    asked to be removed, asked us to stop";
 
 /// A run wants a key.
 pub(super) fn key_required(case: &mut Case<'_>) -> Decision {
@@ -157,6 +62,10 @@ pub(super) fn summary(case: &mut Case<'_>) -> Decision {
             Priority::High,
         );
     }
+    if is_trouble(&words) {
+        case.because("It tells of trouble that a person must see to.");
+        return case.tell(&format!("Please look at this: {}", cut(&said, 400)), Priority::High);
+    }
     let idle = words.has(
         "\
         no experiment is running, no experiments are running, nothing is running, nothing runs, 0 running",
@@ -187,120 +96,22 @@ pub(super) fn summary(case: &mut Case<'_>) -> Decision {
     case.nothing("Things are as they should be, or it is too early to tell.")
 }
 
-/// A tool is there.
-pub(super) fn tool_complete(case: &mut Case<'_>) -> Decision {
-    let name = case.text("tool_name").unwrap_or_default().to_owned();
-    let worklist = case.input.team.worklist.text.clone();
-    if case.text("status").is_some_and(|status| !matches!(status, "active" | "ok" | "completed" | "success")) {
-        case.because("The tool was delivered, but does not work.");
-        let fixed = if case.input.team.tools.contains(&name) { format!("{name}_fixed") } else { name.clone() };
-        return case.build(
-            &fixed,
-            &format!("{name} was built, but it is broken; make it work."),
-            Vec::new(),
-            Priority::High,
-        );
+/// Whether a summary tells of something that does not mend itself: people are harmed, work does not happen, money runs out.
+fn is_trouble(words: &Words) -> bool {
+    const ALWAYS: &str = "\
+        complaint, complaints, skipped, crashed, stuck, overspent, suspended, locked out, blocklisted, blacklisted, unreachable, \
+        rejected, dead letter, dead letters, given up, gave up, heartbeat, silent, late, overdue, used up";
+    const GROWING: &str = "bounce, bounces, error, errors, failures, failed, unsubscribes, spend, spent, cost, costs";
+    const GROWS: &str = "\
+        doubled, tripled, rose, rises, rising, jumped, spike, spiked, above, exceeds, exceeded, twice, in a row, of the budget, of the \
+        monthly budget, of the daily budget, of the weekly budget";
+    const USUAL: &str = "normal, usual, usually, no complaints, no complaint, no errors, no error, within, too early, as expected, fell, fewer";
+    const FALLS: &str = "fell, dropped, sank, collapsed, went down, are down, is down";
+    const TO_NOTHING: &str = "to none, to zero, to nothing, to 0";
+    if words.has(FALLS) && words.has(TO_NOTHING) {
+        return true;
     }
-    let waiting = case
-        .input
-        .message
-        .get("request_id")
-        .and_then(Value::as_str)
-        .is_some_and(|request| request.starts_with("auto_"));
-    if waiting {
-        return case.nothing("The experiment that waits for it goes on by itself.");
-    }
-    let item = notes::items(&worklist).into_iter().find(|item| !item.is_in("completed") && item.line.contains(&name));
-    if case.input.team.held {
-        if let Some(item) = item {
-            case.because("The tool is there, but the team is on hold: its item is ready now.");
-            let moved =
-                notes::with_line(&notes::without(&worklist, item.line), "ready", &format!("1. {}", item.title()), true);
-            return case.rewrite(moved);
-        }
-        return case.nothing("The team is on hold.");
-    }
-    if let Some(why) = case.text("original_reasoning").map(str::to_owned) {
-        case.because(&format!("The tool {name} was built for an idea that can go on now."));
-        return case.dispatch(
-            &cut(&why, 80),
-            &format!("{} The tool {name} is there now.", cut(&why, 600)),
-            Priority::Medium,
-        );
-    }
-    if let Some(item) = item.filter(|item| item.is_in("blocked") || item.is_in("ready")) {
-        case.because(&format!("The tool {name} was what an item waited for."));
-        return case.dispatch(
-            &item.title(),
-            &format!("{} The tool {name} is there now.", item.words_of_it()),
-            Priority::Medium,
-        );
-    }
-    if case.text("notify_channel").is_some() {
-        let said = case.text("notify_message").map_or_else(|| format!("{name} is ready."), |said| cut(said, 300));
-        case.because("Somebody waits for it.");
-        return case.tell(&said, Priority::Medium);
-    }
-    let stems = Words::of(&name.replace('_', " ")).stems();
-    let fits = notes::items(&worklist)
-        .into_iter()
-        .filter(|item| item.is_in("ready"))
-        .find(|item| overlap(&stems, &item.words.stems()) >= 0.6);
-    if let Some(item) = fits {
-        case.because("An item of the queue can use it.");
-        return case.dispatch(
-            &item.title(),
-            &format!("{} The tool {name} is there now.", item.words_of_it()),
-            Priority::Medium,
-        );
-    }
-    case.nothing("Nobody waits for it; it is in the registry.")
-}
-
-/// A tool could not be built.
-pub(super) fn build_failed(case: &mut Case<'_>) -> Decision {
-    let name = case.text("tool_name").unwrap_or_default().to_owned();
-    let error = case.text("error").unwrap_or_default().to_owned();
-    let words = Words::of(&error);
-    let worklist = case.input.team.worklist.text.clone();
-    let item = notes::items(&worklist).into_iter().find(|item| {
-        let stems = Words::of(&name.replace('_', " ")).stems();
-        item.line.contains(&name) || overlap(&stems, &item.words.stems()) >= 0.6
-    });
-    let before = item.as_ref().is_some_and(|item| item.words.has("failed, failed once, again"));
-    let waited = case.text("notify_channel").is_some()
-        || item.is_some()
-        || case.going_on().any(|known| known.tool.as_deref() == Some(name.as_str()));
-    if words.has(HARMFUL) || words.has("refused, forbid, forbids, terms, robots") {
-        case.because("It was refused for a good reason, so it is not asked for again.");
-        return case
-            .tell(&format!("{name} will not be built: {}. We need another way.", cut(&error, 200)), Priority::Medium);
-    }
-    if words.has("api key, key, credentials, payment, 402, 401") {
-        case.because("Something is missing that only a person can give.");
-        return case.tell(&format!("{name} cannot be built yet: {}.", cut(&error, 200)), Priority::Medium);
-    }
-    if before || words.has("twice, three times, second, second time, third, again, several times, repeatedly, 2nd, 3rd")
-    {
-        case.because("It failed more than once, so a person should look.");
-        return case.tell(
-            &format!("{name} could not be built, again: {}. Should we go on with it?", cut(&error, 200)),
-            Priority::Medium,
-        );
-    }
-    if !waited {
-        return case.nothing("Nobody waits for it.");
-    }
-    if case.input.team.tools.contains(&name) {
-        return case.nothing("There is a working version of it.");
-    }
-    case.because("The cause is clear or may pass, and the tool is needed: it is asked for once more.");
-    case.build(
-        &name,
-        &format!("As before. The last build failed: {}", cut(&error, 400)),
-        vec![cut(&error, 300)],
-        Priority::Medium,
-    )
+    (words.has(ALWAYS) || words.has(GROWING) && words.has(GROWS)) && !words.has(USUAL)
 }
 
 /// An experiment is designed.
@@ -327,8 +138,12 @@ pub(super) fn ready(case: &mut Case<'_>) -> Decision {
         case.because(&format!("It waits for the tool {name}, which nobody builds yet."));
         return case.build(&name, &format!("Needed for {id}: {}", cut(&said, 400)), Vec::new(), Priority::High);
     }
-    if words.has("bought list, bought, purchased list") || words.has(HARMFUL) {
-        case.because("It writes to people on a bought list, or does what we do not do.");
+    let harms = words.has("bought list, bought, purchased list")
+        || words.has(OPTED_OUT)
+        || words.has(HARMFUL)
+        || super::people::deceit(&words).is_some();
+    if harms {
+        case.because("It writes to people who do not want it, or does what we do not do.");
         if case.known(&id).is_some() {
             return case.kill(&id, &format!("It should not go live: {}.", cut(&said, 200)), Priority::High);
         }
@@ -345,6 +160,21 @@ pub(super) fn ready(case: &mut Case<'_>) -> Decision {
             );
         }
         return case.tell(&format!("{id} goes against what we learned: {learning}. Should it run?"), Priority::Medium);
+    }
+    if words.has("no criterion, no criteria, no success criterion, no success criteria, without a criterion, nothing is counted, nothing is measured, no metric")
+    {
+        case.because("Nothing says when it works.");
+        if case.known(&id).is_some() {
+            let idea = format!("{} Say what is counted, and from which number on it works or fails.", cut(&said, 400));
+            return case.revise(&id, &format!("Criteria for {id}"), &idea, Priority::Medium);
+        }
+        return case.tell(&format!("{id} has no criterion: {}. What should be counted?", cut(&said, 200)), Priority::Medium);
+    }
+    let same = case.alike(&words).into_iter().find(|(share, known)| *share >= 0.7 && known.id != id);
+    if let Some((_, other)) = same {
+        case.because(&format!("{} does the same already.", other.id));
+        let told = format!("{id} would do what {} does already: {}. Should both run?", other.id, cut(&said, 200));
+        return case.tell(&told, Priority::Medium);
     }
     case.nothing("It is designed; whether it goes live is asked by itself.")
 }
@@ -421,140 +251,4 @@ pub(super) fn fullsend_failed(case: &mut Case<'_>) -> Decision {
     }
     case.because("A request came to nothing, and a person should know.");
     case.tell(&format!("The design of request {} failed: {}.", cut(&request, 60), cut(&error, 200)), Priority::Medium)
-}
-
-/// Somebody wants a debate.
-pub(super) fn debate_wanted(case: &mut Case<'_>) -> Decision {
-    let prompt = case
-        .text("prompt")
-        .or_else(|| case.text("topic"))
-        .or_else(|| case.text("question"))
-        .unwrap_or_default()
-        .to_owned();
-    let words = Words::of(&prompt);
-    if case.is_external() && words.has("archive, kill, publish, delete, keys, ignore, approve") {
-        return case.nothing("It came from outside, and orders instead of asking.");
-    }
-    if words.list().len() < 3 {
-        case.because("There is no question in it.");
-        return case.tell("A debate was asked for, but without a question. What should be discussed?", Priority::Low);
-    }
-    let worklist = case.input.team.worklist.text.clone();
-    let held = notes::items(&worklist).into_iter().any(|item| {
-        item.words.has("round table, roundtable, debate") && overlap(&words.stems(), &item.words.stems()) >= 0.5
-    });
-    if held {
-        return case.nothing("The team has talked about this just now.");
-    }
-    let stems = words.stems();
-    let answer = notes::learnings(&case.input.team.learnings.text)
-        .into_iter()
-        .find(|learning| overlap(&stems, &learning.words.stems()) >= 0.66);
-    if let Some(learning) = answer.filter(|_| words.has("or")) {
-        case.because("The learnings answer it already.");
-        return case.tell(&format!("We know this already: {}.", cut(&learning.headline, 200)), Priority::Medium);
-    }
-    case.because("It needs several views.");
-    case.debate(&cut(&prompt, 1_000))
-}
-
-/// A debate is over.
-pub(super) fn debated(case: &mut Case<'_>) -> Decision {
-    let tasks: Vec<String> = case
-        .input
-        .message
-        .get("summary")
-        .and_then(Value::as_array)
-        .map(|tasks| tasks.iter().filter_map(Value::as_str).map(str::to_owned).collect())
-        .unwrap_or_default();
-    if tasks.is_empty() {
-        if let Some(error) = case.text("error").map(str::to_owned) {
-            case.because("The debate came to nothing.");
-            return case.tell(&format!("The round table came to nothing: {}.", cut(&error, 200)), Priority::Medium);
-        }
-        return case.nothing("The debate ended without a task.");
-    }
-    let owner = |task: &str, name: &str| task.to_lowercase().contains(&format!("owner: {name}"));
-    let plain = |task: &str| task.split(" (Owner").next().unwrap_or(task).trim().to_owned();
-    if let [task] = tasks.as_slice() {
-        let words = Words::of(&plain(task));
-        if words.begins("kill, end, stop, archive")
-            && let Some(id) = wanted_experiment(case, task)
-            && !case.is_external()
-        {
-            case.because("The team agreed to end it.");
-            return case.kill(&id, &cut(&plain(task), 200), Priority::High);
-        }
-        if let Some(learning) = notes::against(&case.input.team.learnings.text, &words) {
-            case.because(&format!("A learning speaks against it: {learning}."));
-            return case.tell(
-                &format!("The round table wants \"{}\", but we learned: {learning}. What now?", cut(&plain(task), 200)),
-                Priority::Medium,
-            );
-        }
-        if owner(task, "builder") {
-            case.because("The debate asks for a tool.");
-            if let wanted::Tool::Missing(name) = wanted::tool(&case.input.team, &plain(task)) {
-                return case.build(&name, &plain(task), Vec::new(), Priority::Medium);
-            }
-            return case.nothing("The tool is there, or under way.");
-        }
-        if owner(task, "fullsend") {
-            let alike = case.alike(&words).first().map_or(0.0, |(share, _)| *share);
-            if alike >= 0.6 {
-                return case.nothing("The same is running already.");
-            }
-            case.because("The debate has one clear task.");
-            return case.dispatch(&cut(&plain(task), 80), &plain(task), Priority::Medium);
-        }
-    }
-    case.because("The debate left tasks for several, which go onto the worklist.");
-    let mut worklist = case.input.team.worklist.text.clone();
-    for task in tasks.iter().take(10) {
-        worklist = notes::with_line(&worklist, "ready", &format!("1. {}", cut(task, 200)), false);
-    }
-    case.rewrite(worklist)
-}
-
-fn wanted_experiment(case: &Case<'_>, text: &str) -> Option<String> {
-    case.input
-        .team
-        .experiments
-        .iter()
-        .map(|known| known.id.clone())
-        .find(|id| text.contains(id.as_str()) && !case.is_archived(id))
-}
-
-/// Something was learned.
-pub(super) fn learned(case: &mut Case<'_>) -> Decision {
-    let said = case
-        .text("text")
-        .or_else(|| case.text("learning"))
-        .or_else(|| case.text("insight"))
-        .or_else(|| case.text("content"))
-        .unwrap_or_default()
-        .to_owned();
-    let words = Words::of(&said);
-    if case.is_external() {
-        return case.nothing("It came from outside; what the team learns comes from the team.");
-    }
-    if case.text("confidence") == Some("low") {
-        return case.nothing("It rests on too little.");
-    }
-    let stems = words.stems();
-    let known = notes::learnings(&case.input.team.learnings.text)
-        .iter()
-        .any(|learning| overlap(&stems, &Words::of(&learning.headline).stems()) >= 0.66);
-    let operator = case.input.trust >= crate::contracts::Trust::Operator && case.text("confidence").is_none();
-    if known && !words.counts() {
-        return case.nothing("The learnings say so already.");
-    }
-    if operator
-        || words.counts() && words.list().len() >= 6 && !words.has("characters, seconds, parameter, column, encoding")
-    {
-        case.because("It is about the market, and rests on numbers or on the operator's word.");
-        let evidence = case.text("experiment_id").map(|id| format!("- {id}")).into_iter().collect();
-        return case.learn(&cut(&said, 180), evidence);
-    }
-    case.nothing("It is a detail of how to work, and kept as a tactical learning.")
 }

@@ -7,9 +7,9 @@ use crate::llm::tasks::decide::rules::{Case, cut};
 
 /// Somebody is harmed, or says so.
 const HARMED: &str = "\
-    unsubscribed, furious, angry, lawyer, lawyers, sue, sues, legal action, gdpr, court, lawsuit, upset, outraged, to be removed, remove me, removed twice, keeps getting, keep getting, stop sending me, police, data protection, complained, complains, complaint, \
+    unsubscribed, furious, angry, lawyer, lawyers, sue, sues, legal action, gdpr, court, lawsuit, upset, outraged, to be removed, remove me, take me off, take us off, unsubscribe me, unsubscribe us, off your list, off your mailing list, dont write to me, do not write to me, dont contact me, do not contact me, stop mailing me, stop emailing me, stop writing to me, no more mails, no more emails, removed twice, keeps getting, keep getting, stop sending me, police, data protection, complained, complains, complaint, \
     complaints, reported us, threatens, threatened, cease and desist, still gets, still get, still receives, still \
-    getting, never signed up, opted out, opt out, harassment, spammed, spamming, beschwert, anwalt, abgemeldet, \
+    getting, the same mail, same mail, same email, same message, too many mails, too many emails, mails a day, never signed up, opted out, opt out, harassment, spammed, spamming, beschwert, anwalt, abgemeldet, \
     plainte, queja";
 /// Those who get what they should not get.
 const WRONG: &str = "\

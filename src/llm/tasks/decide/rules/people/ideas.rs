@@ -3,7 +3,8 @@
 use super::{Said, control};
 use crate::contracts::{Priority, Trust};
 use crate::llm::tasks::decide::Decision;
-use crate::llm::tasks::decide::rules::{Case, channels, cut, notes};
+use crate::llm::tasks::decide::rules::progress::OPTED_OUT;
+use crate::llm::tasks::decide::rules::{Case, IDEA_LIMIT, channels, cut, notes};
 use crate::llm::tasks::words::{Words, common, cover, overlap};
 use crate::memory::{ExperimentBrief, is_unwritten};
 
@@ -71,6 +72,14 @@ pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         return None;
     }
     case.because("It proposes something to try.");
+    if words.has(OPTED_OUT)
+        && words.has("mail, email, write, message, call, text, contact, sms, letter, letters, newsletter, invite")
+    {
+        case.because("It would reach people who said that they do not want to hear from us.");
+        return Some(
+            case.tell("They asked us to stop, so nobody writes to them. Whom else would it reach?", Priority::Medium),
+        );
+    }
     if words.has(
         "\
         last time, like before, same as before, that thing, the thing we, the usual, as always, you know which, the \
@@ -85,13 +94,19 @@ pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     }
     if is_unwritten(&case.input.team.product.text) {
         case.because("There is no product context, without which no design can be right.");
-        return Some(case.tell(
+        let mut decision = case.tell(
             "What do we sell, and to whom? Nobody has told me yet: answer `We sell … to …`; then say your idea again, and it \
              can be tested.",
             Priority::Medium,
-        ));
+        );
+        if !is_vague(words) && !is_off_topic(case, said) {
+            // The idea is good enough to be kept until then.
+            decision.payload.title = Some(title(&said.text));
+            decision.context_for_fullsend = Some(cut(&said.text, IDEA_LIMIT));
+        }
+        return Some(decision);
     }
-    if is_off_topic(said) {
+    if is_off_topic(case, said) {
         case.because("It is about the team itself, not about reaching anybody.");
         return Some(
             case.tell("Sounds nice, but that is nothing to test on a market. Whom would it reach?", Priority::Low),
@@ -123,6 +138,8 @@ fn known(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let queued = notes::items(&text)
         .into_iter()
         .filter(|item| item.is_in("ready") || item.is_in("active") || item.is_in("blocked"))
+        // What waited for an answer is taken up when it is said again.
+        .filter(|item| !(item.is_in("blocked") && item.line.contains("waits for an answer")))
         .find(|item| {
             let title = Words::of(&item.title()).stems();
             let met = common(&title, &stems);
@@ -259,17 +276,18 @@ fn has_new_reason(words: &Words) -> bool {
     )
 }
 
-fn is_off_topic(said: &Said) -> bool {
+fn is_off_topic(case: &Case<'_>, said: &Said) -> bool {
+    const TREATS: &str = "\
+        pizza, lunch, dinner, beer, beers, cake, party, breakfast, coffee, karaoke, bowling, chairs, plants, dog, \
+        table tennis, foosball, friday, offsite, snacks, ice cream, barbecue, bbq";
     let words = &said.words;
-    words.has(
+    let for_us = words.has(
         "\
         for the team, team event, our office, for us all, company party, team lunch, team dinner, ourselves, for \
         everyone here, office",
-    ) && words.has(
-        "\
-        pizza, lunch, dinner, beer, beers, cake, party, breakfast, coffee, karaoke, bowling, chairs, plants, dog, \
-        table tennis, foosball, friday, offsite, snacks, ice cream, barbecue, bbq",
-    ) || words.has("pizza, karaoke, bowling, foosball") && words.len() <= 8
+    );
+    (for_us && words.has(TREATS) || words.has("pizza, karaoke, bowling, foosball") && words.len() <= 8)
+        && !case.is_ours(words, TREATS)
 }
 
 /// Whether it says neither whom nor how.

@@ -101,7 +101,7 @@ pub(super) fn harmful(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
 }
 
 /// Things that are harmful together only.
-fn deceit(words: &Words) -> Option<&'static str> {
+pub(in super::super) fn deceit(words: &Words) -> Option<&'static str> {
     const TOGETHER: &[(&str, &str, &str)] = &[
         (
             "say, tell, claim, write, call, phone, introduce, pose",
@@ -132,10 +132,10 @@ fn deceit(words: &Words) -> Option<&'static str> {
         (
             "\
                 as if we were, act like, pose as, posing as, claim to be, say we are, sign it as, look like its from, \
-                looks like it comes from",
+                looks like it comes from, look like, looks like, looks official, look official, in the name of",
             "\
                 patient, patients, customer, bank, government, authority, tax, police, employee, journalist, support, \
-                client, them",
+                client, them, inspectorate, ministry, inspector, official, court, competitor",
             "a false name",
         ),
     ];

@@ -166,27 +166,8 @@ pub(super) fn worklist(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     }
     let words = &said.words;
     let text = case.input.team.worklist.text.clone();
-    let stems = words.stems();
     let items = notes::items(&text);
-    // People name an item by some of its words; where two fit as well, none is meant for sure.
-    let fit = |item: &notes::Item<'_>| {
-        let title = Words::of(&item.title()).stems();
-        let met = common(&title, &stems);
-        if met >= 2 || met == title.len() { met } else { 0 }
-    };
-    let mut fits: Vec<_> = items
-        .iter()
-        .filter(|item| !item.is_in("completed"))
-        .map(|item| (fit(item), item))
-        .filter(|(met, _)| *met > 0)
-        .collect();
-    fits.sort_by_key(|fit| std::cmp::Reverse(fit.0));
-    let best = match fits.as_slice() {
-        [(first, _), (second, _), ..] if first == second => None,
-        [(_, item), ..] => Some(*item),
-        [] => None,
-    };
-    if let Some(item) = best {
+    if let Some(item) = meant(&items, words) {
         let title = item.title();
         let without = notes::without(&text, item.line);
         if words.has(
@@ -228,34 +209,66 @@ pub(super) fn worklist(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
             case.because(&format!("It is to leave the worklist: {title}."));
             return Some(case.rewrite(without));
         }
-        let moves = words.has(
-            "\
-            move, put, push, bump, prioritise, prioritize, reprioritise, reprioritize, priority, swap, ahead of, \
-            above, below, before, to the top, on top, top of, first, pull",
-        );
-        let place = words.has(
-            "\
-            above, below, before, after, top, first, next, up, down, bottom, last, ahead, higher, lower, front, later, \
-            back, priority, prioritise, prioritize, forward",
-        );
-        if moves
-            && place
-            && !ideas::begins_idea(said)
-            && item.is_in("ready")
-            && words.has(
-                "\
-                move, put, push, bump, swap, prioritise, prioritize, reprioritise, reprioritize, ahead of, comes \
-                first, first, pull, top",
-            )
-            && !ideas::begins_to_do(said)
-        {
-            let last = words.has("bottom, last, down, lower, below, later, back");
-            case.because(&format!("The order is to change: {title}."));
-            let line = format!("1. {}", item.words_of_it());
-            return Some(case.rewrite(notes::with_line(&without, "ready", &line, !last)));
-        }
+    }
+    if let Some(decision) = order(case, said, &items, &text) {
+        return Some(decision);
     }
     focus(case, said, &text)
+}
+
+/// The item that is meant. People name one by some of its words; where two fit as well, none is meant for sure.
+fn meant<'a, 'b>(items: &'b [notes::Item<'a>], words: &Words) -> Option<&'b notes::Item<'a>> {
+    let stems = words.stems();
+    let fit = |item: &notes::Item<'_>| {
+        let title = Words::of(&item.title()).stems();
+        let met = common(&title, &stems);
+        if met >= 2 || met == title.len() { met } else { 0 }
+    };
+    let open = items.iter().filter(|item| !item.is_in("completed"));
+    let mut fits: Vec<_> = open.map(|item| (fit(item), item)).filter(|(met, _)| *met > 0).collect();
+    fits.sort_by_key(|fit| std::cmp::Reverse(fit.0));
+    match fits.as_slice() {
+        [(first, _), (second, _), ..] if first == second => None,
+        [(_, item), ..] => Some(*item),
+        [] => None,
+    }
+}
+
+/// An item of the queue comes sooner, or later: said of one in the whole message, or in one of its clauses.
+fn order(case: &mut Case<'_>, said: &Said, items: &[notes::Item<'_>], worklist: &str) -> Option<Decision> {
+    if ideas::begins_idea(said) || ideas::begins_to_do(said) {
+        return None;
+    }
+    let clauses = said.text.split([',', ';', '.', '!']);
+    let (item, is_later) = std::iter::once(said.text.as_str()).chain(clauses).find_map(|part| {
+        let words = Words::of(part);
+        let item = meant(items, &words).filter(|item| item.is_in("ready"))?;
+        Some((item, is_later(&words)?))
+    })?;
+    case.because(&format!("The order is to change: {}.", item.title()));
+    let line = format!("1. {}", item.words_of_it());
+    Some(case.rewrite(notes::with_line(&notes::without(worklist, item.line), "ready", &line, !is_later)))
+}
+
+/// Whether something is to come later, or sooner; none where nothing is said of its place.
+fn is_later(words: &Words) -> Option<bool> {
+    const WAITS: &str = "\
+        on hold, can wait, could wait, may wait, wait until, wait till, postpone, postponed, park, parked, defer, deferred, not \
+        important, not that important, not so important, less important, lower priority, low priority, no rush, no hurry, not \
+        urgent, not now, leave it for";
+    const FIRST: &str = "\
+        first, top, ahead of, prioritise, prioritize, reprioritise, reprioritize, most important, more important, matters most, \
+        next up, before everything, higher priority";
+    const MOVES: &str = "move, put, push, bump, swap, pull, go, goes, come, comes, do";
+    const DOWN: &str = "bottom, last, down, lower, below, later, back, behind, after";
+    const UP: &str = "above, before, next, up, ahead, higher, front, priority, forward";
+    if words.has(WAITS) || words.has(MOVES) && words.has(DOWN) {
+        Some(true)
+    } else if words.has(FIRST) || words.has(MOVES) && words.has(UP) {
+        Some(false)
+    } else {
+        None
+    }
 }
 
 /// What matters now.
@@ -294,7 +307,7 @@ pub(super) fn tool(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         use, would help, baut, bauen, fix, repair, extend";
     let words = &said.words;
     let something = words.has("something that, anything that, something which, something to")
-        && words.has("need, build, make, needs, missing");
+        && words.has("need, build, make, needs, missing, get, have, want, could use");
     let builds = words.has("build, code up, program, develop")
         && words
             .first_of(
@@ -347,7 +360,8 @@ pub(super) fn kind_words(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         signed, signed up, closed, won, bought, renewed, booked, first sale, first customer, upgraded, subscribed, \
         deal";
     let words = &said.words;
-    if ideas::is_proposed(said) && !is_talk(words) {
+    let talk = is_talk(case, words);
+    if ideas::is_proposed(said) && !talk {
         return None;
     }
     if words.has(THANKS) && !said.text.contains('?') && !words.has("but, please, however") {
@@ -362,14 +376,14 @@ pub(super) fn kind_words(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         ));
     }
     let told_as_idea = said.reason.has("idea") && words.len() > 8;
-    if is_talk(words) && said.ids().is_empty() && !told_as_idea {
+    if talk && said.ids().is_empty() && !told_as_idea {
         return Some(case.nothing("It is talk that has nothing to do with the team's work."));
     }
     None
 }
 
-/// Talk that is no work.
-fn is_talk(words: &Words) -> bool {
+/// Talk that is no work. What the product is about is work, whatever it is called: who sells school lunches speaks of lunch.
+fn is_talk(case: &Case<'_>, words: &Words) -> bool {
     const TALK: &str = "\
         lunch, dinner, ramen, pizza, coffee, beer, beers, weather, rain, sunny, football, match, game tonight, movie, \
         series, theatre, cat, cats, dog, birthday, weekend, vacation, holiday, gym, shoes, headphones, mug, hungry, \
@@ -382,5 +396,5 @@ fn is_talk(words: &Words) -> bool {
         installs, demo, demos, webinar, talk at, conference, companies, owners, managers, developers, engineers, \
         partners, visitors, audience, list, replies, founders, producers, accountants, post, posts, ad, ads, page, qr, \
         flyers, stickers, video ad, shops, tool, api, budget, trial";
-    words.has(TALK) && !words.has(WORK)
+    words.has(TALK) && !words.has(WORK) && !case.is_ours(words, TALK)
 }
