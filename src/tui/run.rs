@@ -77,10 +77,10 @@ pub async fn run(room: Room) -> color_eyre::Result<Ended> {
         terminal::mouse(true)?;
     }
     let mut screen = Terminal::new(ratatui::backend::CrosstermBackend::new(std::io::stdout()))?;
-    let letting_go = tokio::spawn(terminal::let_go(room.shutdown.clone()));
+    let watching = tokio::spawn(terminal::end_stuck(room.shutdown.clone()));
     let ended = Loop::new(room, Some(guard)).run(&mut screen, Some(EventStream::new())).await;
     terminal::give_back();
-    letting_go.abort();
+    watching.abort();
     match ended {
         Err(report) if is_gone(&report) => Ok(Ended::Closed),
         ended => ended,

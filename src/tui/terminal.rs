@@ -25,7 +25,7 @@ static MOUSE: AtomicBool = AtomicBool::new(false);
 /// Whether the window's title is ours now.
 static TITLED: AtomicBool = AtomicBool::new(false);
 /// How long a terminal may take nothing while the room ends.
-const TAKES: Duration = Duration::from_millis(500);
+const TAKES: Duration = Duration::from_secs(5);
 /// The thread that draws.
 static DRAWS: Mutex<Option<ThreadId>> = Mutex::new(None);
 
@@ -112,15 +112,15 @@ pub fn tell(telling: &Telling, ways: Ways) -> io::Result<()> {
     out.flush()
 }
 
-/// Once `end` is asked for, lets go of whatever the terminal has not taken, again and again: one that takes nothing any more must keep
-/// nobody from ending. Ends when it is dropped.
-pub async fn let_go(end: CancellationToken) {
+/// A terminal that takes nothing any more keeps nobody from ending: whoever waits for it when `end` was asked for, and a while longer,
+/// is ended with the process. What was being handled then is handled again at the next start. Ends when it is dropped.
+pub async fn end_stuck(end: CancellationToken) {
     end.cancelled().await;
-    loop {
-        // First it gets the time to take what it can.
-        tokio::time::sleep(TAKES).await;
-        nix::sys::termios::tcflush(io::stdout(), nix::sys::termios::FlushArg::TCOFLUSH).ok();
-    }
+    tokio::time::sleep(TAKES).await;
+    tracing::warn!("the terminal takes nothing any more; the room is cut off");
+    // That needs no room in the terminal.
+    disable_raw_mode().ok();
+    std::process::exit(1);
 }
 
 /// Takes the mouse, or gives it back.
