@@ -29,10 +29,13 @@ pub mod notes;
 pub mod open;
 pub mod output;
 pub mod publish;
+pub mod record;
 pub mod relocate;
+pub mod replay;
 pub mod restore;
 pub mod room;
 pub mod schema;
+pub mod screenshot;
 pub mod serve;
 pub mod tail;
 pub mod team;
@@ -137,6 +140,9 @@ enum Command {
     Publish(publish::Args),
     Tail(tail::Args),
     Trace(trace::Args),
+    Record(record::Args),
+    Replay(replay::Args),
+    Screenshot(screenshot::Args),
     Approvals(approvals::Args),
     Hold(hold::Args),
     Go(hold::GoArgs),
@@ -278,6 +284,9 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Publish(args) => publish::run(args, cx),
         Command::Tail(args) => tail::run(args, cx),
         Command::Trace(args) => trace::run(args, cx),
+        Command::Record(args) => record::run(args, cx),
+        Command::Replay(args) => replay::run(args, cx),
+        Command::Screenshot(args) => screenshot::run(args, cx),
         Command::Approvals(args) => approvals::run(args, cx),
         Command::Hold(args) => hold::run(args, cx),
         Command::Go(args) => hold::run_go(args, cx),

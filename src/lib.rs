@@ -56,6 +56,11 @@
 //! | A kill is state first, in one commit; a hold is heeded within half a second | `control::a_kill_is_state_first_all_of_it_and_can_be_taken_back`, `hold::on_hold_nothing_starts_and_what_runs_comes_to_its_end` |
 //! | An idea becomes a proposal with reasons, an answer and a record; the same one is the same proposal | `orchestrator::tests::an_idea_becomes_a_proposal_with_reasons_an_answer_and_a_record`, `orchestrator::tests::the_same_idea_is_the_same_proposal` |
 //! | A run is decided upon once, whoever reports it | `orchestrator::tests::a_run_that_two_report_is_decided_upon_once` |
+//! | Whatever a provider does, whoever asked is answered, and told where a person should look | `minds::faults::whatever_a_provider_does_the_person_is_answered` |
+//! | A thought that takes too long is said aloud, kept, and decided in the end; it keeps nobody else waiting | `minds::time::a_thought_that_takes_too_long_is_said_once_kept_and_decided_in_the_end`, `minds::time::a_slow_thought_keeps_nobody_else_waiting` |
+//! | A model's answer is paid once, wherever its process dies | `minds::paid_once::a_decision_is_paid_once_wherever_its_process_dies` |
+//! | No hostile message changes a class, reaches the instructions, or passes an approval, though the model obeys it | `minds::hostile::a_model_that_obeys_a_hostile_message_changes_no_class_and_passes_no_approval` |
+//! | What somebody outside says of a run moves nothing, and takes the place of nothing | `minds::founding::what_somebody_outside_says_of_a_run_moves_nothing_and_hides_nothing` |
 //! | A decision names only what exists; an unknown action is an error, not nothing | `decide::tests::what_does_not_exist_or_is_missing_is_a_fault`, `decide::tests::an_unknown_action_is_an_error_and_not_nothing` |
 //! | Status answers come from state | `watcher::tests::a_question_about_how_things_stand_is_answered_from_state` |
 //! | A store moves to another engine and back with nothing lost | `stores::a_bus_moves_to_redis_and_back`, `conformance::moving::a_moved_store_goes_on` |

@@ -12,6 +12,7 @@
 //! | [`screens`] | the panes of each screen, where they stand, what is in them |
 //! | [`layers`] | what lies above a screen and takes the keys |
 //! | [`draw`], [`theme`] | the frame, panes and texts; roles and how they look |
+//! | [`recording`], [`replay`] | what a feed brought, as a file; the same room played from it |
 //! | [`run`], [`terminal`] | the loop and the effects; the terminal, taken and given back |
 //!
 //! # How do I add a …
@@ -41,6 +42,9 @@ pub mod draw;
 pub mod feed;
 pub mod keys;
 pub mod layers;
+pub mod picture;
+pub mod recording;
+pub mod replay;
 pub mod run;
 pub mod screens;
 pub mod store;

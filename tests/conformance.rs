@@ -99,6 +99,7 @@ macro_rules! conform {
                     own_pending_is_only_own
                     own_pending_stops_at_the_limit
                     stale_messages_are_taken_over_with_their_attempts
+                    looking_for_stale_messages_is_a_sign_of_life
                     the_oldest_stale_messages_come_first
                     extending_keeps_messages
                     extending_names_what_was_lost

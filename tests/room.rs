@@ -269,3 +269,38 @@ fn keys_that_contradict_each_other_are_refused_before_the_screen_is_taken() {
     let bytes = screen.bytes.lock().unwrap().clone();
     assert!(!String::from_utf8_lossy(&bytes).contains("\x1b[?1049h"), "the screen was taken");
 }
+
+#[test]
+fn a_recording_is_replayed_with_a_scrubber_and_says_nothing() {
+    let home = home();
+    let story = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/story.recording");
+    let mut screen = Screen::open(home.path(), &["replay", story, "--speed", "0.125"], 40, 140);
+    screen.shows("REPLAY");
+    screen.press(">");
+    let end = screen.until("the end", |text| text.contains("NEEDS YOU 2"));
+    assert!(end.contains("nothing can be said here"), "{end}");
+    screen.press("<");
+    screen.until("the beginning", |text| text.contains("· 0 of "));
+    screen.press("\x1b[C\x1b[C\x1b[D");
+    screen.until("a message on", |text| text.contains("⏸") && !text.contains("· 0 of "));
+    screen.press("i");
+    screen.shows("this is a replay: nothing can be said or done from here");
+    screen.press(" ");
+    screen.shows("▶ 0.125x");
+    screen.press("q");
+    assert_eq!(screen.ended(), 0);
+    screen.is_restored();
+    let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().collect();
+    assert!(left.is_empty(), "a replay leaves nothing behind: {left:?}");
+}
+
+#[test]
+fn a_file_that_is_no_recording_is_refused_before_the_screen_is_taken() {
+    let home = home();
+    let file = home.path().join("notes.txt");
+    std::fs::write(&file, "hello\n").unwrap();
+    let mut screen = Screen::open(home.path(), &["replay", file.to_str().unwrap()], 24, 120);
+    assert_eq!(screen.ended(), 1);
+    screen.shows("it is no recording: its first line is not the head of one");
+    screen.is_restored();
+}

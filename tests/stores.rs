@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use redis_server::RedisServer;
+use redis_server::{RedisServer, Settings, Transport};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -69,6 +69,36 @@ fn a_backup_comes_back_by_file_and_by_pipe() {
     let cut = run(home, &["restore", "cut.jsonl", "--home", "fourth"]);
     assert!(cut.status.code() == Some(1) && stderr(&cut).contains("cut off"), "{}", stderr(&cut));
     assert!(!home.join("fourth/fullsend.db").exists());
+}
+
+#[test]
+fn every_way_to_a_server_may_stand_in_the_settings() {
+    let home = tempfile::tempdir().unwrap();
+    let server = RedisServer::fleeting();
+    let port = server.port().to_string();
+    let sentinel = RedisServer::start(Settings {
+        sentinel: true,
+        more: ["--sentinel", "monitor", "main", "127.0.0.1", &port, "1"].map(str::to_owned).to_vec(),
+        ..Settings::default()
+    });
+    let [unix, tls] = [Transport::Unix, Transport::Tls]
+        .map(|transport| RedisServer::start(Settings { transport, ..Settings::default() }));
+    let authority = tls.ca_file();
+    for url in [
+        server.url(),
+        format!("valkey://127.0.0.1:{port}"),
+        format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port()),
+        unix.url(),
+        tls.url(),
+    ] {
+        let said = fullsend(home.path(), &["publish", "echo", r#"{"type":"echo_request","text":"x"}"#])
+            .env("REDIS_URL", &url)
+            .env("FULLSEND_BUS__CA", &authority)
+            .output()
+            .unwrap();
+        assert_eq!(said.status.code(), Some(0), "{url}: {}", stderr(&said));
+    }
+    assert_eq!(server.run(&["XLEN", "fullsend:echo:stream"]), redis::Value::Int(3));
 }
 
 #[test]

@@ -226,6 +226,13 @@ struct Failure {
 
 impl Failure {
     fn of(report: &Report) -> Self {
+        if let Some(ConfigError { problems }) = report.chain().find_map(|cause| cause.downcast_ref()) {
+            return Self {
+                error: ConfigError::WHAT.to_owned(),
+                causes: problems.iter().map(ToString::to_string).collect(),
+                hints: vec![ConfigError::HINT.to_owned()],
+            };
+        }
         let mut causes = report.chain().map(ToString::to_string);
         let error = causes.next().unwrap_or_default();
         // color-eyre gives its sections away in the full report only.

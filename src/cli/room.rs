@@ -26,7 +26,7 @@ use crate::tui::app::{About, End, Model};
 use crate::tui::keys;
 use crate::tui::run::{self, Ended, Room};
 use crate::tui::store::Caps;
-use crate::tui::theme::{Depth, person};
+use crate::tui::theme::{Depth, Theme, person};
 
 /// Opens the control room on a bus that others work on
 ///
@@ -84,7 +84,8 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         None
     };
     let room = Room {
-        bus: Arc::clone(&bus),
+        bus: Some(Arc::clone(&bus)),
+        player: None,
         clock: Arc::clone(&cx.clock),
         ids: Arc::clone(&cx.ids),
         model,
@@ -127,16 +128,16 @@ pub(super) fn take_place(cx: &Context) -> color_eyre::Result<Option<Flock<std::f
 }
 
 /// What SIGTERM, SIGINT and SIGHUP ask for.
-struct Signals {
+pub(super) struct Signals {
     /// Cancelled by each of them.
-    end: CancellationToken,
+    pub(super) end: CancellationToken,
     /// Whether it was SIGHUP: the terminal is gone, and the team is to go on.
     is_hangup: Arc<AtomicBool>,
 }
 
 impl Signals {
     /// Listens from now on.
-    fn heard() -> color_eyre::Result<Self> {
+    pub(super) fn heard() -> color_eyre::Result<Self> {
         let signals = Self { end: CancellationToken::new(), is_hangup: Arc::default() };
         for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
             let mut heard = signal(kind).wrap_err("signals cannot be heard")?;
@@ -171,9 +172,14 @@ fn leave(cx: &Context) -> color_eyre::Result<()> {
     Ok(())
 }
 
-async fn about(cx: &Context, bus: &SharedBus, is_inside: bool, remark: Option<String>) -> color_eyre::Result<About> {
+/// What a room says of its surroundings on this bus.
+pub(super) async fn about(
+    cx: &Context,
+    bus: &SharedBus,
+    is_inside: bool,
+    remark: Option<String>,
+) -> color_eyre::Result<About> {
     let health = bus.health().await?;
-    let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
     Ok(About {
         workspace: cx.config.bus.prefix.clone(),
         engine: health.engine.to_owned(),
@@ -185,16 +191,25 @@ async fn about(cx: &Context, bus: &SharedBus, is_inside: bool, remark: Option<St
         day_limit: cx.config.budget.day.nano,
         home: cx.config.home.display().to_string(),
         remark,
-        zone_minutes: chrono::Local::now().offset().fix().local_minus_utc() / 60,
+        zone_minutes: zone_minutes(),
         ways: Ways {
             bell: cx.config.room.bell == Switch::On,
             notification: cx.config.room.notification == Switch::On,
             title: cx.config.room.title == Switch::On,
         },
-        is_plain: set("FULLSEND_PLAIN")
-            || set("ACCESSIBILITY_ENABLED")
-            || std::env::var("TERM").is_ok_and(|it| it == "dumb"),
+        is_plain: is_plain(),
     })
+}
+
+/// Minutes east of UTC of the person's clock.
+pub(super) fn zone_minutes() -> i32 {
+    chrono::Local::now().offset().fix().local_minus_utc() / 60
+}
+
+/// Whether lines are to be drawn with `+-|`, and nothing moves.
+pub(super) fn is_plain() -> bool {
+    let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+    set("FULLSEND_PLAIN") || set("ACCESSIBILITY_ENABLED") || std::env::var("TERM").is_ok_and(|it| it == "dumb")
 }
 
 /// Who is asked, in the order in which they are.
@@ -232,4 +247,10 @@ pub fn keymap() -> color_eyre::Result<keys::Keymap> {
 /// Where the working folder is gone.
 pub fn themes_folder() -> color_eyre::Result<Option<PathBuf>> {
     Ok(person_folder()?.map(|folder| folder.join("themes")))
+}
+
+/// The themes that can be chosen, as this terminal shows them; the one without colours where it shows none.
+pub(super) fn themes() -> Vec<Theme> {
+    let depth = Depth::of_environment(|name| std::env::var(name).ok());
+    person::all(themes_folder().ok().flatten().as_deref(), depth).themes
 }

@@ -80,10 +80,17 @@ impl fmt::Display for Problem {
 
 /// The settings cannot be used: everything that is wrong with them, at once.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the settings cannot be used{}\n`fullsend config --template` prints every setting with its meaning", listed(.problems))]
+#[error("{}{}\n{}", Self::WHAT, listed(.problems), Self::HINT)]
 pub struct ConfigError {
     /// At least one.
     pub problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// What happened.
+    pub const WHAT: &str = "the settings cannot be used";
+    /// What to do next.
+    pub const HINT: &str = "`fullsend config --template` prints every setting with its meaning";
 }
 
 fn listed(problems: &[Problem]) -> String {

@@ -291,7 +291,7 @@ pub(super) const EMBEDDED: &str = "embedded";
 
 /// How a bus URL may start.
 const SCHEMES: [&str; 9] =
-    ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix", "redis-sentinel", "rediss-sentinel"];
+    ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix", "redis+sentinel", "rediss+sentinel"];
 
 /// At most so much of somebody's text in an error, without what looks like a secret.
 fn short(text: &str) -> String {

@@ -338,7 +338,7 @@ fn broken_toml_is_refused_without_quoting_the_line() {
 #[case(
     "REDIS_URL",
     "http://u:canary@h",
-    "env REDIS_URL: bus.url: a bus URL starts with one of: redis, rediss, valkey, valkeys, unix, redis+unix, valkey+unix, redis-sentinel, rediss-sentinel; not with `http`"
+    "env REDIS_URL: bus.url: a bus URL starts with one of: redis, rediss, valkey, valkeys, unix, redis+unix, valkey+unix, redis+sentinel, rediss+sentinel; not with `http`"
 )]
 fn a_wrong_environment_is_refused(#[case] name: &str, #[case] value: &str, #[case] refusal: &str) {
     assert_eq!(Place::new().var(name, value).refusal(), refusal);

@@ -385,7 +385,7 @@ mod tests {
     #[case("at rediss://u:c%40nary@h, and http://x:canary@y.", "at rediss://u:***@h, and http://x:***@y.")]
     #[case("redis://:can/ary@host", "redis://:***@host")]
     #[case("redis://:can@ary@host", "redis://:***@host")]
-    #[case("redis-sentinel://:canary@h1:26379,h2:26379/main", "redis-sentinel://:***@h1:26379,h2:26379/main")]
+    #[case("redis+sentinel://:canary@h1:26379,h2:26379/main", "redis+sentinel://:***@h1:26379,h2:26379/main")]
     #[case("unix:///run/r.sock?user=u&pass=canary&db=1", "unix:///run/r.sock?user=u&pass=***&db=1")]
     #[case("https://host:8080/x?mail=a@b", "https://host:8080/x?mail=a@b")]
     #[case("redis://[::1]:6379/0 and me@example.org", "redis://[::1]:6379/0 and me@example.org")]

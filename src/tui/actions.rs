@@ -16,6 +16,8 @@ pub enum Scope {
     List,
     /// On this screen.
     Screen(Screen),
+    /// Where a recording is replayed; before all that a list or the room does with the same key.
+    Replay,
     /// In any layer.
     Layer,
     /// In this layer.
@@ -29,6 +31,7 @@ impl Scope {
             Self::Room => "everywhere".to_owned(),
             Self::List => "in a list".to_owned(),
             Self::Screen(screen) => format!("on {}", screen.title()),
+            Self::Replay => "in a replay".to_owned(),
             Self::Layer => "in every layer".to_owned(),
             Self::In(layer) => format!("in {}", layer.title()),
         }
@@ -132,7 +135,7 @@ macro_rules! actions {
 }
 
 use LayerKind::{Answer, Confirm, Detail, Edit, Help, Inject, NeedsYou, Quit, Review, Welcome};
-use Scope::{In, Layer, List, Room};
+use Scope::{In, Layer, List, Replay, Room};
 
 actions! {
     Inject = "inject", "inject", "Say something to the team.", ["i"], Room, 1;
@@ -171,6 +174,15 @@ actions! {
     Back = "back", "back", "Leave the zoom, the filter, or what is selected.", ["esc"], Room, 0;
     Suspend = "suspend", "suspend", "Give the terminal back to the shell for a while.", ["ctrl-z"], Room, 0;
     Redraw = "redraw", "redraw", "Draw everything anew.", ["ctrl-l"], Room, 0;
+    ReplayPlay = "replay-play", "play", "Play on, or stand still.", ["space"], Replay, 1;
+    ReplayForward = "replay-forward", "message on", "Go one message on.", ["right"], Replay, 3;
+    ReplayBack = "replay-back", "back", "Go one message back.", ["left"], Replay, 2;
+    ReplayMinuteForward = "replay-minute-forward", "minute on", "Go a minute on.", ["shift-right", "."], Replay, 5;
+    ReplayMinuteBack = "replay-minute-back", "back", "Go a minute back.", ["shift-left", ","], Replay, 4;
+    ReplayFaster = "replay-faster", "faster", "Play twice as fast.", ["+", "="], Replay, 6;
+    ReplaySlower = "replay-slower", "slower", "Play half as fast.", ["-"], Replay, 7;
+    ReplayStart = "replay-start", "start", "Go to the beginning of the recording.", ["<"], Replay, 0;
+    ReplayEnd = "replay-end", "end", "Go to the end of the recording.", [">"], Replay, 0;
     PauseExperiment = "pause-experiment", "rest", "Let the selected experiment rest, or go on.", ["p"], Scope::Screen(Screen::Experiments), 3;
     RecordNumber = "record-number", "number", "Record a number for the selected experiment, that no tool can know.", ["m"], Scope::Screen(Screen::Experiments), 4;
     EditSpec = "edit-spec", "edit", "Ask for a change of the selected experiment, from its specification.", ["e"], Scope::Screen(Screen::Experiments), 5;
@@ -245,6 +257,12 @@ impl Action {
         // The table has a row for each action, in their order.
         &ACTIONS[self as usize]
     }
+}
+
+/// The scopes of a place without a layer, the innermost first.
+pub fn scopes(screen: Screen, is_replay: bool) -> Vec<Scope> {
+    let replay = is_replay.then_some(Scope::Replay);
+    replay.into_iter().chain([Scope::Screen(screen), Scope::List, Scope::Room]).collect()
 }
 
 /// The screen that an action goes to, if it goes to one.

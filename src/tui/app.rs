@@ -20,10 +20,11 @@ use ratatui::layout::Rect;
 
 pub use kept::{Draft, Kept};
 pub use lists::{ListState, Mark};
-pub(crate) use perform::{perform, trace_of};
+pub(crate) use perform::{perform, says, trace_of};
 
 use super::keys::Keymap;
 use super::layers::Layer;
+use super::replay::Seek;
 use super::screens::{self, Pane, Screen};
 use super::store::{Caps, Item, ReadBack, Source, Store, Toward};
 use super::theme::{Role, Theme, person};
@@ -197,6 +198,8 @@ pub enum Effect {
     Tell(told::Telling),
     /// Read all of a chain from the streams; it comes as an item.
     Chain(TraceId),
+    /// Go elsewhere in a replay.
+    Seek(Seek),
 }
 
 /// Names something that was asked for.
@@ -349,7 +352,7 @@ impl Model {
 
     /// Where the screen is, between header and footer.
     pub fn body(&self) -> Rect {
-        super::draw::frame::parts(self.area).1
+        super::draw::banner::part(self, super::draw::frame::parts(self.area).1).0
     }
 
     /// The pane that the person chose on this screen, or its first.
@@ -402,6 +405,28 @@ impl Model {
 
 /// Lets something happen, and says what is to be done for it.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    let effects = happens(model, msg);
+    if model.store.playing.is_some() { without_saying(model, effects) } else { effects }
+}
+
+/// In a replay nothing is said, and nothing is remembered: there is no bus, and it is not the person's room.
+fn without_saying(model: &mut Model, effects: Vec<Effect>) -> Vec<Effect> {
+    let mut allowed = Vec::new();
+    for effect in effects {
+        match effect {
+            Effect::Say(ticket, saying) => {
+                let digest = if let Saying::Verdict(verdict) = saying { verdict.digest } else { None };
+                let failed = Some("this is a replay, there is no bus".to_owned());
+                happened(model, Outcome::Said { ticket, what: "it".to_owned(), failed, digest });
+            }
+            Effect::Keep(_) => {}
+            other => allowed.push(other),
+        }
+    }
+    allowed
+}
+
+fn happens(model: &mut Model, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Now(now) => later(model, now),
         Msg::Key(key) => input::key(model, key),
@@ -414,7 +439,15 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Item(item) => {
             let changed = told::Changed::by(&item);
             let answer = answer_to_operator(model, &item);
+            if let Item::Playing(playing) = &item {
+                model.now.wall = playing.at;
+            }
+            let is_elsewhere = matches!(item, Item::Rebuilt(_));
             model.store.apply(item);
+            if is_elsewhere {
+                model.now.wall = model.store.now();
+                return model.trace.map(|trace| model.follow(trace)).unwrap_or_default();
+            }
             if let Some(words) = answer {
                 model.tell(Role::Accent, words);
             }

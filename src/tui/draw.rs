@@ -2,6 +2,7 @@
 //!
 //! [`draw`] is pure: it reads the model and writes cells. Nothing here names a colour; a role's style is the theme's.
 
+pub mod banner;
 pub mod chart;
 pub mod frame;
 pub mod popup;
@@ -37,6 +38,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model) {
         return;
     }
     let (header, body, footer) = frame::parts(area);
+    let (body, below) = banner::part(model, body);
+    if let Some(below) = below {
+        banner::draw(frame, below, model);
+    }
     frame::header(frame, header, model);
     screens::draw(frame, body, model);
     layers::draw(frame, body, model);

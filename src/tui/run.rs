@@ -25,6 +25,7 @@ pub(crate) use effects::remembered;
 
 use super::app::{Effect, End, Kept, Model, Msg, Now, Outcome, update};
 use super::feed::{Batch, Feed, QUEUE};
+use super::replay::{Player, Seek};
 use super::store::Source;
 use super::terminal::{self, Guard};
 use super::theme::{Depth, person};
@@ -40,8 +41,10 @@ const DRAINED: usize = 8;
 
 /// What a room is run with.
 pub struct Room {
-    /// The bus.
-    pub bus: SharedBus,
+    /// The bus; none in a replay.
+    pub bus: Option<SharedBus>,
+    /// What plays a recording, where there is no bus.
+    pub player: Option<Player>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -120,6 +123,8 @@ pub(crate) struct Loop {
     /// What the feed brings, and what was read for the room.
     queue: mpsc::Sender<Batch>,
     items: mpsc::Receiver<Batch>,
+    /// What is wanted of a replay.
+    seeks: Option<mpsc::Sender<Seek>>,
     opened: Instant,
     is_changed: bool,
     /// What is being read back, for whom.
@@ -150,6 +155,7 @@ impl Loop {
             readings: BTreeMap::new(),
             queue,
             items,
+            seeks: None,
             kept: watch::Sender::default(),
         }
     }
@@ -166,9 +172,8 @@ impl Loop {
         S: Stream<Item = Events> + Unpin + FromTerminal,
     {
         let queue = self.queue.clone();
-        let feed = Feed { bus: Arc::clone(&self.room.bus), clock: Arc::clone(&self.room.clock), queue };
         let stop = CancellationToken::new();
-        let fed = tokio::spawn(feed.run(stop.clone()));
+        let fed = self.feed(queue, stop.clone());
         let keeping = tokio::spawn(effects::keep(self.room.home.clone(), self.kept.subscribe()));
         let feeding = stop.drop_guard();
         let watched = self.room.themes.clone().map(|(folder, depth)| {
@@ -232,6 +237,22 @@ impl Loop {
         drop(self);
         keeping.await.ok();
         Ok(ended)
+    }
+
+    /// Lets the bus, or a recording, feed the room.
+    fn feed(&mut self, queue: mpsc::Sender<Batch>, stop: CancellationToken) -> JoinHandle<()> {
+        if let Some(player) = self.room.player.take() {
+            let (seeks, wanted) = mpsc::channel(64);
+            self.seeks = Some(seeks);
+            return tokio::spawn(player.run(wanted, queue, stop));
+        }
+        let clock = Arc::clone(&self.room.clock);
+        let bus = self.room.bus.clone();
+        tokio::spawn(async move {
+            if let Some(bus) = bus {
+                Feed { bus, clock, queue }.run(stop).await;
+            }
+        })
     }
 
     /// Whether a frame is due before more is taken in.
@@ -356,6 +377,10 @@ impl Loop {
             }
             Effect::Chain(trace) => {
                 self.read_chain(trace);
+                Next::GoOn
+            }
+            Effect::Seek(seek) => {
+                self.seek(seek);
                 Next::GoOn
             }
             Effect::Suspend => {

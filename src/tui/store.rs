@@ -42,12 +42,13 @@ use crate::bus::filter::Filter;
 use crate::bus::{Key, State};
 use crate::contracts::messages::{self, Health, LlmCalls, Metrics, ToOrchestrator};
 use crate::contracts::{Body, ChannelKind, ChannelName, TraceId};
+use crate::tui::replay::Playing;
 
 /// Speakers of whom it is remembered what they said last.
 const SPEAKERS: usize = 100;
 
 /// Everything that is shown.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Store {
     /// All channels as one, without what only pulses (see [`Row::is_pulse`]).
     pub all: Ring,
@@ -78,6 +79,8 @@ pub struct Store {
     pub is_filled: bool,
     /// The chain that is followed.
     pub chain: Option<Chain>,
+    /// Where the replay stands; none where this is none.
+    pub playing: Option<Playing>,
     filter: Filter,
     next_line: u64,
     next_reading: u64,
@@ -90,7 +93,7 @@ pub struct Store {
 const FIRST_LINE: u64 = 1 << 40;
 
 /// What is kept of one channel.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Channel {
     /// Its messages.
     pub ring: Ring,
@@ -125,6 +128,7 @@ impl Store {
             missed: 0,
             is_filled: false,
             chain: None,
+            playing: None,
             filter: Filter::default(),
             next_line: FIRST_LINE,
             next_reading: 1,
@@ -164,6 +168,16 @@ impl Store {
                 self.changed(&changed);
             }
             Item::Chain(chain) => self.take_chain(*chain),
+            Item::LeftOut { prefix, count } => self.documents.leave_out(prefix, count),
+            Item::Playing(playing) => {
+                self.tick(playing.at);
+                self.playing = Some(playing);
+            }
+            Item::Rebuilt(store) => {
+                let filter = std::mem::take(&mut self.filter);
+                *self = *store;
+                self.set_filter(filter);
+            }
             Item::Lag(channel, lag) => {
                 if let Some(channel) = self.channels.get_mut(&channel) {
                     channel.lag = lag;
@@ -319,6 +333,20 @@ impl Store {
         }
         self.chain = Some(chain);
         self.complete_chain();
+    }
+
+    /// The chain with the most messages of those that are kept.
+    pub fn longest_chain(&self) -> Option<TraceId> {
+        let mut counts: BTreeMap<TraceId, usize> = BTreeMap::new();
+        for envelope in self.all.lines().filter_map(|line| line.row()?.envelope.as_ref()) {
+            *counts.entry(envelope.trace).or_default() += 1;
+        }
+        counts.into_iter().max_by_key(|(trace, count)| (*count, *trace)).map(|(trace, _)| trace)
+    }
+
+    /// Whether documents were read at all.
+    pub fn has_documents(&self) -> bool {
+        self.documents.is_read()
     }
 
     /// The streams were read for the chain that is followed; what came meanwhile stays in it.

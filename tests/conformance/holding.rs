@@ -118,6 +118,23 @@ pub(crate) async fn stale_messages_are_taken_over_with_their_attempts(engine: &d
     assert_eq!(late, Outcome::NotPending);
 }
 
+pub(crate) async fn looking_for_stale_messages_is_a_sign_of_life(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let who = reader(GROUP, "a");
+    store.a.ensure_group(WORK, GROUP).await.unwrap();
+    let idle = async || store.b.inspect(WORK).await.unwrap().groups[0].idle;
+    assert_eq!(idle().await, None, "nobody was ever there");
+    assert_eq!(stale(&*store.a, &who, LONG).await, Claims::default());
+    assert!(idle().await.is_some(), "nothing came, but somebody is there");
+    store.pass(SHORT);
+    let before = eventually("growing idle", async || idle().await.filter(|idle| *idle >= SHORT)).await;
+    eventually("being seen again", async || {
+        assert_eq!(stale(&*store.a, &who, LONG).await, Claims::default());
+        idle().await.filter(|idle| *idle < before)
+    })
+    .await;
+}
+
 pub(crate) async fn the_oldest_stale_messages_come_first(engine: &dyn Engine) {
     let store = engine.open().await;
     let (one, two, heir) = (reader(GROUP, "z"), reader(GROUP, "a"), reader(GROUP, "heir"));

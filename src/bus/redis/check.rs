@@ -75,8 +75,7 @@ pub(super) async fn permissions(
         Ok(refusal) => value::text(refusal)?.into_owned(),
         Err(error) => error.to_string(),
     };
-    // A script's own refusals are worded differently by version.
-    if refusal.contains("NOPERM") || refusal.contains("The user executing the script") {
+    if fault::is_forbidden(&refusal) {
         let prefix = names.prefix();
         return Err(BusError::Unsupported(format!(
             "the Redis user may not do all that a bus needs ({refusal}). Give it \

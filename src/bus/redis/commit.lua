@@ -16,7 +16,7 @@
 --
 -- A write can be refused by the server (memory, disk, read-only) only while the script has written nothing yet, so an error
 -- that leaves the script means that no unit has written anything. All else that could fail is checked, or called by pcall.
--- Answers for each unit: `+ids` committed, `=ids` duplicate, `!` not pending, `F` fenced, or {letter, ...}.
+-- What became of a unit: `+ids` committed, `=ids` duplicate, `!` not pending, `F` fenced, or {letter, ...}.
 
 local call, try = redis.call, redis.pcall
 local prefix = tonumber(ARGV[1])
@@ -207,13 +207,8 @@ local function append()
   return of, e, b
 end
 local function announce(of, e, b)
-  local rest
-  if string.sub(b, 1, 2) == '{"' then
-    rest = ',' .. string.sub(b, 2)
-  else
-    rest = string.match(b, '^%s*{%s*(.*)$') or ''
-    if string.sub(rest, 1, 1) ~= '}' then rest = ',' .. rest end
-  end
+  local rest = string.match(b, '^%s*{%s*(.*)$') or ''
+  if string.sub(rest, 1, 1) ~= '}' then rest = ',' .. rest end
   -- The stream's key is the channel's name and `:stream`.
   try('PUBLISH', string.sub(of, 1, -8), '{"meta":' .. e .. rest)
 end
@@ -350,7 +345,7 @@ end
 
 write.J = write.K
 
-local answers = {}
+local answers, plain = {}, true -- whether all answers are texts
 for unit = 1, tonumber(ARGV[2]) do
   local stop = a + 2 + tonumber(ARGV[a])
   local next_key = k + tonumber(ARGV[a + 1])
@@ -380,6 +375,7 @@ for unit = 1, tonumber(ARGV[2]) do
     answer = '+' .. list
   end
   a, k = stop, next_key
+  plain = plain and type(answer) ~= 'table'
   answers[unit] = answer
 end
 

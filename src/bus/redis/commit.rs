@@ -101,20 +101,16 @@ impl Unit {
     /// The arguments as `relay.lua` wants them; the keys are the same for both scripts.
     fn add_relay_args(&self, cmd: &mut Cmd) {
         let mut steps = self.args.iter().peekable();
-        let once = steps.next_if(|letter| *letter == b"O").is_some();
-        cmd.arg(u8::from(once));
-        if steps.next_if(|letter| *letter == b"K").is_some() {
-            cmd.arg(1);
-            for arg in steps.by_ref().take(2) {
-                cmd.arg(arg);
-            }
-        } else {
-            cmd.arg(0);
-        }
-        let appends: Vec<&[u8]> = steps.collect();
-        cmd.arg(appends.len() / 3);
+        let has_once = steps.next_if(|letter| *letter == b"O").is_some();
+        let has_ack = steps.next_if(|letter| *letter == b"K").is_some();
+        let texts: Vec<&[u8]> = steps.collect();
+        let (acknowledged, appends) = texts.split_at(if has_ack { 2 } else { 0 });
+        let mut shape = vec![b'0' + u8::from(has_once), b'0' + u8::from(has_ack)];
+        // `A` or `Q`, then envelope and body.
+        shape.extend(appends.iter().step_by(3).flat_map(|letter| *letter));
+        cmd.arg(shape).arg(acknowledged);
         for append in appends.chunks_exact(3) {
-            cmd.arg(u8::from(append[0] == b"A")).arg(append[1]).arg(append[2]);
+            cmd.arg(&append[1..]);
         }
     }
 
@@ -265,10 +261,18 @@ pub(super) fn call<'a>(scripts: &'a Scripts, units: &[Unit], names: &Names) -> (
 
 /// What the script answered for these units.
 pub(super) fn outcomes(answer: Value, units: &[Unit]) -> Result<Vec<Outcome>, BusError> {
-    let mut answers = value::items(answer)?;
-    let started = answers.pop().unwrap_or_default();
     let starts = Starts::of(units.iter().filter_map(|unit| unit.start.as_ref()));
-    let started = starts.started(started)?;
+    let sent = units.iter().filter(|unit| unit.refused.is_none() && unit.start.is_none()).count();
+    let mut answers = match answer {
+        Value::Array(answers) => answers,
+        // Nothing was asked.
+        _ if sent + starts.len() == 0 => Vec::new(),
+        lines => value::text(&lines)?.split('\n').map(|line| Value::BulkString(line.into())).collect(),
+    };
+    if answers.len() != sent + starts.len() {
+        return Err(value::odd("an answer for each unit", &Value::Array(answers)));
+    }
+    let started = starts.started(&answers.split_off(sent))?;
     let mut answers = answers.into_iter();
     units
         .iter()

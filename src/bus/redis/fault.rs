@@ -20,12 +20,18 @@ pub(super) fn of_call(error: &RedisError) -> BusError {
     }
 }
 
+/// Whether the server says that the user may not. In a script each version words it differently (6.2 and 7.0, then 7.2 and later).
+pub(super) fn is_forbidden(text: &str) -> bool {
+    ["NOPERM", "The user executing the script", "ACL failure in script"].iter().any(|words| text.contains(words))
+}
+
 /// The error that the server answered.
 pub(super) fn of_text(text: &str) -> BusError {
     let text = text.trim();
     // Servers before 7.0 wrap the reason into the text of a script's error.
     let says = |code: &str| text.split([' ', ':', '-']).any(|word| word == code);
-    let read_only = |fix: &str| BusError::ReadOnly { reason: text.chars().take(300).collect(), fix: fix.to_owned() };
+    let reason = || text.trim_end_matches('.').chars().take(300).collect();
+    let read_only = |fix: &str| BusError::ReadOnly { reason: reason(), fix: fix.to_owned() };
     if says("MISCONF") {
         read_only("The server cannot write to its disk: free space or mend `dir`, then look at its log")
     } else if says("OOM") {
@@ -34,7 +40,7 @@ pub(super) fn of_text(text: &str) -> BusError {
         read_only("The server is a replica: connect to its master, or by Sentinel")
     } else if says("NOREPLICAS") {
         read_only("Too few replicas are connected: mend them, or lower `min-replicas-to-write`")
-    } else if says("NOPERM") {
+    } else if is_forbidden(text) {
         read_only(
             "The user may not do this: `ACL SETUSER <user> ~<prefix>* &<prefix>* +@all -@dangerous +info +config|get`",
         )
@@ -61,10 +67,15 @@ pub(super) fn of_text(text: &str) -> BusError {
 
 /// The error of a connection that could not be made: nothing was asked yet.
 pub(super) fn of_dial(error: &RedisError, location: &str) -> BusError {
-    if error.is_io_error() {
-        return BusError::Unreachable(format!("{location}: {error}"));
-    }
     let text = error.to_string();
+    if text.contains("invalid peer certificate") {
+        return BusError::Unsupported(format!(
+            "{location} is not who it should be ({text}); name the file of the authority that signed its certificate by `bus.ca`"
+        ));
+    }
+    if error.is_io_error() {
+        return BusError::Unreachable(format!("{location}: {text}"));
+    }
     if error.kind() == redis::ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") || text.contains("NOAUTH") {
         return BusError::Unsupported(format!(
             "{location} refuses the user or the password; mend them in the URL (redis://user:password@host)"
@@ -101,6 +112,8 @@ mod tests {
             ("ERR Error running script (call to f_1): @user_script:9: -OOM command not allowed", true, true),
             ("MISCONF Errors writing to the AOF file: No space left on device", true, true),
             ("READONLY You can't write against a read only replica.", true, true),
+            ("ERR The user executing the script can't run this command or subcommand", true, true),
+            ("ERR ACL failure in script: No permissions to access a channel", true, true),
             ("NOSCRIPT No matching script. Please use EVAL.", true, false),
             ("LOADING Redis is loading the dataset in memory", true, false),
             ("WRONGPASS invalid username-password pair", false, false),
@@ -110,6 +123,7 @@ mod tests {
             assert_eq!(error.is_passing(), passing, "{text}");
             assert_eq!(matches!(error, BusError::ReadOnly { .. }), read_only, "{text}");
             assert!(!error.unknown_outcome(), "{text}");
+            assert!(!error.to_string().contains(".."), "{error}");
         }
     }
 }

@@ -97,10 +97,10 @@ impl<'a> Starts<'a> {
     }
 
     /// Reads which of them were started.
-    pub(super) fn started(&self, answer: Value) -> Result<HashSet<(&'a str, &'a str, EntryId)>, BusError> {
+    pub(super) fn started(&self, answers: &[Value]) -> Result<HashSet<(&'a str, &'a str, EntryId)>, BusError> {
         let mut started = HashSet::new();
-        for ((to, _), ids) in self.groups.iter().zip(value::items(answer)?) {
-            for id in value::text(&ids)?.split_ascii_whitespace() {
+        for ((to, _), ids) in self.groups.iter().zip(answers) {
+            for id in value::text(ids)?.split_ascii_whitespace() {
                 let id = id.parse().map_err(|_| BusError::bad_id(id))?;
                 started.insert((to.stream.as_str(), to.group.as_str(), id));
             }

@@ -108,6 +108,12 @@ fn a_program_gets_errors_and_findings_as_json() {
     out.finding(&Finding { level: Level::Warning, what: "evicts".to_owned(), fix: "do not".to_owned() });
     let said = clap::Command::new("fullsend").arg(clap::arg!(--mode <M>)).try_get_matches_from(["fullsend", "--mod=x"]);
     assert_eq!(out.clap(&said.unwrap_err()), ExitCode::from(2));
+    let problem = crate::config::Problem {
+        place: "env FULLSEND_MOD".to_owned(),
+        what: "no setting has this name".to_owned(),
+        nearest: Some("FULLSEND_MODE".to_owned()),
+    };
+    assert_eq!(out.finish(Err(ConfigError { problems: vec![problem] }.into())), ExitCode::from(2));
     let text = remarks.text();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let expected = serde_json::json!([
@@ -122,6 +128,12 @@ fn a_program_gets_errors_and_findings_as_json() {
     assert_eq!(lines[..4], expected.as_array().unwrap()[..]);
     assert_eq!(lines[4]["error"], "unexpected argument '--mod' found");
     assert!(lines[4]["hints"].as_array().unwrap().iter().any(|hint| hint.as_str().unwrap().contains("--mode")));
+    assert_eq!(lines[5]["error"], ConfigError::WHAT);
+    assert_eq!(
+        lines[5]["causes"],
+        serde_json::json!(["env FULLSEND_MOD: no setting has this name; did you mean `FULLSEND_MODE`?"])
+    );
+    assert_eq!(lines[5]["hints"], serde_json::json!([ConfigError::HINT]));
 }
 
 #[test]

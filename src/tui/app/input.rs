@@ -8,7 +8,7 @@ use ratatui::layout::Position;
 use super::lists::Step;
 use super::{Effect, End, Model, TWICE, perform};
 use crate::contracts::untrusted::{LINE_LIMIT, sanitize};
-use crate::tui::actions::{Action, Scope};
+use crate::tui::actions::{Action, Scope, scopes};
 use crate::tui::keys::Chord;
 use crate::tui::layers::{self, Input};
 use crate::tui::screens;
@@ -36,7 +36,7 @@ pub(super) fn key(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
             None => Vec::new(),
         };
     }
-    match model.keymap.find(chord, &[Scope::Screen(model.screen), Scope::List, Scope::Room]) {
+    match model.keymap.find(chord, &scopes(model.screen, model.store.playing.is_some())) {
         Some(action) => perform::perform(model, action),
         None => Vec::new(),
     }

@@ -4,6 +4,8 @@
 
 mod experiments;
 
+use chrono::TimeDelta;
+
 use super::lists::Step;
 use super::{Effect, End, Model, Saying, TWICE};
 use crate::approvals::Record;
@@ -12,6 +14,7 @@ use crate::contracts::messages::{AcknowledgeAlert, CancelRun, Control, Go, Hold,
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, screen_of};
 use crate::tui::layers::{self, Layer};
+use crate::tui::replay::Seek;
 use crate::tui::screens::content::Target;
 use crate::tui::screens::{self, Pane, Screen};
 use crate::tui::store::{Line, Row};
@@ -23,7 +26,20 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         go_to(model, screen);
         return Vec::new();
     }
+    if model.store.playing.is_some() && says(action) {
+        model.tell(Role::Warn, "this is a replay: nothing can be said or done from here");
+        return Vec::new();
+    }
     match action {
+        Action::ReplayPlay => return vec![Effect::Seek(Seek::Toggle)],
+        Action::ReplayForward => return vec![Effect::Seek(Seek::Messages(1))],
+        Action::ReplayBack => return vec![Effect::Seek(Seek::Messages(-1))],
+        Action::ReplayMinuteForward => return vec![Effect::Seek(Seek::Time(TimeDelta::minutes(1)))],
+        Action::ReplayMinuteBack => return vec![Effect::Seek(Seek::Time(TimeDelta::minutes(-1)))],
+        Action::ReplayFaster => return vec![Effect::Seek(Seek::Faster)],
+        Action::ReplaySlower => return vec![Effect::Seek(Seek::Slower)],
+        Action::ReplayStart => return vec![Effect::Seek(Seek::Start)],
+        Action::ReplayEnd => return vec![Effect::Seek(Seek::End)],
         Action::Inject => open(model, |model| Layer::Inject(Box::new(layers::inject::Inject::open(model)))),
         Action::NeedsYou => open(model, |model| Layer::NeedsYou(layers::needs_you::NeedsYou::open(model, None))),
         Action::Filter => open(model, |model| Layer::Filter(layers::filter::FilterLayer::open(&model.filter))),
@@ -66,6 +82,13 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         _ => {}
     }
     Vec::new()
+}
+
+/// Whether it would have something said on the bus, which a replay has not.
+pub(crate) fn says(action: Action) -> bool {
+    use Action::{AcknowledgeAlert, CloneSpec, EditSpec, Hold, Inject, Kill, PauseExperiment, RecordNumber};
+    matches!(action, Inject | Kill | Action::Undo | Hold | PauseExperiment | RecordNumber | EditSpec | CloneSpec)
+        || matches!(action, AcknowledgeAlert | Action::ResolveAlert)
 }
 
 fn open(model: &mut Model, layer: impl FnOnce(&mut Model) -> Layer) {

@@ -6,8 +6,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::text::{self, Piece};
 use crate::contracts::money::show_usd;
-use crate::tui::actions::{ACTIONS, Action, Row, Scope};
-use crate::tui::app::Model;
+use crate::tui::actions::{ACTIONS, Action, Row, Scope, scopes};
+use crate::tui::app::{Model, says};
 use crate::tui::screens::Screen;
 use crate::tui::store::EngineStatus;
 use crate::tui::theme::Role;
@@ -104,9 +104,12 @@ pub fn footer(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     }
     let scopes = match model.layers.last() {
         Some(layer) => vec![Scope::In(layer.kind()), Scope::Layer],
-        None => vec![Scope::Screen(model.screen), Scope::List, Scope::Room],
+        None => scopes(model.screen, model.store.playing.is_some()),
     };
     let mut rows: Vec<_> = ACTIONS.iter().filter(|row| row.footer > 0 && scopes.contains(&row.scope)).collect();
+    if model.store.playing.is_some() {
+        rows.retain(|row| !says(row.action));
+    }
     let tabs = if model.layers.is_empty() { tabs(model, area.width) } else { Vec::new() };
     let tabs_width: usize = tabs.iter().map(|piece| piece.words.width()).sum();
     let mut room = usize::from(area.width).saturating_sub(tabs_width + 1);

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::{Input, Then};
-use crate::tui::actions::{ACTIONS, Action, Scope};
+use crate::tui::actions::{ACTIONS, Action, Scope, scopes};
 use crate::tui::app::Model;
 use crate::tui::draw::popup;
 use crate::tui::draw::text::{self, Piece};
@@ -36,7 +36,7 @@ impl Help {
 
 /// Every action that works here, scope by scope, the innermost first.
 fn lines(model: &Model) -> Vec<Vec<Piece>> {
-    let mut scopes = vec![Scope::Screen(model.screen), Scope::List, Scope::Room];
+    let mut scopes = scopes(model.screen, model.store.playing.is_some());
     let mut further: Vec<Scope> = ACTIONS.iter().map(|row| row.scope).collect();
     further.dedup();
     for scope in further {

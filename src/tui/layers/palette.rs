@@ -22,8 +22,13 @@ pub struct Palette {
 
 impl Palette {
     /// The actions that fit what was typed, the best first.
-    pub fn found(&self) -> Vec<&'static Row> {
-        let rows = ACTIONS.iter().filter(|row| matches!(row.scope, Scope::Room | Scope::List | Scope::Screen(_)));
+    pub fn found(&self, model: &Model) -> Vec<&'static Row> {
+        let is_replay = model.store.playing.is_some();
+        let rows = ACTIONS.iter().filter(|row| match row.scope {
+            Scope::Room | Scope::List | Scope::Screen(_) => true,
+            Scope::Replay => is_replay,
+            Scope::Layer | Scope::In(_) => false,
+        });
         let rows: Vec<&'static Row> = rows.collect();
         let wanted = self.field.text();
         if wanted.trim().is_empty() {
@@ -49,7 +54,7 @@ impl Palette {
     }
 
     pub(super) fn act(&mut self, model: &mut Model, input: Input) -> Then {
-        let last = self.found().len().saturating_sub(1);
+        let last = self.found(model).len().saturating_sub(1);
         match input {
             Input::Key(key) => {
                 self.field.key(key);
@@ -60,7 +65,7 @@ impl Palette {
             Input::Act(Action::PaletteDown) => self.selected = (self.selected + 1).min(last),
             Input::Wheel(by) => self.selected = self.selected.saturating_add_signed(by).min(last),
             Input::Act(Action::PaletteRun) => {
-                let Some(row) = self.found().get(self.selected).copied() else { return Then::stay() };
+                let Some(row) = self.found(model).get(self.selected).copied() else { return Then::stay() };
                 return Then::close().and(crate::tui::app::perform(model, row.action));
             }
             Input::Act(Action::Close) => return Then::close(),
@@ -75,7 +80,7 @@ impl Palette {
         self.field.draw(frame, head, model, "type a part of a name");
         let rows = usize::from(list.height);
         let first = (self.selected + 1).saturating_sub(rows);
-        for (at, row) in self.found().into_iter().enumerate().skip(first).take(rows) {
+        for (at, row) in self.found(model).into_iter().enumerate().skip(first).take(rows) {
             let keys = model.keymap.chords(row.action).iter().map(|it| it.short()).collect::<Vec<_>>().join(" ");
             let pieces = [
                 Piece::new(Role::Accent, format!("{} ", text::padded(&keys, 12))),

@@ -22,7 +22,8 @@ use crate::contracts::wiring::{APPROVAL_VERDICTS, CONTROL};
 use crate::contracts::{Body, ChannelName, ServiceName, TraceId, Trust, keys};
 use crate::tui::app::{Kept, Outcome, Saying, Ticket};
 use crate::tui::feed::{back, chain};
-use crate::tui::store::{Item, ReadBack};
+use crate::tui::replay::Seek;
+use crate::tui::store::{Found, Item, ReadBack};
 use crate::tui::terminal::{self, editor};
 
 /// How long a bus that is away is tried again.
@@ -34,8 +35,10 @@ impl Loop {
     /// Says something beside the loop.
     pub(super) fn say(&self, ticket: Ticket, saying: Saying) {
         let room = &self.room;
+        // The model says nothing where there is none.
+        let Some(bus) = &room.bus else { return };
         let origin = Origin::new(Arc::clone(&room.clock), Arc::clone(&room.ids), Trust::Operator);
-        let sender = Sender::<grants::ControlRoom>::new(Arc::clone(&room.bus), origin.clone(), PATIENCE);
+        let sender = Sender::<grants::ControlRoom>::new(Arc::clone(bus), origin.clone(), PATIENCE);
         let (what, digest) = match &saying {
             Saying::Control(order) => (order.type_name().to_owned(), None),
             Saying::Verdict(verdict) => (format!("{:?}", verdict.verdict).to_lowercase(), verdict.digest.clone()),
@@ -60,7 +63,8 @@ impl Loop {
 
     /// Reads a chain beside the loop.
     pub(super) fn read_chain(&self, trace: TraceId) {
-        let (bus, queue, outcomes) = (Arc::clone(&self.room.bus), self.queue.clone(), self.outcomes.clone());
+        let Some(bus) = self.room.bus.clone() else { return self.seek(Seek::Chain(trace)) };
+        let (queue, outcomes) = (self.queue.clone(), self.outcomes.clone());
         tokio::spawn(async move {
             match chain::read(&bus, trace, chain::Bounds::DEFAULT).await {
                 Ok(chain) => drop(queue.send(vec![Item::Chain(Box::new(chain))]).await),
@@ -73,11 +77,24 @@ impl Loop {
         });
     }
 
+    /// Goes elsewhere in a replay. What does not fit beside what waits is left out: somebody holds a key down.
+    pub(super) fn seek(&self, seek: Seek) {
+        if let Some(seeks) = &self.seeks {
+            seeks.try_send(seek).ok();
+        }
+    }
+
     /// Reads what is older than a list keeps, beside the loop, instead of what was being read for it.
     pub(super) fn read_back(&mut self, wanted: ReadBack) {
         let source = wanted.source;
-        let (bus, queue) = (Arc::clone(&self.room.bus), self.queue.clone());
+        let (bus, queue) = (self.room.bus.clone(), self.queue.clone());
         let reading = tokio::spawn(async move {
+            let Some(bus) = bus else {
+                // A replay has all that there is in its lists.
+                let found = Box::new(Found { is_end: true, is_done: true, ..Found::default() });
+                queue.send(vec![Item::Found { source, serial: wanted.serial, found }]).await.ok();
+                return;
+            };
             if !wanted.filter.is_empty() {
                 tokio::time::sleep(back::RESTS).await;
             }

@@ -52,7 +52,8 @@ impl Running {
         let shutdown = CancellationToken::new();
         let home = tempfile::tempdir().unwrap();
         let room = Room {
-            bus: world.bus(),
+            bus: Some(world.bus()),
+            player: None,
             clock: Arc::clone(&world.clock),
             ids: Arc::clone(&world.ids),
             model: empty(80, 24),
@@ -124,7 +125,8 @@ async fn what_is_being_written_survives_a_crash() {
 async fn whatever_waits_is_taken_in_whole() {
     let (world, home) = (World::new(), tempfile::tempdir().unwrap());
     let room = Room {
-        bus: world.bus(),
+        bus: Some(world.bus()),
+        player: None,
         clock: Arc::clone(&world.clock),
         ids: Arc::clone(&world.ids),
         model: empty(80, 24),

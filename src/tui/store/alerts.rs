@@ -165,7 +165,7 @@ impl Alert {
 }
 
 /// All alerts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Alerts {
     said: BTreeMap<String, Alert>,
     measured: BTreeMap<(String, String), MetricAlert>,

@@ -90,7 +90,7 @@ pub enum Reading {
 }
 
 /// The window of what was read back.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Back {
     lines: VecDeque<Line>,
     bytes: usize,

@@ -64,7 +64,7 @@ pub struct CallEnd {
 }
 
 /// The newest calls.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Calls {
     calls: VecDeque<Call>,
 }

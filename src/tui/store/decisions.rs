@@ -12,7 +12,7 @@ use crate::services::orchestrator::record::Record;
 const PREFIX: &str = "decisions:";
 
 /// All decisions that are kept.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Decisions {
     all: BTreeMap<String, Record>,
     /// Names, the newest decision first.

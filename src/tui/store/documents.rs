@@ -16,7 +16,7 @@ use crate::contracts::untrusted::sanitize_line;
 pub const MOST: usize = 2_000;
 
 /// State as it was last read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Documents {
     found: BTreeMap<Key, State>,
     left_out: BTreeMap<String, usize>,
@@ -71,6 +71,16 @@ impl Documents {
         changed
     }
 
+    /// Whether any prefix was read.
+    pub(super) fn is_read(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
+    /// So many of a prefix are not kept.
+    pub(super) fn leave_out(&mut self, prefix: String, count: usize) {
+        self.left_out.insert(prefix, count);
+    }
+
     fn look_for_needs(&mut self) {
         let records = self.of("approvals:").filter_map(|(_, state)| Record::read(state.document()?));
         let mut needs: Vec<Need> =
@@ -109,7 +119,7 @@ impl Documents {
     }
 
     /// Whether documents of this key's kind are read, so that one that is not there does not exist.
-    pub fn is_read(&self, key: &str) -> bool {
+    pub fn knows(&self, key: &str) -> bool {
         self.left_out.iter().any(|(prefix, left_out)| key.starts_with(prefix.as_str()) && *left_out == 0)
             || self.get(key).is_some()
     }

@@ -463,7 +463,7 @@ fn text_of(event: &BusinessEvent) -> Option<&str> {
 }
 
 /// All experiments.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Experiments {
     all: BTreeMap<String, Experiment>,
     replies: VecDeque<Reply>,

@@ -11,6 +11,7 @@ use crate::bus::{Entry, EntryId, Heard, Key, State};
 use crate::contracts::gist::gist;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{ChannelName, Envelope, Untrusted};
+use crate::tui::replay::Playing;
 
 /// Characters of a gist that are kept: more than the widest pane shows.
 const GIST_LIMIT: usize = 400;
@@ -61,6 +62,17 @@ pub enum Item {
     },
     /// A chain, as it was read from the streams.
     Chain(Box<super::Chain>),
+    /// How many documents of a prefix there are that are not kept.
+    LeftOut {
+        /// The prefix.
+        prefix: String,
+        /// How many.
+        count: usize,
+    },
+    /// Where a replay stands.
+    Playing(Playing),
+    /// Everything as it was at another moment of a replay.
+    Rebuilt(Box<super::Store>),
 }
 
 /// How the bus is.
@@ -110,6 +122,11 @@ impl Row {
     /// Something announced.
     pub fn heard(heard: Heard) -> Self {
         Self::new(heard.channel, None, heard.envelope, heard.body.into_boxed_str())
+    }
+
+    /// A message of a recording.
+    pub fn recorded(channel: ChannelName, entry: Option<EntryId>, envelope: Option<Envelope>, body: Box<str>) -> Self {
+        Self::new(channel, entry, envelope, body)
     }
 
     fn new(channel: ChannelName, entry: Option<EntryId>, envelope: Option<Envelope>, body: Box<str>) -> Self {

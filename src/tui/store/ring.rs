@@ -87,7 +87,7 @@ impl Line {
 }
 
 /// The newest lines.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ring {
     source: Source,
     caps: Caps,

@@ -142,14 +142,14 @@ impl Series {
 }
 
 /// The series of an experiment.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Of {
     named: BTreeMap<String, Series>,
     touched: u64,
 }
 
 /// The series of all experiments.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct AllSeries {
     found: BTreeMap<String, Of>,
     count: usize,

@@ -47,7 +47,7 @@ impl Presence {
 }
 
 /// Everybody who was heard.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Services {
     found: BTreeMap<(String, String), Presence>,
 }

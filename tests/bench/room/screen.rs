@@ -78,7 +78,8 @@ pub(crate) async fn keys(bus: &SharedBus, engine: &str, count: usize) -> Vec<Lin
     let shutdown = CancellationToken::new();
     let home = tempfile::tempdir().unwrap();
     let room = Room {
-        bus: Arc::clone(bus),
+        bus: Some(Arc::clone(bus)),
+        player: None,
         clock: Arc::new(SystemClock),
         ids: Arc::new(Ids::random()),
         model: model(200, 60),

@@ -7,6 +7,7 @@ use super::*;
 use crate::tui::actions::{ACTIONS, Action, LayerKind, Scope};
 use crate::tui::app::{Effect, End, Mark, Model, Msg, update};
 use crate::tui::screens::{Pane, Screen};
+use crate::tui::store::Item;
 
 /// Brings the room to where an action works, and where it has something to do.
 fn stage(action: Action) -> Model {
@@ -31,6 +32,19 @@ fn stage(action: Action) -> Model {
     };
     for key in keys {
         press(&mut model, key);
+    }
+    if action.row().scope == Scope::Replay {
+        let now = now();
+        let playing = crate::tui::replay::Playing {
+            at: now,
+            span: (now, now),
+            position: 1,
+            total: 1,
+            speed: 1.0,
+            goes_on: false,
+            is_seeking: false,
+        };
+        apply(&mut model, Item::Playing(playing));
     }
     match action {
         Action::Send => drop(write(&mut model, "an idea")),

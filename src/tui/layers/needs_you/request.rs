@@ -91,7 +91,7 @@ fn head(model: &Model, need: &Need) -> Vec<Vec<Piece>> {
 fn changed(model: &Model, fact: &Fact) -> Option<Vec<Piece>> {
     let documents = &model.store.documents;
     // What is not read cannot be compared.
-    if !documents.is_read(&fact.key) {
+    if !documents.knows(&fact.key) {
         return None;
     }
     let now = facts::text(documents.get(&fact.key), fact.field.as_deref());
