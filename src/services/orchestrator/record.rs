@@ -168,6 +168,10 @@ impl Record {
         let Tokens { uncached, cache_write, cache_read, output } = self.tokens;
         let read = uncached.saturating_add(cache_write).saturating_add(cache_read);
         let pretty = |value: &dyn erased::ToJson| value.to_pretty();
+        let cost = match (self.nano_usd, read, output) {
+            (0, 0, 0) => format!("nothing, {} ms", self.took_ms),
+            _ => format!("{} for {read} tokens read and {output} written, {} ms", dollars(self.nano_usd), self.took_ms),
+        };
         let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
         let told = [
             ("id", self.id.clone()),
@@ -182,10 +186,7 @@ impl Record {
             ("why", self.reasoning.clone()),
             ("thoughts", self.thoughts.clone()),
             ("by", format!("{} ({})", self.model, self.provider)),
-            (
-                "cost",
-                format!("{} for {read} tokens read and {output} written, {} ms", dollars(self.nano_usd), self.took_ms),
-            ),
+            ("cost", cost),
             ("made from", self.context_digest.clone()),
             ("flags", self.flags.join("\n")),
             ("payload", pretty(&without_nothing(&self.payload))),

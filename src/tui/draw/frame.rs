@@ -48,9 +48,10 @@ pub fn header(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         0 => (Role::Header, "needs you: 0".to_owned()),
         count => (Role::Danger, format!("NEEDS YOU {count}")),
     };
-    let alerts = match model.store.alerts.unseen() {
-        0 => (Role::Header, "no alerts".to_owned()),
-        count => (Role::Danger, format!("▲ {count}")),
+    let alerts = match (model.store.alerts.unseen(), model.store.alerts.open().len()) {
+        (0, 0) => (Role::Header, "no alerts".to_owned()),
+        (0, count) => (Role::Header, format!("△ {count}")),
+        (count, _) => (Role::Danger, format!("▲ {count}")),
     };
     let engine = match away(model) {
         Some(away) => (Role::Danger, away),

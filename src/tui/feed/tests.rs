@@ -333,3 +333,25 @@ async fn the_feed_ends_with_the_room() {
         .await
         .expect("it goes on for nobody");
 }
+
+#[tokio::test(start_paused = true)]
+async fn documents_that_change_with_every_number_are_read_once_a_second() {
+    let mut fed = Fed::new(&[]).await;
+    fed.next(|item| matches!(item, Item::Filled).then_some(())).await;
+    let body = crate::contracts::messages::Metrics::Event(crate::contracts::body::Example::example());
+    let numbers = |item: &Item| match item {
+        Item::Documents { prefix, .. } if prefix == "metrics_aggregated:" => Some(()),
+        _ => None,
+    };
+    let mut reads = 0;
+    for _ in 0..100 {
+        let origin = fed.world.origin(Trust::Operator);
+        let said = origin.compose::<grants::ControlRoom, _>(crate::contracts::wiring::METRICS, body.clone()).unwrap();
+        fed.world.commit(vec![Op::Append(said)]).await;
+        let until = tokio::time::Instant::now() + Duration::from_millis(40);
+        while tokio::time::timeout_at(until, fed.next(numbers)).await.is_ok() {
+            reads += 1;
+        }
+    }
+    assert!((3..=6).contains(&reads), "{reads} in four seconds");
+}

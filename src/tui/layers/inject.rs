@@ -30,6 +30,8 @@ pub struct Inject {
     /// Which of the former sayings is shown, counted from the newest.
     recalled: Option<usize>,
     ticket: Ticket,
+    /// What was being written before this was filled in.
+    former: Option<Draft>,
 }
 
 /// What is wrong with what is written, or what it is.
@@ -65,6 +67,7 @@ impl Inject {
             check: Check::Empty,
             recalled: None,
             ticket,
+            former: None,
         };
         if let Some(draft) = model.draft.clone() {
             form.take(&draft);
@@ -74,8 +77,9 @@ impl Inject {
 
     /// A form with this in it.
     pub fn of(model: &mut Model, draft: &Draft) -> Self {
-        let mut form = Self::open(model);
+        let mut form = Self { former: model.draft.clone(), ..Self::open(model) };
         form.take(draft);
+        form.filled = form.field.text();
         form
     }
 
@@ -207,7 +211,8 @@ impl Inject {
             Input::Act(Action::InjectEditor) => return Then::stay().and([Effect::Edit(self.field.text())]),
             Input::Act(Action::Send) => return self.send(model),
             Input::Act(Action::Close) => {
-                model.draft = (!self.field.is_empty() && self.field.text() != self.filled).then(|| self.draft());
+                let is_written = !self.field.is_empty() && self.field.text() != self.filled;
+                model.draft = is_written.then(|| self.draft()).or(self.former.take());
                 model.is_unsaved = true;
                 return Then::close();
             }
@@ -254,7 +259,7 @@ impl Inject {
         while model.said.len() > RECALLED {
             model.said.pop_front();
         }
-        model.draft = None;
+        model.draft = self.former.take();
         model.is_unsaved = true;
         Then::close().and([Effect::Say(self.ticket, saying)])
     }

@@ -176,7 +176,10 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
         Pane::Reasoning => Content::Entries {
             entries: mind::reasoning(model, width),
             at_end: true,
-            empty: "nothing was thought or decided yet",
+            empty: match model.screen {
+                Screen::Mind => "no call of a model was heard since this room was opened",
+                _ => "nothing was thought or decided yet",
+            },
         },
         Pane::Chain => entries(super::trace::steps(model, width), listed(Screen::Trace).filled_by),
         Pane::Step => entries(super::trace::step(model, width), ""),

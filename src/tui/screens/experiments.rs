@@ -324,7 +324,9 @@ fn standing(model: &Model, it: &Experiment, criterion: &Criterion, role: Role) -
         let so_far = it.value(of, series).map_or_else(|| "?".to_owned(), |value| chart::number(value, false));
         format!(", {so_far} of {} {of}", chart::number(*count, false))
     });
+    // What was said of another criterion says nothing of this one.
     let sure = model.store.alerts.measure(&it.id, &bound.name);
+    let sure = sure.filter(|said| said.direction.is_none_or(|direction| direction == criterion.direction));
     let sure = sure.and_then(|it| Some((it.confidence?, it.sample_size))).map(|(share, sample)| {
         let sample = sample.map(|count| format!(" of {count}")).unwrap_or_default();
         format!(", {} sure{sample}", chart::number(share, true))

@@ -127,7 +127,8 @@ pub fn decision(model: &Model, width: u16) -> Vec<Entry> {
         ("outcome", "What came of it", Role::Text),
         ("thoughts", if it.provider == RULES { "Reasons of the rules" } else { "What was thought" }, Role::Muted),
     ] {
-        if let Some(words) = said(name) {
+        // The rules have no more reasons than they gave.
+        if let Some(words) = said(name).filter(|words| name == "why" || Some(words) != said("why").as_ref()) {
             lines.heading(heading);
             lines.text(role, &words);
         }

@@ -1,3 +1,5 @@
+mod reading;
+
 use std::sync::Arc;
 
 use chrono::TimeDelta;

@@ -162,6 +162,21 @@ fn a_request_is_made_from_the_specification_and_seen_before_it_is_said(#[case] k
 }
 
 #[test]
+fn a_request_that_was_only_looked_at_leaves_what_was_being_written() {
+    let mut model = on("4");
+    press(&mut model, "i");
+    write(&mut model, "half a thought");
+    press(&mut model, "esc");
+    press(&mut model, "e");
+    press(&mut model, "esc");
+    assert_eq!(model.kept().draft.unwrap().text, "half a thought");
+    press(&mut model, "e");
+    write(&mut model, " ");
+    press(&mut model, "esc");
+    assert!(model.kept().draft.unwrap().text.contains("experiment_request"), "what was changed is a draft");
+}
+
+#[test]
 fn the_chart_goes_from_metric_to_metric_and_round() {
     let mut model = on("4");
     let title = |model: &Model| {

@@ -26,7 +26,15 @@ fn experiments_have_a_table_the_selected_one_and_its_numbers_over_time(#[case] w
         );
     }
     if height >= 60 {
-        has(&text, &["212 of 200 email_sent", "97% sure of 212", "prose: nothing measures it", "now 1: it is not so"]);
+        has(
+            &text,
+            &[
+                "212 of 200 email_sent",
+                "97% sure of 212",
+                "prose: nothing measures it",
+                "now 1: it is not so, nobody said how sure",
+            ],
+        );
         has(
             &text,
             &["Runs (2)", "smtp.example did not answer", "What people wrote (5)", "jo@example.org", "Send me a link?"],
@@ -116,7 +124,7 @@ fn what_the_rules_decide_is_reasons_and_not_thinking() {
     );
     press(&mut model, "3");
     let text = shown(&model, 120, 40);
-    has(&text, &["Reasons of the rules", "nothing new"]);
+    has(&text, &["Reasons of the rules", "nothing new", "cost         nothing, 0 ms"]);
     assert!(!text.contains("What was thought"), "{text}");
 }
 
@@ -165,6 +173,37 @@ fn plain_screens_hold_no_lines_that_are_read_aloud(#[case] key: &str) {
     let text = shown(&model, 120, 40);
     let is_drawn = |c: char| ('\u{2500}'..='\u{259f}').contains(&c) || ('\u{2800}'..='\u{28ff}').contains(&c);
     assert!(!text.contains(is_drawn), "{text}");
+}
+
+#[rstest]
+#[case(80, 24)]
+#[case(120, 40)]
+#[case(160, 48)]
+#[case(200, 60)]
+fn the_deck_shows_where_each_experiment_stands_and_goes(#[case] width: u16, #[case] height: u16) {
+    let model = measured(width, height);
+    let text = shown(&model, width, height);
+    has(&text, &["Experiments (6)", "hn", "1.9%", "stars", "150", "↗", "Alerts (2)"]);
+    if width >= 160 {
+        has(&text, &["exp_20261119_meetup", "watcher", "· escalation", "212 sends and 4 replies.", "640 ms"]);
+    }
+    assert_snapshot!(format!("deck_measured_{width}x{height}"), picture(&model, width, height));
+}
+
+#[test]
+fn channels_show_how_many_come_as_small_bars() {
+    let mut model = measured(200, 60);
+    let mut speaker = Speaker::new();
+    for second in 0..30 {
+        passes(&mut model, second * 1_000);
+        for _ in 0..second % 5 {
+            speaker.chat(&mut model, "hello");
+        }
+    }
+    passes(&mut model, 30_000);
+    press(&mut model, "2");
+    press(&mut model, "z");
+    has(&shown(&model, 200, 60), &["discord_raw 2.0/s · live ", "▁", "█"]);
 }
 
 /// What no reader should trip over.
