@@ -63,7 +63,10 @@
 //! | What somebody outside says of a run moves nothing, and takes the place of nothing | `minds::founding::what_somebody_outside_says_of_a_run_moves_nothing_and_hides_nothing` |
 //! | A decision names only what exists; an unknown action is an error, not nothing | `decide::tests::what_does_not_exist_or_is_missing_is_a_fault`, `decide::tests::an_unknown_action_is_an_error_and_not_nothing` |
 //! | Status answers come from state | `watcher::tests::a_question_about_how_things_stand_is_answered_from_state` |
+//! | A chain is shown whole: every message of it is in its tree, once, whatever caused what | `chain::tests::whatever_caused_what_every_message_is_in_the_tree_once`, `feed::chain::tests::a_chain_is_read_from_the_streams_with_its_documents` |
+//! | A recording holds no secret; a replay is the same room, and says nothing | `recording::tests::no_secret_is_recorded_and_what_is_left_can_be_read`, `replay::tests::wherever_it_goes_the_room_is_as_if_it_had_been_played_until_there`, `replay::tests::in_a_replay_nothing_is_said_and_that_is_told` |
 //! | A store moves to another engine and back with nothing lost | `stores::a_bus_moves_to_redis_and_back`, `conformance::moving::a_moved_store_goes_on` |
+//! | The README's pictures are what the program draws | `pictures::the_pictures_are_what_the_program_draws` |
 //! | The README shows what there is | `readme::every_verb_is_shown`, `readme::every_command_line_is_taken` |
 //!
 //! # How do I add a …

@@ -304,3 +304,59 @@ fn a_file_that_is_no_recording_is_refused_before_the_screen_is_taken() {
     screen.shows("it is no recording: its first line is not the head of one");
     screen.is_restored();
 }
+
+/// Runs a verb to its end in this home.
+fn verb(home: &Path, args: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fullsend"));
+    command.args(args).env_clear().env("HOME", home).env("USER", "mara").current_dir(home).output().unwrap()
+}
+
+#[test]
+fn what_is_recorded_is_for_its_owner_and_is_printed_without_a_terminal() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = home();
+    assert!(verb(home.path(), &["publish", "discord_raw", "is anybody there?"]).status.success());
+    let record = verb(home.path(), &["record", "a.recording", "--for", "1s"]);
+    assert!(record.status.success(), "{record:?}");
+    let said = String::from_utf8(record.stdout).unwrap();
+    assert!(
+        said.starts_with("wrote a.recording: ") && said.contains("`fullsend replay a.recording` plays it"),
+        "{said}"
+    );
+    let mode = std::fs::metadata(home.path().join("a.recording")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let again = verb(home.path(), &["record", "a.recording", "--for", "1s"]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(String::from_utf8(again.stderr).unwrap().contains("is there already; `--force` writes over it"));
+    let printed = String::from_utf8(verb(home.path(), &["replay", "a.recording", "--json"]).stdout).unwrap();
+    assert!(printed.lines().next().unwrap().contains("\"fullsend_recording\":1"), "{printed}");
+    assert_eq!(printed.matches("is anybody there?").count(), 1, "{printed}");
+    let refused = verb(home.path(), &["replay", "a.recording"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("`replay --json` prints its items"));
+    let late = verb(home.path(), &["replay", "a.recording", "--json", "--from", "+2h"]);
+    assert!(String::from_utf8(late.stderr).unwrap().contains("`+2h` is not in it"));
+}
+
+#[test]
+fn an_interrupt_ends_a_recording_well() {
+    let home = home();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fullsend"));
+    command.args(["record", "a.recording"]).env_clear().env("HOME", home.path()).current_dir(home.path());
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut remarks = std::io::BufReader::new(child.stderr.take().unwrap());
+    std::io::BufRead::read_line(&mut remarks, &mut said).unwrap();
+    assert!(said.starts_with("recording into a.recording"), "{said}");
+    let file = home.path().join("a.recording");
+    let began = Instant::now();
+    while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"filled\"")) {
+        assert!(began.elapsed() < PATIENCE, "nothing is recorded");
+        std::thread::yield_now();
+    }
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("wrote a.recording"));
+}

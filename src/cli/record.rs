@@ -71,8 +71,9 @@ async fn record(args: &Args, cx: &Context, bus: &SharedBus) -> color_eyre::Resul
     let (clock, full) = (Arc::clone(&cx.clock), stop.clone());
     let written = tokio::task::spawn_blocking(move || write(recorder, items, &*clock, &full));
     let fed = tokio::spawn(feed.run(stop.clone()));
-    cx.out.remark(&format!("recording into {}; Ctrl-C ends it", args.file.display()));
+    let mut interrupted = signal(SignalKind::interrupt()).wrap_err("signals cannot be heard")?;
     let mut terminated = signal(SignalKind::terminate()).wrap_err("signals cannot be heard")?;
+    cx.out.remark(&format!("recording into {}; Ctrl-C ends it", args.file.display()));
     let over = async {
         match args.length {
             Some(length) => tokio::time::sleep(length).await,
@@ -80,7 +81,7 @@ async fn record(args: &Args, cx: &Context, bus: &SharedBus) -> color_eyre::Resul
         }
     };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
         () = over => {}
         () = stop.cancelled() => {}

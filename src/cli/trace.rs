@@ -2,6 +2,9 @@
 //!
 //! A viewer: it reads the streams and the documents, and changes nothing.
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use color_eyre::eyre::eyre;
