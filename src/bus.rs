@@ -158,6 +158,21 @@ pub trait Bus: Send + Sync + 'static {
     /// Where the store cannot be reached.
     async fn range(&self, channel: ChannelName, range: Range) -> Result<Vec<Entry>, BusError>;
 
+    /// Entries of all channels that hold each of these words, at least as the beginning of one, newest first, at most `limit`, with ids
+    /// before `before`. None where there is no index of words, or they are none: read the history then. What was said in the last
+    /// second or so may not be found yet.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    async fn search(
+        &self,
+        _words: &[String],
+        _limit: usize,
+        _before: Option<EntryId>,
+    ) -> Result<Option<Vec<Entry>>, BusError> {
+        Ok(None)
+    }
+
     /// The newest entry's id of each channel (none for an empty one): where to watch from to see only what is new.
     ///
     /// # Errors

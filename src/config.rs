@@ -12,6 +12,7 @@ mod error;
 mod home;
 mod layers;
 pub mod llm;
+mod room;
 mod setting;
 mod template;
 
@@ -27,6 +28,7 @@ pub use error::{ConfigError, Problem, Source};
 pub use home::{private_file, private_folder};
 pub use layers::{Environment, Flag};
 pub use llm::{Link, LlmConfig, PlainHttp, ProviderConfig, ProviderName};
+pub use room::{RoomConfig, Switch};
 pub use setting::Shown;
 pub use template::template;
 
@@ -83,6 +85,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// The program, with its arguments, that tells the person that something needs him; empty for none.
     pub notify_command: Vec<String>,
+    /// The control room.
+    pub room: RoomConfig,
     /// The log.
     pub log: Log,
     /// The settings file that was read.
@@ -198,6 +202,7 @@ impl Config {
             budget: Budgets::default(),
             approvals: Approvals::default(),
             notify_command: Vec::new(),
+            room: RoomConfig::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
             file: None,
             sources: BTreeMap::new(),
@@ -302,6 +307,7 @@ impl Config {
             .flag("--log"),
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
         ];
+        rows.extend(self.room.rows());
         rows.extend(self.approvals.rows());
         rows.extend(self.llm.rows());
         rows.extend(self.budget.rows());

@@ -5,8 +5,8 @@
 //!
 //! | module | what it owns |
 //! |---|---|
-//! | [`feed`] | history, then what comes, and documents read again when a bell rings: items for the store |
-//! | [`store`] | what is shown: rings of messages, documents, services, model calls |
+//! | [`feed`] | history, then what comes, and documents read again when a bell rings: items for the store; [`feed::back`]: what is older |
+//! | [`store`] | what is shown: rings of messages with what was read back above them ([`store::back`] owns the seam), documents, services, model calls |
 //! | [`app`] | the model, what happens to it, what it wants done |
 //! | [`actions`], [`keys`] | the one table of actions; chords, and a person's own keys |
 //! | [`screens`] | the panes of each screen, where they stand, what is in them |
@@ -31,7 +31,8 @@
 //! - **document** that is shown: its prefix in `PREFIXES` of `feed/documents.rs` and beside the channels that ring for it; how it is read
 //!   in [`store::documents`].
 //! - **effect**: a variant of [`app::Effect`], carried out in `run/effects.rs`; what became of it comes back as an [`app::Outcome`].
-//! - **theme**: a file in `themes/` with every role, and its line in [`theme::SHIPPED`].
+//! - **theme**: a file in `themes/` with every role, and its line in [`theme::SHIPPED`]. A person's own are [`theme::person`]'s.
+//! - **way of being told**: [`app::told`] says when and what, `terminal::tell` how.
 //!
 //! Words from outside reach the screen as [`draw::text::Piece`]s that were made harmless where they were read (`contracts::untrusted`).
 

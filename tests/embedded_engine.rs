@@ -502,21 +502,26 @@ async fn what_was_said_is_found_newest_first_and_not_once_it_is_trimmed() {
     }
     let found = |query: &'static str| {
         let bus = &bus;
-        async move { bus.search(query, 10, None).await.unwrap().into_iter().map(|e| e.b).collect::<Vec<_>>() }
+        let words: Vec<String> = query.split(' ').map(str::to_owned).collect();
+        async move {
+            let found = bus.search(&words, 10, None).await.unwrap();
+            found.map(|found| found.into_iter().map(|e| e.b).collect::<Vec<_>>())
+        }
     };
-    while found("whale").await.len() < 2 {
+    while found("whale").await.unwrap().len() < 2 {
         tokio::task::yield_now().await;
     }
-    let whales = found("wha").await;
+    let whales = found("wha").await.unwrap();
     assert!(whales[0].contains("red") && whales[1].contains("blue"));
-    assert_eq!(found("blue").await.len(), 2);
-    assert_eq!(found("blue whale").await.len(), 1);
-    assert_eq!(found("\"*").await.len(), 0);
-    let newest = bus.search("whale", 1, None).await.unwrap().remove(0);
-    assert!(bus.search("whale", 9, Some(newest.id)).await.unwrap()[0].b.contains("blue"));
+    assert_eq!(found("blue").await.unwrap().len(), 2);
+    assert_eq!(found("blu whale").await.unwrap().len(), 1, "the beginning of a word is enough");
+    assert_eq!(found("\"*").await, None, "there are no words in it");
+    let whale = ["whale".to_owned()];
+    let newest = bus.search(&whale, 1, None).await.unwrap().unwrap().remove(0);
+    assert!(bus.search(&whale, 9, Some(newest.id)).await.unwrap().unwrap()[0].b.contains("blue"));
     bus.trim(WORK, Clock::now(home.clock.as_ref()), 1).await.unwrap();
-    assert_eq!(found("whale").await.len(), 0);
-    assert_eq!(found("sky").await.len(), 1);
+    assert_eq!(found("whale").await.unwrap().len(), 0);
+    assert_eq!(found("sky").await.unwrap().len(), 1);
 }
 
 // ---- faults ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,13 @@
 //! The control room as a person meets it: in a terminal, from the first key to the last.
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, also in its helpers")]
 
+#[path = "room/faults.rs"]
+mod faults;
+#[path = "support/redis_server.rs"]
+mod redis_server;
+#[path = "room/together.rs"]
+mod together;
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -24,6 +31,11 @@ struct Screen {
 
 impl Screen {
     fn open(home: &Path, args: &[&str], rows: u16, cols: u16) -> Self {
+        Self::with(home, args, rows, cols, &[])
+    }
+
+    /// With further variables of the environment, or others.
+    fn with(home: &Path, args: &[&str], rows: u16, cols: u16, more: &[(&str, &str)]) -> Self {
         let pty = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_fullsend"));
         command.args(args);
@@ -34,6 +46,9 @@ impl Screen {
             command.env(name, value);
         }
         command.env("EDITOR", home.join("editor.sh"));
+        for (name, value) in more {
+            command.env(name, value);
+        }
         command.cwd(home);
         let child = pty.slave.spawn_command(command).unwrap();
         drop(pty.slave);
@@ -105,6 +120,14 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+/// So many milliseconds in which nothing is done.
+fn moment(ms: u64) {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(ms) {
+        std::thread::yield_now();
     }
 }
 

@@ -71,7 +71,7 @@ async fn read(bus: &SharedBus, key: &str) -> Result<Option<State>, BusError> {
 }
 
 /// A field's text; of a whole document the digest of its fields, of a string its text.
-fn text(state: Option<&State>, field: Option<&str>) -> Option<String> {
+pub fn text(state: Option<&State>, field: Option<&str>) -> Option<String> {
     match (state?, field) {
         (State::Hash(document), Some("version")) => Some(document.version.to_string()),
         (State::Hash(document), Some(field)) => document.get(field).map(str::to_owned),

@@ -185,16 +185,6 @@ impl EmbeddedBus {
         &self.report
     }
 
-    /// Entries of all channels that hold every word of `query` (the last may be unfinished), newest first, at most `limit`, with
-    /// ids before `before`. What was said in the last second or so may not be found yet.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn search(&self, query: &str, limit: usize, before: Option<EntryId>) -> Result<Vec<Entry>, BusError> {
-        let query = query.to_owned();
-        self.shared.read_only(move |conn| search::search(conn, &query, limit, before)).await
-    }
-
     async fn take(
         &self,
         reader: &Reader,
@@ -310,6 +300,16 @@ impl Bus for EmbeddedBus {
 
     async fn range(&self, channel: ChannelName, range: Range) -> Result<Vec<Entry>, BusError> {
         self.shared.read_only(move |conn| find::range(conn, channel, range)).await
+    }
+
+    async fn search(
+        &self,
+        words: &[String],
+        limit: usize,
+        before: Option<EntryId>,
+    ) -> Result<Option<Vec<Entry>>, BusError> {
+        let words = words.to_vec();
+        self.shared.read_only(move |conn| search::search(conn, &words, limit, before)).await
     }
 
     async fn newest(&self, channels: &[ChannelName]) -> Result<Vec<(ChannelName, Option<EntryId>)>, BusError> {

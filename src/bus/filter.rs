@@ -31,6 +31,14 @@ use crate::contracts::{ChannelName, Envelope, Priority};
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     terms: Vec<Term>,
+    text: String,
+}
+
+/// Two filters are the same where they are written the same.
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 /// What a filter looks at.
@@ -64,7 +72,8 @@ struct Term {
 
 #[derive(Debug, Clone)]
 enum Test {
-    Text(Regex),
+    /// A text, with the words that it is, unless it is an expression.
+    Text(Regex, Option<String>),
     Channel(Vec<ChannelName>),
     Kind(Vec<Pattern>),
     Source(Vec<Pattern>),
@@ -115,7 +124,50 @@ impl Filter {
     /// # Errors
     /// Where it is none: the column, and what was expected there.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        parse::terms(text).map(|terms| Self { terms })
+        parse::terms(text).map(|terms| Self { terms, text: text.to_owned() })
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The words and phrases that a message must hold, for an index of words; what they leave over, [`Filter::matches`] decides.
+    pub fn words(&self) -> Vec<&str> {
+        let wanted = self.terms.iter().filter(|term| !term.negated);
+        wanted.filter_map(|term| if let Test::Text(_, words) = &term.test { words.as_deref() } else { None }).collect()
+    }
+
+    /// Where in a text the words and expressions of this filter are, in order, without overlaps.
+    pub fn spots(&self, text: &str) -> Vec<std::ops::Range<usize>> {
+        let mut spots: Vec<std::ops::Range<usize>> = Vec::new();
+        for term in self.terms.iter().filter(|term| !term.negated) {
+            let Test::Text(regex, _) = &term.test else { continue };
+            spots.extend(regex.find_iter(text).map(|found| found.range()).filter(|spot| !spot.is_empty()));
+        }
+        spots.sort_by_key(|spot| (spot.start, std::cmp::Reverse(spot.end)));
+        let mut end = 0;
+        spots.retain_mut(|spot| {
+            spot.start = spot.start.max(end);
+            let is_left = spot.start < spot.end;
+            end = end.max(spot.end);
+            is_left
+        });
+        spots
+    }
+
+    /// Whether everything that this one matches is matched by `wider`, as far as can be seen from how both are written: then what
+    /// `wider` left out need not be looked at again.
+    pub fn narrows(&self, wider: &Self) -> bool {
+        let is_within = |term: &Term| {
+            self.terms.iter().any(|own| match (&own.test, &term.test) {
+                (Test::Text(_, Some(own_words)), Test::Text(_, Some(words))) if !own.negated && !term.negated => {
+                    own_words.to_lowercase().contains(&words.to_lowercase())
+                }
+                _ => false,
+            })
+        };
+        !wider.is_empty() && wider.terms.iter().all(is_within)
     }
 
     /// Whether it matches everything.
@@ -130,7 +182,7 @@ impl Filter {
         self.terms.iter().all(|term| {
             let envelope = entry.envelope;
             let found = match &term.test {
-                Test::Text(text) => {
+                Test::Text(text, _) => {
                     text.is_match(&body)
                         || text.is_match(entry.channel.short())
                         || envelope.is_some_and(|envelope| {
@@ -153,7 +205,7 @@ impl Filter {
 
     /// Whether a text that is no message is wanted. Terms about a message match nothing.
     pub fn matches_text(&self, text: &str) -> bool {
-        let found = |test: &Test| matches!(test, Test::Text(wanted) if wanted.is_match(text));
+        let found = |test: &Test| matches!(test, Test::Text(wanted, _) if wanted.is_match(text));
         self.terms.iter().all(|term| found(&term.test) != term.negated)
     }
 }

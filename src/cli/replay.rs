@@ -93,6 +93,7 @@ async fn play(
         model,
         home: std::env::temp_dir(),
         beside: Beside::default(),
+        themes: None,
         shutdown: signals.end.clone(),
     };
     run::run(room).await?;

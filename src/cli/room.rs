@@ -19,13 +19,15 @@ use tokio_util::sync::CancellationToken;
 use super::output::{OK, Usage};
 use super::{Context, operator, serve, team};
 use crate::bus::SharedBus;
-use crate::config::{Environment, LlmConfig, private_file};
+use crate::config::{Environment, LlmConfig, Switch, private_file};
+use crate::contracts::untrusted::sanitize_line;
+use crate::tui::app::told::Ways;
 use crate::tui::app::{About, End, Model};
 use crate::tui::feed::Beside;
 use crate::tui::keys;
 use crate::tui::run::{self, Ended, Room};
 use crate::tui::store::Caps;
-use crate::tui::theme::{self, Depth, Theme};
+use crate::tui::theme::{Depth, Theme, person};
 
 /// Opens the control room on a bus that others work on
 ///
@@ -57,11 +59,15 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         )
         .into());
     }
-    let (keymap, themes) = (keymap()?, themes());
+    let (keymap, depth) = (keymap()?, Depth::of_environment(|name| std::env::var(name).ok()));
+    let themes_folder = themes_folder()?;
+    let found = person::all(themes_folder.as_deref(), depth);
     cx.config.make_home().suggestion("Choose another folder with `--home DIR`, or make this one writable")?;
     let lock = if at == Where::Inside { take_place(cx)? } else { None };
-    let remark = (at == Where::Inside && lock.is_none())
+    let attached = (at == Where::Inside && lock.is_none())
         .then(|| "the team runs already: attached to it, without services inside".to_owned());
+    let broken = found.broken.first().map(|err| sanitize_line(&err.to_string(), 300));
+    let remark = attached.or(broken);
     let signals = Signals::heard()?;
     let Some(bus) = serve::opened(cx, &signals.end).await? else {
         cx.out.remark("stopped before the bus could be reached");
@@ -69,7 +75,8 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
     };
     let is_inside = lock.is_some();
     let about = about(cx, &bus, is_inside, remark).await?;
-    let model = Model::new(about, keymap, themes, run::remembered(&cx.config.home), Caps::DEFAULT);
+    let caps = Caps::of_lines(usize::try_from(cx.config.room.lines).unwrap_or(usize::MAX));
+    let model = Model::new(about, keymap, found.themes, run::remembered(&cx.config.home), caps);
     let stop = CancellationToken::new();
     let services = if is_inside {
         let (supervisor, stop) = (team::supervisor(cx, &bus)?, stop.clone());
@@ -89,6 +96,7 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
             budgets: cx.config.budget.clone(),
             kept: cx.config.retention.age,
         },
+        themes: themes_folder.filter(|_| depth != Depth::None).map(|folder| (folder, depth)),
         shutdown: signals.end.clone(),
     };
     let ended = run::run(room).await;
@@ -190,6 +198,11 @@ pub(super) async fn about(
         home: cx.config.home.display().to_string(),
         remark,
         zone_minutes: zone_minutes(),
+        ways: Ways {
+            bell: cx.config.room.bell == Switch::On,
+            notification: cx.config.room.notification == Switch::On,
+            title: cx.config.room.title == Switch::On,
+        },
         is_plain: is_plain(),
     })
 }
@@ -234,11 +247,16 @@ pub fn keymap() -> color_eyre::Result<keys::Keymap> {
     }
 }
 
-/// The shipped themes, as this terminal shows them; the one without colours first where it shows none.
+/// Where a person's own themes are.
+///
+/// # Errors
+/// Where the working folder is gone.
+pub fn themes_folder() -> color_eyre::Result<Option<PathBuf>> {
+    Ok(person_folder()?.map(|folder| folder.join("themes")))
+}
+
+/// The themes that can be chosen, as this terminal shows them; the one without colours where it shows none.
 pub(super) fn themes() -> Vec<Theme> {
     let depth = Depth::of_environment(|name| std::env::var(name).ok());
-    if depth == Depth::None {
-        return vec![theme::mono()];
-    }
-    theme::SHIPPED.iter().filter_map(|(name, _)| theme::shipped(name)).map(|it| it.within(depth)).collect()
+    person::all(themes_folder().ok().flatten().as_deref(), depth).themes
 }

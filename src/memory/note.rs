@@ -82,7 +82,8 @@ impl NoteState {
         }
     }
 
-    fn of(name: NoteName, mut document: Document) -> Self {
+    /// As its document says, without the text that a rewrite was made from.
+    pub fn of(name: NoteName, mut document: Document) -> Self {
         let text = document.fields.remove("text").unwrap_or_default();
         let recorded = match document.get("digest") {
             Some(digest) => digest == sha256(text.as_bytes()),

@@ -63,6 +63,14 @@ pub enum LayerKind {
     History,
     /// A limit that is to be set.
     Budget,
+    /// An answer that is being written.
+    Answer,
+    /// What would happen on a yes, while it is changed.
+    Edit,
+    /// What an edit changes.
+    Review,
+    /// How it looks.
+    Themes,
     /// What this is.
     Welcome,
     /// A number that no tool can know.
@@ -84,6 +92,10 @@ impl LayerKind {
             Self::Note => "a note",
             Self::History => "the history",
             Self::Budget => "a budget",
+            Self::Answer => "an answer that is written",
+            Self::Edit => "an edit of a request",
+            Self::Review => "the review of an edit",
+            Self::Themes => "the themes",
             Self::Welcome => "the welcome",
             Self::Record => "recording a number",
         }
@@ -131,7 +143,7 @@ macro_rules! actions {
     };
 }
 
-use LayerKind::{Budget, Confirm, Detail, Help, History, Inject, NeedsYou, Note, Quit, Welcome};
+use LayerKind::{Answer, Budget, Confirm, Detail, Edit, Help, History, Inject, NeedsYou, Note, Quit, Review, Welcome};
 use Scope::{In, Layer, List, Replay, Room};
 
 const ON_NOTES: Scope = Scope::Screen(Screen::Notes);
@@ -146,7 +158,7 @@ actions! {
     Filter = "filter", "filter", "Show only the messages that match.", ["/"], Room, 4;
     Open = "open", "open", "Show the message or the document that is selected, whole.", ["enter"], List, 5;
     Pause = "pause", "pause", "Hold the list still, or follow what comes again.", ["space"], List, 7;
-    Hold = "hold", "hold", "Hold: nothing new starts. Again, and the team goes on.", ["H"], Room, 8;
+    Hold = "hold", "hold", "Hold: nothing new starts. Twice: what runs is stopped, too. While it is held: the team goes on.", ["H"], Room, 8;
     Palette = "palette", "commands", "Find an action by its name.", [":", "ctrl-p"], Room, 9;
     Help = "help", "help", "Show the keys of this place.", ["?", "f1"], Room, 10;
     Quit = "quit", "quit", "End, or leave the team running without a screen.", ["q"], Room, 11, needed;
@@ -170,7 +182,7 @@ actions! {
     System = "system", "System", "Wiring, groups, dead letters, budgets, logs.", ["0"], Room, 0;
     ShowTrace = "show-trace", "trace", "Show the chain that the selected message belongs to.", ["t"], List, 6;
     Zoom = "zoom", "zoom", "Show the pane that has the focus alone, or all of them again.", ["z"], Room, 0;
-    Theme = "theme", "theme", "Take the next theme.", ["T"], Room, 0;
+    Theme = "theme", "theme", "Choose how the room looks; each theme is shown as it is selected.", ["T"], Room, 0;
     Mouse = "mouse", "mouse", "Let the mouse select here, or in the terminal.", ["M"], Room, 0;
     Back = "back", "back", "Leave the zoom, the filter, or what is selected.", ["esc"], Room, 0;
     Suspend = "suspend", "suspend", "Give the terminal back to the shell for a while.", ["ctrl-z"], Room, 0;
@@ -201,11 +213,19 @@ actions! {
     InjectExample = "inject-example", "example", "Fill in a valid example.", ["ctrl-e"], In(Inject), 5;
     InjectRecall = "inject-recall", "recall", "Take what was sent before.", ["alt-up", "ctrl-r"], In(Inject), 6;
     InjectEditor = "inject-editor", "$EDITOR", "Write it in $EDITOR.", ["ctrl-o"], In(Inject), 7;
-    DenySend = "deny-send", "send the no", "Send the no with its reason.", ["enter"], In(NeedsYou), 0;
+    AnswerSend = "answer-send", "send", "Send the answer.", ["enter"], In(Answer), 1, needed;
+    EditReview = "edit-review", "see what changes", "Show what the edit changes, to approve it then.", ["ctrl-s"], In(Edit), 1, needed;
+    EditEditor = "edit-editor", "$EDITOR", "Change it in $EDITOR.", ["ctrl-o"], In(Edit), 2;
+    EditApprove = "edit-approve", "approve the edit", "Yes to the edit that is shown.", ["y"], In(Review), 1, needed;
+    EditAgain = "edit-again", "edit again", "Go on changing it.", ["e"], In(Review), 2;
+    ReviewUp = "review-up", "up", "Scroll up.", ["up", "k"], In(Review), 0;
+    ReviewDown = "review-down", "down", "Scroll down.", ["down", "j"], In(Review), 0;
     Approve = "approve", "approve", "Yes to what is shown.", ["y"], In(NeedsYou), 1, needed;
-    Deny = "deny", "deny", "No, with a reason that goes back to the orchestrator.", ["n"], In(NeedsYou), 2, needed;
-    Always = "always", "always", "Yes, and the same kind without asking for a week.", ["A"], In(NeedsYou), 3;
-    NextNeed = "next-need", "next", "Go to the next request.", ["tab", "right"], In(NeedsYou), 4;
+    EditNeed = "edit-need", "edit", "Change what would happen, then say yes to that.", ["e"], In(NeedsYou), 2;
+    Deny = "deny", "deny", "No, with a reason that goes back to the orchestrator.", ["n"], In(NeedsYou), 3, needed;
+    Always = "always", "always", "Yes, and the same kind without asking, until a date of yours.", ["A"], In(NeedsYou), 4;
+    ApproveAll = "approve-all", "approve all", "Yes to all that waits, but never to class 3. Asks first.", ["Y"], In(NeedsYou), 6;
+    NextNeed = "next-need", "next", "Go to the next request.", ["tab", "right"], In(NeedsYou), 5;
     PreviousNeed = "previous-need", "before", "Go to the request before.", ["shift-tab", "left"], In(NeedsYou), 0;
     NeedUp = "need-up", "up", "Scroll up.", ["up", "k"], In(NeedsYou), 0;
     NeedDown = "need-down", "down", "Scroll down.", ["down", "j"], In(NeedsYou), 0;
@@ -216,15 +236,17 @@ actions! {
     QuitStop = "quit-stop", "stop", "Stop the team, and end.", ["s"], In(Quit), 2, needed;
     QuitDefault = "quit-default", "what is marked", "Do what is marked.", ["enter"], In(Quit), 3;
     QuitLeave = "quit-leave", "leave", "Leave the team running without a screen.", ["l"], In(Quit), 1, needed;
-    DetailUp = "detail-up", "up", "Scroll up.", ["up", "k"], In(Detail), 0;
-    DetailDown = "detail-down", "down", "Scroll down.", ["down", "j"], In(Detail), 0;
+    DetailUp = "detail-up", "up", "Go to the line above.", ["up", "k"], In(Detail), 0;
+    DetailDown = "detail-down", "down", "Go to the line below.", ["down", "j"], In(Detail), 0;
     DetailPageUp = "detail-page-up", "page up", "Scroll up a page.", ["pageup"], In(Detail), 0;
     DetailPageDown = "detail-page-down", "page down", "Scroll down a page.", ["pagedown", "space"], In(Detail), 0;
     DetailRaw = "detail-raw", "raw", "Show it as it came, or laid out.", ["r"], In(Detail), 1;
-    DetailCopy = "detail-copy", "copy", "Copy it to the clipboard.", ["y"], In(Detail), 2;
+    DetailCopy = "detail-copy", "copy", "Copy the value of this line to the clipboard.", ["y"], In(Detail), 2;
+    DetailCopyAll = "detail-copy-all", "copy all", "Copy all of it to the clipboard.", ["Y"], In(Detail), 6;
     DetailAgain = "detail-again", "send again", "Say the same again.", ["s"], In(Detail), 3;
     DetailTrace = "detail-trace", "trace", "Show the chain that it belongs to.", ["t"], In(Detail), 4;
-    DetailFold = "detail-fold", "fold", "Fold what is nested, or unfold it.", ["enter", "f"], In(Detail), 5;
+    DetailFold = "detail-fold", "fold", "Fold the value of this line, or unfold it.", ["enter", "f"], In(Detail), 5;
+    DetailFoldAll = "detail-fold-all", "fold all", "Fold all that is nested, or unfold it.", ["F"], In(Detail), 7;
     PaletteRun = "palette-run", "do it", "Do what is selected.", ["enter"], In(LayerKind::Palette), 1, needed;
     PaletteUp = "palette-up", "up", "Select the action above.", ["up", "ctrl-k"], In(LayerKind::Palette), 0;
     PaletteDown = "palette-down", "down", "Select the action below.", ["down", "ctrl-j"], In(LayerKind::Palette), 0;
@@ -250,6 +272,9 @@ actions! {
     BudgetNext = "budget-next", "next field", "Go to the next field.", ["tab", "down"], In(Budget), 2;
     BudgetPrevious = "budget-previous", "field before", "Go to the field before.", ["shift-tab", "up"], In(Budget), 0;
     StartTopic = "start-topic", "new topic", "Hand a topic in to the round table.", ["n"], ON_ROUNDTABLE, 1;
+    ThemeUp = "theme-up", "up", "Select the theme above.", ["up", "k"], In(LayerKind::Themes), 0;
+    ThemeDown = "theme-down", "down", "Select the theme below.", ["down", "j"], In(LayerKind::Themes), 0;
+    ThemeKeep = "theme-keep", "keep", "Keep the theme that is shown.", ["enter"], In(LayerKind::Themes), 1, needed;
     RecordSend = "record-send", "record", "Record the number.", ["enter", "ctrl-s"], In(LayerKind::Record), 1, needed;
     RecordNext = "record-next", "next field", "Go to the next field.", ["tab", "down"], In(LayerKind::Record), 2;
     RecordPrevious = "record-previous", "field before", "Go to the field before.", ["shift-tab", "up"], In(LayerKind::Record), 0;

@@ -10,6 +10,7 @@ pub mod lists;
 mod perform;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -27,17 +28,18 @@ use super::keys::Keymap;
 use super::layers::Layer;
 use super::replay::Seek;
 use super::screens::{self, Pane, Screen};
-use super::store::{Caps, Item, Store};
-use super::theme::{Role, Theme};
+use super::store::{Caps, Item, ReadBack, Source, Store, Toward};
+use super::theme::{Role, Theme, person};
 use crate::bus::{EntryId, State};
 use crate::contracts::messages::{ApprovalVerdict, Control};
 use crate::contracts::notes::NoteName;
+use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{ChannelName, TraceId, Trust};
 
 /// How long a word on what happened stays.
 const TOAST: Duration = Duration::from_secs(5);
 /// Two Ctrl-C within this time quit, whatever is open.
-const TWICE: Duration = Duration::from_secs(2);
+pub(super) const TWICE: Duration = Duration::from_secs(2);
 /// Drafts that were sent and can be recalled.
 pub const RECALLED: usize = 50;
 
@@ -81,6 +83,8 @@ pub struct About {
     pub remark: Option<String>,
     /// Minutes east of UTC of the person's clock.
     pub zone_minutes: i32,
+    /// How the person is told of something while he looks elsewhere.
+    pub ways: told::Ways,
     /// Lines drawn with `+-|` and no movement, for screen readers and old terminals.
     pub is_plain: bool,
 }
@@ -135,6 +139,11 @@ pub struct Model {
     /// Whether something is to be kept that was not written yet.
     pub is_unsaved: bool,
     pub(super) interrupted: Option<Duration>,
+    /// When a hold was ordered here.
+    pub(super) held: Option<Duration>,
+    /// Whose past the filter is searched in.
+    searched: Option<Source>,
+    told: told::Told,
     next_ticket: u64,
 }
 
@@ -191,6 +200,12 @@ pub enum Effect {
     Letter(EntryId, LetterDeed),
     /// Write down what the next start should know.
     Keep(Box<Kept>),
+    /// Read what is older than a list keeps, instead of what was being read for it.
+    ReadBack(Box<ReadBack>),
+    /// What is being read for a list is no longer wanted.
+    StopReading(Source),
+    /// Tell whoever looks elsewhere.
+    Tell(told::Telling),
     /// Read all of a chain from the streams; it comes as an item.
     Chain(TraceId),
     /// Go elsewhere in a replay.
@@ -236,6 +251,8 @@ pub enum Outcome {
     Letter(EntryId, Result<String, String>, Option<State>),
     /// Something else could not be done; why, harmless.
     Failed(String),
+    /// The themes are others now.
+    Themes(Box<person::Found>),
 }
 
 /// How the room ends.
@@ -275,10 +292,16 @@ impl Model {
             welcomed: kept.welcomed,
             is_unsaved: false,
             interrupted: None,
+            held: None,
+            searched: None,
+            told: told::Told::default(),
             next_ticket: 1,
             about,
         };
-        model.set_filter(kept.filter);
+        if let Ok(filter) = kept.filter.parse() {
+            model.store.set_filter(filter);
+            model.filter = kept.filter;
+        }
         if let Some(remark) = model.about.remark.clone() {
             model.tell(Role::Accent, remark);
         }
@@ -299,12 +322,40 @@ impl Model {
         ticket
     }
 
-    /// Takes a filter, if it is one; the text stays either way.
-    pub(super) fn set_filter(&mut self, text: String) {
-        if let Ok(filter) = text.parse() {
-            self.store.set_filter(filter);
-            self.filter = text;
+    /// Takes a filter, if it is one; the text stays either way. What is older than the lists keep is searched for it, too.
+    pub(super) fn set_filter(&mut self, text: String) -> Vec<Effect> {
+        let Ok(filter) = text.parse() else { return Vec::new() };
+        if text == self.filter {
+            return Vec::new();
         }
+        let mut effects: Vec<Effect> = self.searched.take().map(Effect::StopReading).into_iter().collect();
+        self.store.set_filter(filter);
+        self.filter = text;
+        if !self.store.filter().is_empty() {
+            let source = self.focused_ring().unwrap_or(Source::All);
+            self.searched = Some(source);
+            effects.extend(self.read_back(source, Toward::Older));
+        }
+        effects
+    }
+
+    /// Whose past the filter is searched in.
+    pub fn searched(&self) -> Option<Source> {
+        self.searched
+    }
+
+    /// Whose lines the pane with the focus shows; none where it shows no messages.
+    fn focused_ring(&self) -> Option<Source> {
+        let (pane, area) = self.focused()?;
+        match screens::content::content(self, pane, area.width.saturating_sub(2)) {
+            screens::content::Content::Messages(ring) => Some(ring.source()),
+            screens::content::Content::Entries { .. } => None,
+        }
+    }
+
+    /// Has what is older than a list keeps be read, or what lies between that and the list.
+    pub(super) fn read_back(&mut self, source: Source, toward: Toward) -> Option<Effect> {
+        self.store.read_back(source, toward).map(|wanted| Effect::ReadBack(Box::new(wanted)))
     }
 
     /// Follows a chain, and wants it read.
@@ -393,6 +444,7 @@ fn happens(model: &mut Model, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Item(item) => {
+            let changed = told::Changed::by(&item);
             let answer = answer_to_operator(model, &item);
             if let Item::Playing(playing) = &item {
                 model.now.wall = playing.at;
@@ -406,7 +458,7 @@ fn happens(model: &mut Model, msg: Msg) -> Vec<Effect> {
             if let Some(words) = answer {
                 model.tell(Role::Accent, words);
             }
-            Vec::new()
+            told::look(model, &changed)
         }
         Msg::Outcome(outcome) => happened(model, outcome),
     }
@@ -431,6 +483,26 @@ fn later(model: &mut Model, now: Now) -> Vec<Effect> {
     if std::mem::take(&mut model.is_unsaved) { vec![Effect::Keep(Box::new(model.kept()))] } else { Vec::new() }
 }
 
+/// Takes themes that changed. The one that is shown stays as it was while its file is broken.
+fn themes(model: &mut Model, found: person::Found) {
+    let person::Found { themes, broken } = found;
+    let is_broken = |theme: &Theme| broken.iter().any(|err| err.theme == theme.name);
+    let kept = model.themes.iter().filter(|old| is_broken(old)).cloned();
+    let mut themes: Vec<Theme> = themes.into_iter().filter(|new| !is_broken(new)).collect();
+    themes.extend(kept.collect::<Vec<_>>());
+    if let Some(theme) = themes.iter().find(|theme| theme.name == model.theme.name)
+        && *theme != model.theme
+    {
+        model.tell(Role::Ok, format!("theme: {}, as it is now", theme.name));
+        model.theme = theme.clone();
+    }
+    model.themes = themes;
+    if let Some(err) = broken.first() {
+        let words = sanitize_line(&err.to_string(), 300);
+        model.tell(Role::Danger, format!("{words} (the old theme stays)"));
+    }
+}
+
 fn happened(model: &mut Model, outcome: Outcome) -> Vec<Effect> {
     match outcome {
         Outcome::Said { what, failed: None, .. } => model.tell(Role::Ok, format!("said: {what}")),
@@ -441,25 +513,25 @@ fn happened(model: &mut Model, outcome: Outcome) -> Vec<Effect> {
             model.tell(Role::Danger, format!("{what} was not said: {why}"));
         }
         Outcome::Edited(Ok(text)) => {
-            let mut layers = std::mem::take(&mut model.layers);
+            let mut layer = model.layers.pop();
             let mut effects = Vec::new();
-            for layer in &mut layers {
-                match layer {
-                    Layer::Inject(inject) => {
-                        inject.replace(&text);
-                        model.draft = Some(inject.draft());
-                    }
-                    Layer::Note(note) => effects.extend(note.edited(model, &text)),
-                    _ => {}
+            match &mut layer {
+                Some(Layer::Inject(inject)) => {
+                    inject.replace(&text);
+                    model.draft = Some(inject.draft());
                 }
+                Some(Layer::Note(note)) => effects = note.edited(model, &text),
+                Some(Layer::NeedsYou(needs)) => drop(needs.edited(&text)),
+                _ => {}
             }
-            model.layers = layers;
+            model.layers.extend(layer);
             model.is_unsaved = true;
             return effects;
         }
         Outcome::Note(name, outcome) => return deeds::note(model, name, &outcome),
         Outcome::Letter(id, told, mark) => deeds::letter(model, id, told, mark),
         Outcome::Edited(Err(why)) | Outcome::Failed(why) => model.tell(Role::Danger, why),
+        Outcome::Themes(found) => themes(model, *found),
     }
     Vec::new()
 }

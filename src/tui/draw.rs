@@ -265,6 +265,10 @@ fn chips(model: &Model, ring: &Ring, list: &ListState) -> Vec<Piece> {
     } else {
         chips.push(Piece::new(Role::Warn, format!("· paused +{} ", list.new_since(ring))));
     }
+    if let Some(past) = text::past(model, ring) {
+        chips.push(past);
+        chips.push(Piece::new(Role::Text, " "));
+    }
     if !model.filter.is_empty() {
         chips.push(Piece::new(Role::Match, format!("{} of {}", ring.shown().len(), ring.len())));
         chips.push(Piece::new(Role::Text, " ".to_owned()));
@@ -287,8 +291,13 @@ struct Shown<'a> {
 fn messages(frame: &mut Frame<'_>, area: Rect, model: &Model, shown: &Shown<'_>) {
     let Shown { ring, list, is_focused, has_channel } = *shown;
     let (first, end) = list.window(ring, usize::from(area.height));
-    let lines = ring.shown().range(first.min(end)..end);
-    for (row, line) in rows(area).zip(lines) {
+    let view = ring.view();
+    let mut free = rows(area);
+    if first == 0 && end < usize::from(area.height) && ring.back().is_beginning() {
+        let words = vec![Piece::new(Role::Muted, "╌╌ the beginning ╌╌")];
+        free.next().into_iter().for_each(|row| text::draw(frame, row, model, &words, None));
+    }
+    for (row, line) in free.zip(view.range(first.min(end), end)) {
         let is_selected = list.line() == Some(line.number);
         let selection = if is_focused { Role::Selection } else { Role::SelectionBack };
         let pieces = match &line.what {
@@ -298,7 +307,7 @@ fn messages(frame: &mut Frame<'_>, area: Rect, model: &Model, shown: &Shown<'_>)
         };
         text::draw(frame, row, model, &pieces, is_selected.then_some(selection));
     }
-    if ring.shown().is_empty() && area.height > 0 {
+    if view.is_empty() && area.height > 0 {
         let words = if ring.is_empty() { "nothing was said here yet" } else { "nothing matches the filter" };
         text::draw(frame, Rect { height: 1, ..area }, model, &[Piece::new(Role::Muted, words.to_owned())], None);
     }

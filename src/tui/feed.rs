@@ -4,6 +4,7 @@
 //! a bus that goes away and comes back: it says so, and marks the gap. Must never know what is done with the items, and never hold back
 //! the bus: its queue is bounded, and what does not fit of notices is counted.
 
+pub mod back;
 pub mod chain;
 mod documents;
 mod history;
@@ -120,7 +121,8 @@ impl Feed {
         let mut is_away = false;
         loop {
             match self.bus.watch(&cursors, PAGE, WAIT).await {
-                Ok(entries) => {
+                Ok(mut entries) => {
+                    entries.sort_by_key(|entry| (entry.id, entry.channel));
                     if std::mem::take(&mut is_away) {
                         backoff.reset();
                         let gap = "the bus was away; notices of the meantime are lost".to_owned();

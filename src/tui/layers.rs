@@ -17,6 +17,7 @@ pub mod note;
 pub mod palette;
 pub mod quit;
 pub mod record;
+pub mod themes;
 pub mod welcome;
 
 use crossterm::event::KeyEvent;
@@ -51,6 +52,8 @@ pub enum Layer {
     History(history::History),
     /// A limit that is to be set.
     Budget(Box<budget::Budget>),
+    /// How it looks.
+    Themes(themes::Themes),
     /// What this is.
     Welcome,
     /// A number that no tool can know.
@@ -107,10 +110,11 @@ impl Layer {
             Self::Confirm(_) => LayerKind::Confirm,
             Self::Filter(_) => LayerKind::Filter,
             Self::Quit => LayerKind::Quit,
-            Self::NeedsYou(_) => LayerKind::NeedsYou,
             Self::Note(_) => LayerKind::Note,
             Self::History(_) => LayerKind::History,
             Self::Budget(_) => LayerKind::Budget,
+            Self::NeedsYou(layer) => layer.kind(),
+            Self::Themes(_) => LayerKind::Themes,
             Self::Welcome => LayerKind::Welcome,
             Self::Record(_) => LayerKind::Record,
         }
@@ -126,7 +130,13 @@ impl Layer {
             | Self::Budget(_)
             | Self::Record(_) => true,
             Self::NeedsYou(layer) => layer.takes_text(),
-            Self::Detail(_) | Self::Help(_) | Self::Confirm(_) | Self::History(_) | Self::Quit | Self::Welcome => false,
+            Self::Detail(_)
+            | Self::Help(_)
+            | Self::Confirm(_)
+            | Self::History(_)
+            | Self::Themes(_)
+            | Self::Quit
+            | Self::Welcome => false,
         }
     }
 
@@ -136,13 +146,14 @@ impl Layer {
             Self::Detail(layer) => layer.act(model, &input),
             Self::Palette(layer) => layer.act(model, input),
             Self::Help(layer) => layer.act(model, &input),
-            Self::Confirm(layer) => layer.act(&input),
+            Self::Confirm(layer) => layer.act(model, &input),
             Self::Filter(layer) => layer.act(model, input),
             Self::Quit => quit::act(model, &input),
             Self::NeedsYou(layer) => layer.act(model, input),
             Self::Note(layer) => layer.act(model, input),
             Self::History(layer) => layer.act(model, &input),
             Self::Budget(layer) => layer.act(model, input),
+            Self::Themes(layer) => layer.act(model, &input),
             Self::Welcome => welcome::act(model, &input),
             Self::Record(layer) => layer.act(model, input),
         }
@@ -161,6 +172,7 @@ impl Layer {
             Self::Note(layer) => layer.draw(frame, area, model),
             Self::History(layer) => layer.draw(frame, area, model),
             Self::Budget(layer) => layer.draw(frame, area, model),
+            Self::Themes(_) => themes::Themes::draw(frame, area, model),
             Self::Welcome => welcome::draw(frame, area, model),
             Self::Record(layer) => layer.draw(frame, area, model),
         }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::app::About;
+use super::app::told::Ways;
 use super::store::Item;
 use crate::bus::{Key, State};
 use crate::contracts::envelope::millis;
@@ -79,6 +80,7 @@ impl Head {
             home: String::new(),
             remark: None,
             zone_minutes: 0,
+            ways: Ways { bell: false, notification: false, title: false },
             is_plain: false,
         }
     }

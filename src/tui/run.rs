@@ -7,6 +7,7 @@ mod effects;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +16,19 @@ use crossterm::event::{Event, EventStream};
 use futures::{Stream, StreamExt};
 use ratatui::Terminal;
 use ratatui::backend::Backend;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use effects::remembered;
 
-use super::app::{Effect, End, Model, Msg, Now, Outcome, update};
+use super::app::{Effect, End, Kept, Model, Msg, Now, Outcome, update};
 use super::feed::{Batch, Beside, Feed, QUEUE};
 use super::replay::{Player, Seek};
+use super::store::Source;
 use super::terminal::{self, Guard};
+use super::theme::{Depth, person};
 use crate::bus::SharedBus;
 use crate::contracts::{Clock, Ids};
 
@@ -52,6 +55,8 @@ pub struct Room {
     pub home: PathBuf,
     /// What is shown beside the bus.
     pub beside: Beside,
+    /// Where the person's themes are, and how many colours there are.
+    pub themes: Option<(PathBuf, Depth)>,
     /// Cancelled where the process is to end.
     pub shutdown: CancellationToken,
 }
@@ -77,12 +82,27 @@ pub async fn run(room: Room) -> color_eyre::Result<Ended> {
         terminal::mouse(true)?;
     }
     let mut screen = Terminal::new(ratatui::backend::CrosstermBackend::new(std::io::stdout()))?;
+    let watching = tokio::spawn(terminal::end_stuck(room.shutdown.clone()));
     let ended = Loop::new(room, Some(guard)).run(&mut screen, Some(EventStream::new())).await;
     terminal::give_back();
+    watching.abort();
     match ended {
         Err(report) if is_gone(&report) => Ok(Ended::Closed),
         ended => ended,
     }
+}
+
+/// Runs the room on any screen, with these events: for tests and benchmarks. The terminal of this process is left alone.
+///
+/// # Errors
+/// Where the screen cannot be written to.
+pub async fn run_on<B, S>(room: Room, screen: &mut Terminal<B>, events: S) -> color_eyre::Result<Ended>
+where
+    B: Backend,
+    B::Error: Send + Sync + 'static,
+    S: Stream<Item = std::io::Result<Event>> + Unpin + FromTerminal,
+{
+    Loop::new(room, None).run(screen, Some(events)).await
 }
 
 /// Whether something failed because the terminal is no longer there.
@@ -109,6 +129,10 @@ pub(crate) struct Loop {
     seeks: Option<mpsc::Sender<Seek>>,
     opened: Instant,
     is_changed: bool,
+    /// What is being read back, for whom.
+    readings: BTreeMap<Source, AbortHandle>,
+    /// What the next start should know.
+    kept: watch::Sender<Kept>,
 }
 
 /// What the loop does next.
@@ -123,7 +147,19 @@ impl Loop {
     pub(crate) fn new(room: Room, guard: Option<Guard>) -> Self {
         let (outcomes, answers) = mpsc::channel(64);
         let (queue, items) = mpsc::channel(QUEUE);
-        Self { room, guard, outcomes, answers, queue, items, seeks: None, opened: Instant::now(), is_changed: true }
+        Self {
+            room,
+            guard,
+            outcomes,
+            answers,
+            opened: Instant::now(),
+            is_changed: true,
+            readings: BTreeMap::new(),
+            queue,
+            items,
+            seeks: None,
+            kept: watch::Sender::default(),
+        }
     }
 
     /// Runs until somebody ends it. `events` are those of the terminal.
@@ -140,7 +176,12 @@ impl Loop {
         let queue = self.queue.clone();
         let stop = CancellationToken::new();
         let fed = self.feed(queue, stop.clone());
+        let keeping = tokio::spawn(effects::keep(self.room.home.clone(), self.kept.subscribe()));
         let feeding = stop.drop_guard();
+        let watched = self.room.themes.clone().map(|(folder, depth)| {
+            let wrap = |found| Outcome::Themes(Box::new(found));
+            tokio::spawn(person::watch(folder, depth, self.outcomes.clone(), wrap))
+        });
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let size = screen.size()?;
@@ -191,7 +232,12 @@ impl Loop {
             }
         };
         drop(feeding);
+        self.readings.values().for_each(AbortHandle::abort);
+        watched.iter().for_each(JoinHandle::abort);
         fed.await.ok();
+        // What was to be kept last is written before the end.
+        drop(self);
+        keeping.await.ok();
         Ok(ended)
     }
 
@@ -278,7 +324,7 @@ impl Loop {
 }
 
 /// Events that can be begun anew after somebody else had the terminal.
-pub(crate) trait FromTerminal: Sized {
+pub trait FromTerminal: Sized {
     /// A new stream; none where there is none.
     fn from_terminal() -> Option<Self>;
 }
@@ -322,7 +368,21 @@ impl Loop {
                 Next::GoOn
             }
             Effect::Keep(kept) => {
-                self.keep(*kept);
+                self.kept.send_replace(*kept);
+                Next::GoOn
+            }
+            Effect::ReadBack(wanted) => {
+                self.read_back(*wanted);
+                Next::GoOn
+            }
+            Effect::StopReading(source) => {
+                self.readings.remove(&source).iter().for_each(AbortHandle::abort);
+                Next::GoOn
+            }
+            Effect::Tell(telling) => {
+                if self.guard.is_some() {
+                    terminal::tell(&telling, self.room.model.about.ways)?;
+                }
                 Next::GoOn
             }
             Effect::Chain(trace) => {

@@ -4,6 +4,7 @@
 //! calls, the rates. Must never read the bus, a clock or the keyboard, and never decide how something looks.
 
 pub mod alerts;
+pub mod back;
 pub mod builds;
 pub mod calls;
 pub mod chain;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use alerts::{Alert, Alerts};
+pub use back::{Back, Found, Places, ReadBack, Reading, Source, Toward};
 pub use calls::{Call, Calls};
 pub use chain::Chain;
 pub use decisions::Decisions;
@@ -34,7 +36,7 @@ pub use documents::{Documents, Need};
 pub use experiments::{Experiment, Experiments};
 pub use item::{EngineStatus, Item, Row};
 pub use rates::Rate;
-pub use ring::{Caps, Line, Ring, What};
+pub use ring::{Caps, Line, Ring, View, What};
 pub use series::AllSeries;
 pub use services::{Presence, Services};
 
@@ -42,7 +44,7 @@ use crate::bus::EntryId;
 use crate::bus::filter::Filter;
 use crate::bus::{Key, State};
 use crate::contracts::messages::{self, Health, LlmCalls, Metrics, ToOrchestrator};
-use crate::contracts::{Body, ChannelName, TraceId};
+use crate::contracts::{Body, ChannelKind, ChannelName, TraceId};
 use crate::tui::replay::Playing;
 
 /// Speakers of whom it is remembered what they said last.
@@ -90,8 +92,14 @@ pub struct Store {
     pub playing: Option<Playing>,
     filter: Filter,
     next_line: u64,
+    next_reading: u64,
+    /// What is older than this is only in the list of its channel, because of others the same time was not read.
+    since: EntryId,
     now: DateTime<Utc>,
 }
+
+/// The number of the first line: there is room before it for what is read back.
+const FIRST_LINE: u64 = 1 << 40;
 
 /// What is kept of one channel.
 #[derive(Debug, Clone)]
@@ -108,9 +116,13 @@ impl Store {
     /// An empty store; rings keep what the caps allow.
     pub fn new(caps: Caps) -> Self {
         let each = caps.of_channel();
-        let channel = |name: &ChannelName| (*name, Channel { ring: Ring::new(each), rate: Rate::default(), lag: None });
+        let back = caps.of_back();
+        let channel = |name: &ChannelName| {
+            let ring = Ring::new(Source::Channel(*name), each, back);
+            (*name, Channel { ring, rate: Rate::default(), lag: None })
+        };
         Self {
-            all: Ring::new(caps),
+            all: Ring::new(Source::All, caps, back),
             channels: ChannelName::ALL.iter().map(channel).collect(),
             documents: Documents::default(),
             services: Services::default(),
@@ -130,7 +142,9 @@ impl Store {
             chain: None,
             playing: None,
             filter: Filter::default(),
-            next_line: 1,
+            next_line: FIRST_LINE,
+            next_reading: 1,
+            since: EntryId::ZERO,
             now: DateTime::UNIX_EPOCH,
         }
     }
@@ -171,7 +185,7 @@ impl Store {
                 let changed = self.documents.replace(&prefix, found, left_out);
                 self.changed(&changed);
             }
-            Item::Chain(chain) => self.read_back(*chain),
+            Item::Chain(chain) => self.take_chain(*chain),
             Item::LeftOut { prefix, count } => self.documents.leave_out(prefix, count),
             Item::Playing(playing) => {
                 self.tick(playing.at);
@@ -204,7 +218,48 @@ impl Store {
             }
             Item::Missed(count) => self.missed = self.missed.saturating_add(count),
             Item::Filled => self.is_filled = true,
+            Item::Since(id) => {
+                self.since = id;
+                let kept = ChannelName::ALL.iter().filter(|it| it.route().kind == ChannelKind::Work);
+                kept.for_each(|channel| self.all.begins(*channel, id));
+            }
+            Item::Found { source, serial, found } => {
+                let next = self.next_line;
+                if let Some(ring) = self.ring_mut(source) {
+                    ring.found(serial, *found, next);
+                }
+            }
         }
+    }
+
+    /// The lines of a source.
+    pub fn ring(&self, source: Source) -> Option<&Ring> {
+        match source {
+            Source::All => Some(&self.all),
+            Source::Log => None,
+            Source::Channel(name) => self.channels.get(&name).map(|it| &it.ring),
+        }
+    }
+
+    fn ring_mut(&mut self, source: Source) -> Option<&mut Ring> {
+        match source {
+            Source::All => Some(&mut self.all),
+            Source::Log => None,
+            Source::Channel(name) => self.channels.get_mut(&name).map(|it| &mut it.ring),
+        }
+    }
+
+    /// What is to be read back for a list, in this direction; none where it is being read, or there is nothing.
+    pub fn read_back(&mut self, source: Source, toward: Toward) -> Option<ReadBack> {
+        let serial = self.next_reading;
+        self.next_reading += 1;
+        let filter = self.filter.clone();
+        self.ring_mut(source)?.read_back(toward, &filter, serial)
+    }
+
+    /// Forgets what was read back for a list. True where something was, or is being read.
+    pub fn forget_back(&mut self, source: Source) -> bool {
+        self.ring_mut(source).is_some_and(Ring::forget_back)
     }
 
     /// What is read out of documents is read again where they changed.
@@ -270,14 +325,23 @@ impl Store {
                 None => {}
             }
         }
+        let entry = row.entry;
         let line = self.line(What::Said(row));
-        if !is_pulse {
-            self.all.push(line.clone(), &self.filter);
-            if self.is_filled {
-                self.rate.count(self.now);
+        if !is_pulse && self.is_filled {
+            self.rate.count(self.now);
+        }
+        if entry.is_none_or(|id| id >= self.since) {
+            if let Some(id) = entry {
+                self.all.begins(name, id);
+            }
+            if !is_pulse {
+                self.all.push(line.clone(), &self.filter);
             }
         }
         if let Some(channel) = self.channels.get_mut(&name) {
+            if let Some(id) = entry {
+                channel.ring.begins(name, id);
+            }
             channel.ring.push(line, &self.filter);
             if self.is_filled {
                 channel.rate.count(self.now);
@@ -316,7 +380,7 @@ impl Store {
     }
 
     /// The streams were read for the chain that is followed; what came meanwhile stays in it.
-    fn read_back(&mut self, mut read: Chain) {
+    fn take_chain(&mut self, mut read: Chain) {
         let Some(live) = self.chain.take_if(|live| live.trace() == read.trace()) else { return };
         for row in live.rows() {
             read.take(row);
@@ -351,11 +415,12 @@ impl Store {
 
     /// Shows only what matches from now on.
     pub fn set_filter(&mut self, filter: Filter) {
+        let is_narrower = filter.narrows(&self.filter);
         self.filter = filter;
-        self.all.refilter(&self.filter);
-        self.system.logs.refilter(&self.filter);
+        self.all.refilter(&self.filter, is_narrower);
+        self.system.logs.refilter(&self.filter, is_narrower);
         for channel in self.channels.values_mut() {
-            channel.ring.refilter(&self.filter);
+            channel.ring.refilter(&self.filter, is_narrower);
         }
     }
 

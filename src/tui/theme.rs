@@ -6,6 +6,7 @@
 pub mod contrast;
 pub mod depth;
 mod file;
+pub mod person;
 #[cfg(test)]
 mod tests;
 

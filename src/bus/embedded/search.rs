@@ -79,25 +79,25 @@ impl Store {
     }
 }
 
-/// A person's words as a query: each must occur, the last may be unfinished. None where there are no words.
-fn query_of(text: &str) -> Option<String> {
-    let words: Vec<String> = text
-        .split_whitespace()
+/// A person's words as a query: each must occur, at least as the beginning of one. None where there are no words.
+fn query_of(words: &[String]) -> Option<String> {
+    let words: Vec<String> = words
+        .iter()
         .filter(|word| word.chars().any(char::is_alphanumeric))
-        .map(|word| format!("\"{}\"", word.replace('"', "\"\"").replace('\0', "")))
+        .map(|word| format!("\"{}\" *", word.replace('"', "\"\"").replace('\0', "")))
         .collect();
-    (!words.is_empty()).then(|| format!("{} *", words.join(" ")))
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// Entries with all the words, newest first, of ids before `before`.
 pub(super) fn search(
     conn: &Connection,
-    text: &str,
+    words: &[String],
     limit: usize,
     before: Option<EntryId>,
-) -> rusqlite::Result<Vec<Entry>> {
-    let Some(query) = query_of(text) else {
-        return Ok(Vec::new());
+) -> rusqlite::Result<Option<Vec<Entry>>> {
+    let Some(query) = query_of(words) else {
+        return Ok(None);
     };
     let mut channels = conn.prepare_cached("SELECT name, number FROM channels")?;
     let channels: Vec<(String, i64)> =
@@ -123,7 +123,7 @@ pub(super) fn search(
     }
     found.sort_by_key(|entry| std::cmp::Reverse(entry.id));
     found.truncate(limit);
-    Ok(found)
+    Ok(Some(found))
 }
 
 #[cfg(test)]
@@ -132,8 +132,9 @@ mod tests {
 
     #[test]
     fn whatever_a_person_types_is_a_query() {
-        assert_eq!(query_of("win rate"), Some(r#""win" "rate" *"#.to_owned()));
-        assert_eq!(query_of(r#"say "hi" AND -x*"#), Some(r#""say" """hi""" "AND" "-x*" *"#.to_owned()));
-        assert_eq!(query_of(" \" - * "), None);
+        let query = |words: &[&str]| query_of(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(query(&["win", "rate"]), Some(r#""win" * "rate" *"#.to_owned()));
+        assert_eq!(query(&["say", "\"hi\" AND", "-x*"]), Some(r#""say" * """hi"" AND" * "-x*" *"#.to_owned()));
+        assert_eq!(query(&[" ", "\"", "- *"]), None);
     }
 }

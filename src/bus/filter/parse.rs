@@ -27,8 +27,8 @@ fn term(scanner: &mut Scanner<'_>) -> Result<Term, FilterError> {
     let negated = scanner.take('-');
     let column = scanner.column;
     let test = match scanner.chars.peek() {
-        Some('"') => Test::Text(literal(&scanner.quoted()?, column)?),
-        Some('/') => Test::Text(scanner.expression()?),
+        Some('"') => words(scanner.quoted()?, column)?,
+        Some('/') => Test::Text(scanner.expression()?, None),
         Some(c) if !c.is_whitespace() => word(scanner, column)?,
         _ => return Err(error(column, "a term after `-` (for a lone `-` write `\"-\"`)", scanner.shown())),
     };
@@ -47,7 +47,11 @@ fn word(scanner: &mut Scanner<'_>, column: usize) -> Result<Test, FilterError> {
         }
         name.push(c);
     }
-    Ok(Test::Text(literal(&name, column)?))
+    words(name, column)
+}
+
+fn words(text: String, column: usize) -> Result<Test, FilterError> {
+    Ok(Test::Text(literal(&text, column)?, Some(text)))
 }
 
 fn field(name: &str, scanner: &mut Scanner<'_>, column: usize) -> Result<Test, FilterError> {

@@ -81,8 +81,8 @@ pub(super) fn mouse(model: &mut Model, event: MouseEvent) -> Vec<Effect> {
     let panes = screens::panes(model, model.body());
     let Some((pane, area)) = panes.into_iter().find(|(_, area)| area.contains(at)) else { return Vec::new() };
     match event.kind {
-        MouseEventKind::ScrollUp => model.go(pane, area, Step::By(-WHEEL)),
-        MouseEventKind::ScrollDown => model.go(pane, area, Step::By(WHEEL)),
+        MouseEventKind::ScrollUp => return model.go(pane, area, Step::By(-WHEEL)),
+        MouseEventKind::ScrollDown => return model.go(pane, area, Step::By(WHEEL)),
         MouseEventKind::Down(MouseButton::Left) => {
             model.focus.insert(model.screen, pane);
             if let Some(row) = usize::from(event.row).checked_sub(usize::from(area.y) + 1) {

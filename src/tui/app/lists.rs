@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use ratatui::layout::Rect;
 
-use super::Model;
+use super::{Effect, Model};
 use crate::tui::screens::Pane;
 use crate::tui::screens::content::{Content, Entry, Target, content};
-use crate::tui::store::{Ring, What};
+use crate::tui::store::{Ring, Source, Toward, What};
 
 /// What is selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,12 +53,13 @@ impl ListState {
         }
     }
 
-    /// The lines of a ring that are shown in so many rows: from where to where.
+    /// The lines of a ring that are shown in so many rows: from where to where in its view.
     pub fn window(&self, ring: &Ring, rows: usize) -> (usize, usize) {
-        let len = ring.shown().len();
+        let view = ring.view();
+        let len = view.len();
         let first = match self.line() {
             None => len.saturating_sub(rows),
-            Some(_) => ring.position(self.top).min(len.saturating_sub(rows.min(len))),
+            Some(_) => view.position(self.top).min(len.saturating_sub(rows.min(len))),
         };
         (first, (first + rows).min(len))
     }
@@ -97,8 +98,8 @@ fn rows(area: Rect) -> usize {
 }
 
 impl Model {
-    /// Goes on in a list.
-    pub(super) fn go(&mut self, pane: Pane, area: Rect, step: Step) {
+    /// Goes on in a list. Where it comes to an end of what is kept, more is read.
+    pub(super) fn go(&mut self, pane: Pane, area: Rect, step: Step) -> Vec<Effect> {
         let rows = rows(area);
         let old = self.lists.get(&pane).cloned().unwrap_or_default();
         let target = |at: usize, len: usize| -> usize {
@@ -110,20 +111,31 @@ impl Model {
                 Step::Last => len.saturating_sub(1),
             }
         };
-        let state = match content(self, pane, area.width.saturating_sub(2)) {
+        let is_up = matches!(step, Step::By(n) | Step::Page(n) if n < 0) || step == Step::First;
+        match content(self, pane, area.width.saturating_sub(2)) {
             Content::Messages(ring) => {
-                let len = ring.shown().len();
-                if len == 0 || step == Step::Last {
-                    ListState::default()
-                } else {
-                    let at = old.line().map_or(len - 1, |number| ring.position(number).min(len - 1));
-                    let to = target(at, len);
-                    if to + 1 == len && at + 1 == len && !matches!(step, Step::By(n) | Step::Page(n) if n < 0) {
-                        // Going on at the end follows again.
-                        ListState::default()
-                    } else {
-                        held(ring, &old, to, rows)
-                    }
+                let view = ring.view();
+                let (source, len, is_whole) = (ring.source(), view.len(), ring.back().reaches_ring());
+                let at = old.line().map_or(len.saturating_sub(1), |number| view.position(number).min(len.max(1) - 1));
+                let to = target(at, len);
+                let is_last = to + 1 >= len && at + 1 >= len && is_whole && !is_up;
+                if step == Step::Last || is_last {
+                    // Going on at the end follows again.
+                    self.lists.insert(pane, ListState::default());
+                    return self.leave_past(source);
+                }
+                let state = if len == 0 { ListState::default() } else { held(ring, &old, to, rows) };
+                let far_below = view.read_back().saturating_add(2 * rows);
+                let is_past_left = is_whole && self.filter.is_empty() && view.read_back() > 0 && to > far_below;
+                self.lists.insert(pane, state);
+                if is_past_left {
+                    return self.leave_past(source);
+                }
+                if is_up && to < rows {
+                    return self.read_back(source, Toward::Older).into_iter().collect();
+                }
+                if !is_up && !is_whole && to + rows >= len {
+                    return self.read_back(source, Toward::Newer).into_iter().collect();
                 }
             }
             Content::Entries { entries, at_end, .. } => {
@@ -131,24 +143,30 @@ impl Model {
                 // At the end it follows again.
                 let to = to.filter(|to| !at_end || to + 1 < entries.len());
                 let selected = to.and_then(|at| entries.get(at)).map(|entry| Mark::Entry(entry.id.clone()));
-                ListState { selected, ..ListState::default() }
+                self.lists.insert(pane, ListState { selected, ..ListState::default() });
             }
-        };
-        self.lists.insert(pane, state);
+        }
+        Vec::new()
+    }
+
+    /// Nobody looks at what was read back for a list any more; while a filter is searched for, it stays.
+    fn leave_past(&mut self, source: Source) -> Vec<Effect> {
+        let is_left = self.filter.is_empty() && self.store.forget_back(source);
+        if is_left { vec![Effect::StopReading(source)] } else { Vec::new() }
     }
 
     /// Holds a list of messages still, or lets it follow.
-    pub(super) fn toggle_pause(&mut self, pane: Pane, area: Rect) {
+    pub(super) fn toggle_pause(&mut self, pane: Pane, area: Rect) -> Vec<Effect> {
         let old = self.lists.get(&pane).cloned().unwrap_or_default();
-        if let Content::Messages(ring) = content(self, pane, area.width) {
-            let len = ring.shown().len();
-            let state = if old.is_following() && len > 0 {
-                held(ring, &old, len - 1, rows(area))
-            } else {
-                ListState::default()
-            };
+        let Content::Messages(ring) = content(self, pane, area.width) else { return Vec::new() };
+        let (source, len) = (ring.source(), ring.view().len());
+        if old.is_following() && len > 0 {
+            let state = held(ring, &old, len - 1, rows(area));
             self.lists.insert(pane, state);
+            return Vec::new();
         }
+        self.lists.insert(pane, ListState::default());
+        self.leave_past(source)
     }
 
     /// Selects what stands in this row of a pane, counted from 0 below its frame.
@@ -179,9 +197,9 @@ impl Model {
         let state = self.lists.get(&pane).cloned().unwrap_or_default();
         match content(self, pane, area.width.saturating_sub(2)) {
             Content::Messages(ring) => {
-                let at =
-                    state.line().map_or(ring.shown().len().checked_sub(1), |number| Some(ring.position(number)))?;
-                match &ring.shown().get(at)?.what {
+                let view = ring.view();
+                let at = state.line().map_or(view.len().checked_sub(1), |number| Some(view.position(number)))?;
+                match &view.get(at)?.what {
                     What::Said(row) => Some(Target::Message(row.clone())),
                     What::Log(line) => Some(Target::Log(line.clone())),
                     What::Gap(_) => None,
@@ -216,7 +234,8 @@ pub fn first_entry(selected: Option<usize>, len: usize, rows: usize) -> usize {
 fn held(ring: &Ring, old: &ListState, to: usize, rows: usize) -> ListState {
     let (first, _) = old.window(ring, rows);
     let first = first.min(to).max((to + 1).saturating_sub(rows));
-    let number = |at: usize| ring.shown().get(at).map_or(0, |line| line.number);
+    let view = ring.view();
+    let number = |at: usize| view.get(at).map_or(0, |line| line.number);
     let held_at = if old.is_following() { ring.newest() } else { old.held_at };
     ListState { selected: Some(Mark::Line(number(to))), top: number(first), held_at }
 }

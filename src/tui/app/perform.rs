@@ -7,10 +7,10 @@ mod experiments;
 use chrono::TimeDelta;
 
 use super::lists::Step;
-use super::{Effect, End, LetterDeed, Model, Saying};
+use super::{Effect, End, LetterDeed, Model, Saying, TWICE};
 use crate::approvals::Record;
 use crate::contracts::TraceId;
-use crate::contracts::messages::{AcknowledgeAlert, Control, Go, Hold, ResolveAlert, RestoreExperiment};
+use crate::contracts::messages::{AcknowledgeAlert, CancelRun, Control, Go, Hold, ResolveAlert, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, screen_of};
 use crate::tui::layers::{self, Layer};
@@ -49,19 +49,19 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Kill => kill(model),
         Action::Undo => return undo(model),
         Action::Hold => return hold(model),
-        Action::Pause => with_focus(model, Model::toggle_pause),
-        Action::Up => with_focus(model, |model, pane, area| model.go(pane, area, Step::By(-1))),
-        Action::Down => with_focus(model, |model, pane, area| model.go(pane, area, Step::By(1))),
-        Action::PageUp => with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(-1))),
-        Action::PageDown => with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(1))),
-        Action::First => with_focus(model, |model, pane, area| model.go(pane, area, Step::First)),
-        Action::Last => with_focus(model, |model, pane, area| model.go(pane, area, Step::Last)),
+        Action::Pause => return with_focus(model, Model::toggle_pause),
+        Action::Up => return with_focus(model, |model, pane, area| model.go(pane, area, Step::By(-1))),
+        Action::Down => return with_focus(model, |model, pane, area| model.go(pane, area, Step::By(1))),
+        Action::PageUp => return with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(-1))),
+        Action::PageDown => return with_focus(model, |model, pane, area| model.go(pane, area, Step::Page(1))),
+        Action::First => return with_focus(model, |model, pane, area| model.go(pane, area, Step::First)),
+        Action::Last => return with_focus(model, |model, pane, area| model.go(pane, area, Step::Last)),
         Action::NextPane => next_pane(model, 1),
         Action::PreviousPane => next_pane(model, -1),
         Action::Zoom => model.is_zoomed = !model.is_zoomed,
-        Action::Back => back(model),
+        Action::Back => return back(model),
         Action::ShowTrace => return show_trace(model),
-        Action::Theme => next_theme(model),
+        Action::Theme => open(model, |model| Layer::Themes(layers::themes::Themes::open(model))),
         Action::Mouse => {
             model.has_mouse = !model.has_mouse;
             model.is_unsaved = true;
@@ -158,10 +158,11 @@ fn set_budget(model: &mut Model) {
     model.layers.push(Layer::Budget(Box::new(layers::budget::Budget::open(&scope))));
 }
 
-fn with_focus(model: &mut Model, act: impl FnOnce(&mut Model, Pane, ratatui::layout::Rect)) {
-    if let Some((pane, area)) = model.focused() {
-        act(model, pane, area);
-    }
+fn with_focus(
+    model: &mut Model,
+    act: impl FnOnce(&mut Model, Pane, ratatui::layout::Rect) -> Vec<Effect>,
+) -> Vec<Effect> {
+    model.focused().map_or_else(Vec::new, |(pane, area)| act(model, pane, area))
 }
 
 fn next_pane(model: &mut Model, by: isize) {
@@ -176,15 +177,18 @@ fn next_pane(model: &mut Model, by: isize) {
     }
 }
 
-fn back(model: &mut Model) {
+fn back(model: &mut Model) -> Vec<Effect> {
     if model.is_zoomed {
         model.is_zoomed = false;
     } else if !model.filter.is_empty() {
-        model.set_filter(String::new());
         model.is_unsaved = true;
-    } else if let Some((pane, _)) = model.focused() {
+        return model.set_filter(String::new());
+    } else if let Some((pane, area)) = model.focused() {
+        let effects = model.go(pane, area, Step::Last);
         model.lists.remove(&pane);
+        return effects;
     }
+    Vec::new()
 }
 
 fn show(model: &mut Model) {
@@ -197,7 +201,10 @@ fn show(model: &mut Model) {
             let layer = layers::needs_you::NeedsYou::open(model, Some(&id));
             model.layers.push(Layer::NeedsYou(layer));
         }
-        Some(target) => model.layers.push(Layer::Detail(layers::detail::Detail::of(target))),
+        Some(target) => {
+            let detail = layers::detail::Detail::of(model, target);
+            model.layers.push(Layer::Detail(detail));
+        }
         None => model.is_zoomed = true,
     }
 }
@@ -252,15 +259,6 @@ fn show_trace(model: &mut Model) -> Vec<Effect> {
     trace_of(model, &target)
 }
 
-fn next_theme(model: &mut Model) {
-    let at = model.themes.iter().position(|theme| theme.name == model.theme.name).map_or(0, |at| at + 1);
-    if let Some(theme) = model.themes.get(at).or(model.themes.first()).cloned() {
-        model.tell(Role::Text, format!("theme: {}", theme.name));
-        model.theme = theme;
-        model.is_unsaved = true;
-    }
-}
-
 fn kill(model: &mut Model) {
     let experiment = model.target().and_then(|target| match &target {
         Target::Document(key) if let Some(id) = key.as_str().strip_prefix("alerts:") => {
@@ -300,11 +298,44 @@ fn undo(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Say(model.ticket(), Saying::Control(order.into()))]
 }
 
+/// Holds, or lets go; a second time right after, what runs is stopped.
 fn hold(model: &mut Model) -> Vec<Effect> {
+    let now = model.now.open;
+    let is_again = model.held.is_some_and(|at| now.saturating_sub(at) <= TWICE);
+    if is_again {
+        model.held = None;
+        return stop_runs(model);
+    }
     let by = Some(model.about.operator.clone());
-    let order: Control =
-        if model.store.documents.is_held() { Go { reason: None, by }.into() } else { Hold { reason: None, by }.into() };
+    let order: Control = if model.store.documents.is_held() {
+        Go { reason: None, by }.into()
+    } else {
+        model.held = Some(now);
+        Hold { reason: None, by }.into()
+    };
     vec![Effect::Say(model.ticket(), Saying::Control(order))]
+}
+
+/// Orders every run that is under way to stop.
+fn stop_runs(model: &mut Model) -> Vec<Effect> {
+    let runs: Vec<(String, String)> =
+        model.store.documents.runs("").map(|(of, run)| (of.to_owned(), run.to_owned())).collect();
+    if runs.is_empty() {
+        model.tell(Role::Text, "held; nothing runs that would have to be stopped");
+        return Vec::new();
+    }
+    model.tell(Role::Warn, format!("held; runs that are stopped: {}", runs.len()));
+    let mut effects = Vec::new();
+    for (experiment, run_id) in runs {
+        let order = CancelRun {
+            run_id,
+            experiment_id: Some(experiment),
+            reason: Some("stopped by a hold in the control room".to_owned()),
+            by: Some(model.about.operator.clone()),
+        };
+        effects.push(Effect::Say(model.ticket(), Saying::Control(order.into())));
+    }
+    effects
 }
 
 fn quit(model: &mut Model) -> Vec<Effect> {

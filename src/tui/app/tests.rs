@@ -8,6 +8,7 @@ mod notes;
 mod numbers;
 mod reading;
 mod system;
+mod told;
 
 pub(crate) use fixtures::*;
 pub(crate) use measured::measured;

@@ -27,7 +27,7 @@ pub fn frame(frame: &mut Frame<'_>, area: Rect, model: &Model, title: &str, widt
 
 /// Draws lines in a frame that is as high as they are.
 pub fn lines(at: &mut Frame<'_>, area: Rect, model: &Model, title: &str, lines: &[Vec<Piece>], width: u16) {
-    let inner = frame(at, area, model, title, width, height(lines, width.min(area.width)));
+    let inner = frame(at, area, model, title, width, height(lines, width.min(area.width), area.height));
     body(at, inner, model, lines, 0);
 }
 
@@ -42,15 +42,21 @@ pub fn scrolled(
     width: u16,
 ) {
     let title = if top > 0 { format!("{title} · line {} of {}", top + 1, lines.len()) } else { title.to_owned() };
-    let inner = frame(at, area, model, &title, width, height(lines, width.min(area.width)));
+    let inner = frame(at, area, model, &title, width, height(lines, width.min(area.width), area.height));
     body(at, inner, model, lines, top);
 }
 
-/// How high a frame is that holds these lines whole; no higher than any screen.
-fn height(lines: &[Vec<Piece>], width: u16) -> u16 {
+/// How high a frame is that holds these lines whole; no higher than there is room.
+fn height(lines: &[Vec<Piece>], width: u16, most: u16) -> u16 {
     let inside = width.saturating_sub(4);
-    let rows: usize = lines.iter().take(500).map(|line| broken(line, inside).len()).sum();
-    u16::try_from(rows + 2).unwrap_or(u16::MAX)
+    let mut rows = 2;
+    for line in lines {
+        rows += broken(line, inside).len();
+        if rows >= usize::from(most) {
+            return most;
+        }
+    }
+    u16::try_from(rows).unwrap_or(u16::MAX)
 }
 
 /// Draws lines from the one at `top` on. A line that is too long goes on in the next rows.
@@ -65,7 +71,7 @@ pub fn body(frame: &mut Frame<'_>, area: Rect, model: &Model, lines: &[Vec<Piece
 }
 
 /// The line in rows of at most so many columns; the last piece is the one that is broken.
-pub(crate) fn broken(line: &[Piece], width: u16) -> Vec<Vec<Piece>> {
+pub fn broken(line: &[Piece], width: u16) -> Vec<Vec<Piece>> {
     use unicode_width::UnicodeWidthStr;
     let wide: usize = line.iter().map(|piece| piece.words.width()).sum();
     let Some((last, head)) = line.split_last().filter(|_| wide > usize::from(width)) else {

@@ -10,10 +10,11 @@ use ratatui::style::Style;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
+use crate::bus::filter::Filter;
 use crate::contracts::{ChannelName, Priority};
 use crate::tui::app::Model;
-use crate::tui::store::Row;
 use crate::tui::store::system::LogLine;
+use crate::tui::store::{Reading, Ring, Row};
 use crate::tui::theme::Role;
 
 /// Words that look like their role.
@@ -144,7 +145,7 @@ pub fn message(row: &Row, model: &Model, width: u16, has_channel: bool) -> Vec<P
     if let Some(fault) = row.fault() {
         pieces.push(Piece::new(Role::Danger, format!("malformed: {} ", clipped(fault, 40))));
     }
-    pieces.push(Piece::new(Role::Text, row.gist()));
+    pieces.extend(marked(model.store.filter(), row.gist()));
     pieces
 }
 
@@ -164,6 +165,50 @@ pub fn log(line: &LogLine, model: &Model) -> Vec<Piece> {
     }
     pieces.push(Piece::new(role, line.words.clone()));
     pieces
+}
+
+/// A text with what a filter found in it marked.
+fn marked(filter: &Filter, text: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut end = 0;
+    for spot in if filter.is_empty() { Vec::new() } else { filter.spots(text) } {
+        pieces.push(Piece::new(Role::Text, &text[end..spot.start]));
+        pieces.push(Piece::new(Role::Match, &text[spot.clone()]));
+        end = spot.end;
+    }
+    pieces.push(Piece::new(Role::Text, &text[end..]));
+    pieces
+}
+
+/// How far back a list was read, or why not further; none where nobody looked.
+pub fn past(model: &Model, ring: &Ring) -> Option<Piece> {
+    let back = ring.back();
+    let reached = back.reached().map(|at| {
+        let is_today = local(at, model).date_naive() == local(model.now.wall, model).date_naive();
+        if is_today {
+            local(at, model).format("%H:%M").to_string()
+        } else {
+            local(at, model).format("%b %-d %H:%M").to_string()
+        }
+    });
+    let is_search = !model.store.filter().is_empty();
+    Some(match (back.reading(), reached) {
+        (Reading::Failed(why), _) => Piece::new(Role::Danger, format!("the past cannot be read: {why}")),
+        (Reading::Going(_), Some(at)) if is_search => {
+            Piece::new(Role::Accent, format!("searching back, at {at}, {} found", back.found()))
+        }
+        (Reading::Going(_), _) if is_search => Piece::new(Role::Accent, "searching back …"),
+        (Reading::Going(_), _) => Piece::new(Role::Accent, "reading …"),
+        (Reading::Idle, _) if is_search && back.is_beginning() => {
+            Piece::new(Role::Muted, format!("searched all, {} found", back.found()))
+        }
+        (Reading::Idle, Some(at)) if is_search => {
+            Piece::new(Role::Muted, format!("searched back to {at}, {} found", back.found()))
+        }
+        (Reading::Idle, _) if back.is_beginning() => Piece::new(Role::Muted, "from the beginning"),
+        (Reading::Idle, Some(at)) => Piece::new(Role::Muted, format!("read back to {at}")),
+        (Reading::Idle, None) => return None,
+    })
 }
 
 fn local(at: DateTime<Utc>, model: &Model) -> DateTime<FixedOffset> {

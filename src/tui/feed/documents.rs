@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Feed, Gone};
+use crate::approvals::{ApprovalState, Record};
 use crate::bus::{BusError, Key, State};
 use crate::contracts::{ChannelKind, ChannelName, keys};
 use crate::tui::store::Item;
@@ -96,6 +97,8 @@ impl Feed {
     pub(super) async fn keep_documents(self, mut rings: mpsc::Receiver<Bell>) -> Result<(), Gone> {
         let mut stale: BTreeSet<&'static str> = BTreeSet::new();
         let mut channels: BTreeSet<ChannelName> = BTreeSet::new();
+        // The chains of what waits for a person: he is shown what they have cost.
+        let mut chains: Vec<Key> = Vec::new();
         // When everything is read without a bell, and when what is counted may be read again.
         let mut anyway = Instant::now() + ANYWAY;
         let mut counted = Instant::now();
@@ -129,14 +132,21 @@ impl Feed {
                 counted = Instant::now() + COUNTED;
             }
             anyway = Instant::now() + ANYWAY;
+            let has_costs = due.contains("approvals:") || due.contains("budgets:day");
             for prefix in due {
                 match self.documents(prefix).await {
                     Ok((found, left_out)) => {
+                        if prefix == "approvals:" {
+                            chains = waiting_chains(&found);
+                        }
                         self.give(vec![Item::Documents { prefix: prefix.to_owned(), found, left_out }]).await?;
                     }
                     // What is away is read when it is back: that rings for everything.
                     Err(err) => tracing::debug!(%err, prefix, "documents were not read"),
                 }
+            }
+            if has_costs {
+                self.costs_of(&chains).await?;
             }
             for channel in std::mem::take(&mut channels) {
                 if let Ok(info) = self.bus.inspect(channel).await {
@@ -146,6 +156,14 @@ impl Feed {
                 }
             }
         }
+    }
+
+    /// What chains have cost so far.
+    async fn costs_of(&self, chains: &[Key]) -> Result<(), Gone> {
+        let Ok(found) = self.bus.get_many(chains, None).await else { return Ok(()) };
+        let item =
+            |(key, state): (&Key, crate::bus::Got)| Some(Item::Document { key: key.clone(), state: state.ok()? });
+        self.give(chains.iter().zip(found).filter_map(item).collect()).await
     }
 
     /// All documents of a prefix, as many as are kept, and how many more there are.
@@ -174,6 +192,14 @@ impl Feed {
         }
         Ok((found, left_out))
     }
+}
+
+/// The sums of the chains whose approvals wait.
+fn waiting_chains(approvals: &[(Key, State)]) -> Vec<Key> {
+    let records = approvals.iter().filter_map(|(_, state)| Record::read(state.document()?));
+    let waiting = records.filter(|record| record.state == ApprovalState::Pending);
+    let chains = waiting.map(|record| Key::new(format!("budgets:trace:{}", record.envelope.trace)));
+    chains.take(PAGE).collect()
 }
 
 fn rung(bell: Bell, stale: &mut BTreeSet<&'static str>, channels: &mut BTreeSet<ChannelName>) {

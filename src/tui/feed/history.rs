@@ -22,11 +22,12 @@ impl Feed {
             ChannelName::ALL.iter().copied().filter(|it| it.route().kind == ChannelKind::Work).collect();
         loop {
             match self.newest_of(&channels).await {
-                Ok((entries, cursors)) => {
-                    let rows = entries.into_iter().map(|entry| Item::Message(Arc::new(Row::stored(entry))));
-                    let items = std::iter::once(Item::Engine(EngineStatus::Live)).chain(rows);
+                Ok(newest) => {
+                    let rows = newest.entries.into_iter().map(|entry| Item::Message(Arc::new(Row::stored(entry))));
+                    let since = newest.since.map(Item::Since);
+                    let items = std::iter::once(Item::Engine(EngineStatus::Live)).chain(since).chain(rows);
                     self.give(items.collect()).await?;
-                    return Ok(cursors);
+                    return Ok(newest.cursors);
                 }
                 Err(err) => {
                     let lost = left_out(&err);
@@ -40,16 +41,26 @@ impl Feed {
         }
     }
 
-    async fn newest_of(&self, channels: &[ChannelName]) -> Result<(Vec<Entry>, Vec<Cursor>), BusError> {
-        let mut all = Vec::new();
-        let mut cursors = Vec::new();
+    async fn newest_of(&self, channels: &[ChannelName]) -> Result<Newest, BusError> {
+        let mut newest = Newest { entries: Vec::new(), cursors: Vec::new(), since: None };
         for channel in channels {
             let most = if *channel == ChannelName::Metrics { NUMBERS } else { NEWEST };
             let entries = self.bus.range(*channel, Range::newest(most)).await?;
-            cursors.push((*channel, entries.first().map_or(EntryId::ZERO, |entry| entry.id)));
-            all.extend(entries);
+            newest.cursors.push((*channel, entries.first().map_or(EntryId::ZERO, |entry| entry.id)));
+            if entries.len() >= most {
+                newest.since = newest.since.max(entries.last().map(|entry| entry.id));
+            }
+            newest.entries.extend(entries);
         }
-        all.sort_by_key(|entry| (entry.id, entry.channel));
-        Ok((all, cursors))
+        newest.entries.sort_by_key(|entry| (entry.id, entry.channel));
+        Ok(newest)
     }
+}
+
+/// The newest history of some channels.
+struct Newest {
+    entries: Vec<Entry>,
+    cursors: Vec<Cursor>,
+    /// From here on it has everything of all of them; none where that is so from the beginning.
+    since: Option<EntryId>,
 }

@@ -13,6 +13,7 @@ use crate::contracts::Trust;
 use crate::contracts::channel::grants;
 use crate::contracts::messages::Alerts;
 use crate::contracts::wiring::ALERTS;
+use crate::tui::store::{Caps, Reading, Source, Store, Toward};
 
 /// What a feed brings.
 struct Fed {
@@ -62,6 +63,203 @@ impl Fed {
         })
         .await
     }
+}
+
+/// A store that is fed by hand, and all that was ever said.
+struct Scroller {
+    world: World,
+    store: Store,
+    cursors: Vec<Cursor>,
+    said: Vec<(EntryId, ChannelName)>,
+}
+
+impl Scroller {
+    /// After so many messages on one channel and on another, with a ring for so many lines.
+    async fn new(echoes: usize, chats: usize, lines: usize) -> Self {
+        let world = World::new();
+        for at in 0..echoes.max(chats) {
+            if at < echoes {
+                world.say(world.request(&format!("echo {at}"))).await;
+            }
+            if at < chats {
+                world.say(chat(&world, &format!("chat {at}"))).await;
+            }
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let (queue, mut batches) = mpsc::channel(QUEUE);
+        let feed = Feed { bus: world.bus(), clock: Arc::clone(&world.clock), queue };
+        let cursors = feed.fill().await.unwrap();
+        drop(feed);
+        let mut store = Store::new(Caps { lines, bytes: 8 << 20 });
+        while let Some(batch) = batches.recv().await {
+            for item in batch {
+                store.apply(item);
+            }
+        }
+        let mut scroller = Self { world, store, cursors, said: Vec::new() };
+        scroller.look_at_streams().await;
+        scroller
+    }
+
+    async fn look_at_streams(&mut self) {
+        self.said.clear();
+        for channel in [ChannelName::Echo, ChannelName::DiscordRaw] {
+            self.said.extend(self.world.entries(channel).await.iter().map(|entry| (entry.id, channel)));
+        }
+        self.said.sort_unstable();
+    }
+
+    /// Something new is said, and heard.
+    async fn says(&mut self, is_chat: bool) {
+        let message = if is_chat { chat(&self.world, "new") } else { self.world.request("new") };
+        self.world.say(message).await;
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let entries = self.world.bus().watch(&self.cursors, 100, Duration::ZERO).await.unwrap();
+        for entry in entries {
+            self.cursors.iter_mut().filter(|it| it.0 == entry.channel).for_each(|it| it.1 = entry.id);
+            self.store.apply(Item::Message(Arc::new(Row::stored(entry))));
+        }
+        self.look_at_streams().await;
+    }
+
+    /// A page is read, while so many new messages come.
+    async fn reads(&mut self, source: Source, toward: Toward, meanwhile: usize) {
+        let Some(wanted) = self.store.read_back(source, toward) else { return };
+        let (queue, mut batches) = mpsc::channel(QUEUE);
+        let found = tokio::spawn(back::read(self.world.bus(), wanted, queue));
+        let mut items = Vec::new();
+        while let Some(batch) = batches.recv().await {
+            items.extend(batch);
+        }
+        found.await.unwrap();
+        for at in 0..meanwhile {
+            self.says(at % 2 == 0).await;
+        }
+        for item in items {
+            self.store.apply(item);
+        }
+    }
+
+    /// What is shown is a part of the streams without a seam; where it reaches the ring, up to their end.
+    fn is_whole(&self, source: Source) {
+        let ring = self.store.ring(source).unwrap();
+        let view = ring.view();
+        let shown: Vec<(EntryId, ChannelName)> = view
+            .range(0, view.len())
+            .filter_map(|line| line.row())
+            .map(|row| (row.entry.unwrap(), row.channel))
+            .collect();
+        let all: Vec<_> =
+            self.said.iter().copied().filter(|it| source == Source::All || source == Source::Channel(it.1)).collect();
+        let Some(first) = shown.first() else { return };
+        let from = all.iter().position(|it| it == first).unwrap();
+        assert_eq!(shown, all[from..from + shown.len()], "a line is missing, doubled or out of its order");
+        if ring.back().reaches_ring() {
+            assert_eq!(from + shown.len(), all.len(), "the newest are missing");
+        }
+        let numbers: Vec<u64> = view.range(0, view.len()).map(|line| line.number).collect();
+        assert!(numbers.is_sorted() && numbers.windows(2).all(|it| it[0] != it[1]), "{numbers:?}");
+        assert!(ring.back().lines().len() <= 100 / 8 + 1 && ring.len() <= 100);
+    }
+}
+
+fn chat(world: &World, words: &str) -> crate::bus::Outgoing {
+    use crate::contracts::Body;
+    use crate::contracts::messages::DiscordRaw;
+    let envelope = world.origin(Trust::Operator).envelope("discord_message", "control_room");
+    let body = DiscordRaw::by_operator(words.to_owned(), "mara", &envelope).write().unwrap();
+    crate::bus::Outgoing::new(ChannelName::DiscordRaw, envelope, body).unwrap()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+    #[test]
+    fn whatever_is_read_back_and_said_meanwhile_the_lines_are_those_of_the_streams(
+        echoes in 0_usize..340, chats in 0_usize..60, lines in 1_usize..100,
+        steps in proptest::collection::vec((0_u8..6, 0_usize..4), 0..30),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut scroller = Scroller::new(echoes, chats, lines).await;
+            let sources = [Source::All, Source::Channel(ChannelName::Echo)];
+            for (what, meanwhile) in steps {
+                match what {
+                    0 => scroller.says(meanwhile % 2 == 0).await,
+                    1 => scroller.reads(Source::All, Toward::Newer, meanwhile).await,
+                    2 => scroller.reads(sources[1], Toward::Newer, meanwhile).await,
+                    3 => drop(scroller.store.forget_back(sources[meanwhile % 2])),
+                    4 => scroller.reads(sources[1], Toward::Older, meanwhile).await,
+                    _ => scroller.reads(Source::All, Toward::Older, meanwhile).await,
+                }
+                for source in sources {
+                    scroller.is_whole(source);
+                }
+            }
+            // All the way up, then all the way down.
+            for source in sources {
+                for _ in 0..1_000 {
+                    scroller.reads(source, Toward::Older, 0).await;
+                    scroller.is_whole(source);
+                    if scroller.store.ring(source).unwrap().back().is_beginning() {
+                        break;
+                    }
+                }
+                let ring = scroller.store.ring(source).unwrap();
+                let first = ring.view().get(0).and_then(|line| line.row()?.entry);
+                let is_own = |it: &&(EntryId, ChannelName)| source == Source::All || it.1 == ChannelName::Echo;
+                assert_eq!(first, scroller.said.iter().find(is_own).map(|it| it.0), "the beginning was not reached");
+                for _ in 0..1_000 {
+                    if scroller.store.ring(source).unwrap().back().reaches_ring() {
+                        break;
+                    }
+                    scroller.reads(source, Toward::Newer, 0).await;
+                    scroller.is_whole(source);
+                }
+                assert!(scroller.store.ring(source).unwrap().back().reaches_ring(), "it never came back");
+            }
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_finds_what_is_older_says_how_far_it_came_and_ends_at_the_beginning() {
+    let mut scroller = Scroller::new(700, 3, 50).await;
+    scroller.store.set_filter("\"echo 1\" -10".parse().unwrap());
+    let shown = scroller.store.all.view().len();
+    scroller.reads(Source::All, Toward::Older, 0).await;
+    while !scroller.store.all.back().is_beginning() {
+        scroller.reads(Source::All, Toward::Older, 0).await;
+    }
+    let back = scroller.store.all.back();
+    assert_eq!(back.found() + shown, 111 - 12, "echo 1, 1x, 1xx without those with a 10");
+    assert_eq!(back.reached(), scroller.said.first().map(|it| it.0.at()));
+    scroller.store.set_filter("\"echo 2\"".parse().unwrap());
+    assert_eq!((scroller.store.all.back().found(), scroller.store.all.back().is_used()), (0, false), "another filter");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_past_that_cannot_be_read_is_said_and_what_an_older_search_found_is_not_taken() {
+    let mut scroller = Scroller::new(400, 0, 50).await;
+    let bus = Arc::new(scroller.world.store.another());
+    bus.fail_next(40, BusError::Unreachable("refused \x1b[31m".to_owned()));
+    let wanted = scroller.store.read_back(Source::All, Toward::Older).unwrap();
+    assert_eq!(scroller.store.read_back(Source::All, Toward::Older), None, "it is being read");
+    let (queue, mut batches) = mpsc::channel(QUEUE);
+    back::read(bus, wanted.clone(), queue.clone()).await;
+    for item in batches.recv().await.unwrap() {
+        scroller.store.apply(item);
+    }
+    match scroller.store.all.back().reading() {
+        Reading::Failed(why) => assert!(why.contains("refused") && !why.contains('\x1b'), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let again = scroller.store.read_back(Source::All, Toward::Older).unwrap();
+    assert_ne!(again.serial, wanted.serial);
+    back::read(scroller.world.bus(), wanted, queue).await;
+    for item in batches.recv().await.unwrap() {
+        scroller.store.apply(item);
+    }
+    assert_eq!(scroller.store.all.back().lines().len(), 0, "that was asked for before");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,13 +18,24 @@ use crate::tui::theme::Role;
 pub struct Confirm {
     title: String,
     lines: Vec<String>,
-    effect: Effect,
+    yes: Yes,
+}
+
+/// What a yes does.
+#[derive(Debug, Clone, PartialEq)]
+enum Yes {
+    /// Has this effect.
+    Do(Effect),
+    /// Says something.
+    Say(Saying),
+    /// Approves these requests, each by its digest.
+    Approve(Vec<(String, String)>),
 }
 
 impl Confirm {
     /// A question; a yes has this effect.
     pub fn of(title: String, lines: Vec<String>, effect: Effect) -> Self {
-        Self { title, lines, effect }
+        Self { title, lines, yes: Yes::Do(effect) }
     }
 
     /// Whether a dead letter should be said again, or be done with.
@@ -44,20 +55,20 @@ impl Confirm {
                 format!("Drop {id}?")
             }
         };
-        Self { title, lines, effect: Effect::Letter(id, deed) }
+        Self { title, lines, yes: Yes::Do(Effect::Letter(id, deed)) }
     }
 
     /// Whether to kill an experiment: names it, and says what stops.
-    pub fn kill(model: &mut Model, id: &str) -> Self {
+    pub fn kill(model: &Model, id: &str) -> Self {
         let documents = &model.store.documents;
         let shown = sanitize_line(id, 60);
         let state =
             documents.document(&format!("experiments:{id}")).and_then(|it| it.get("state")).unwrap_or("unknown");
         let mut lines = vec![format!("It is {} now.", sanitize_line(state, 20)), String::new()];
-        let runs =
-            documents.of("experiment_runs:").filter(|(key, _)| key.as_str().split(':').nth(1) == Some(id)).count();
+        let runs = documents.runs(id).count();
         lines.push(match (state, runs) {
-            ("running", _) => "Its run stops within two seconds.".to_owned(),
+            (_, 2..) => format!("Its {runs} runs stop within two seconds."),
+            (_, 1) | ("running", 0) => "Its run stops within two seconds.".to_owned(),
             _ => "It has no run under way.".to_owned(),
         });
         lines.push(match documents.document(&format!("schedules:{id}")) {
@@ -82,13 +93,21 @@ impl Confirm {
             reason: Some("killed in the control room".to_owned()),
             by: Some(model.about.operator.clone()),
         };
-        let effect = Effect::Say(model.ticket(), Saying::Control(order.into()));
-        Self { title: format!("Kill {shown}?"), lines, effect }
+        Self { title: format!("Kill {shown}?"), lines, yes: Yes::Say(Saying::Control(order.into())) }
     }
 
-    pub(super) fn act(&self, input: &Input) -> Then {
+    /// Whether to approve these requests at once.
+    pub fn approve_all(title: String, lines: Vec<String>, wanted: Vec<(String, String)>) -> Self {
+        Self { title, lines, yes: Yes::Approve(wanted) }
+    }
+
+    pub(super) fn act(&self, model: &mut Model, input: &Input) -> Then {
         match input {
-            Input::Act(Action::ConfirmYes) => Then::close().and([self.effect.clone()]),
+            Input::Act(Action::ConfirmYes) => Then::close().and(match &self.yes {
+                Yes::Do(effect) => vec![effect.clone()],
+                Yes::Say(saying) => vec![Effect::Say(model.ticket(), saying.clone())],
+                Yes::Approve(wanted) => super::needs_you::approve_all(model, wanted),
+            }),
             Input::Act(Action::ConfirmNo | Action::Close) => Then::close(),
             _ => Then::stay(),
         }

@@ -1,11 +1,13 @@
-//! Detail: a message or a document, whole: its envelope, its JSON laid out, folded or as it came.
+//! Detail: a message or a document, whole: its envelope, its JSON laid out with each value folded or not, or as it came.
 //!
-//! Must never show anything of it that was not made harmless.
+//! What is shown is laid out when something changes, not for each frame. Must never show anything of it that was not made harmless.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use serde_json::{Map, Value};
 
 use super::json;
 use super::{Input, Then};
@@ -21,35 +23,69 @@ use crate::tui::theme::Role;
 
 /// Characters of a line that are shown.
 const LINE_LIMIT: usize = 2_000;
+/// Columns of the widest frame.
+const WIDTH: u16 = 120;
 
 /// What is shown, and how.
 #[derive(Debug, Clone)]
 pub struct Detail {
     target: Target,
+    at: usize,
     top: usize,
     is_raw: bool,
-    is_folded: bool,
+    /// The values that are folded, by number.
+    folded: BTreeSet<usize>,
+    laid: Laid,
+}
+
+/// What is shown, laid out.
+#[derive(Debug, Clone, Default)]
+struct Laid {
+    lines: Vec<Line>,
+    /// The value that is laid out; none where it is no JSON.
+    value: Option<Value>,
+    /// The document that it was made from.
+    state: Option<State>,
+}
+
+/// A line, and the value that it belongs to.
+#[derive(Debug, Clone)]
+struct Line {
+    pieces: Vec<Piece>,
+    node: Option<(usize, usize)>,
 }
 
 impl Detail {
     /// Shows this.
-    pub fn of(target: Target) -> Self {
-        Self { target, top: 0, is_raw: false, is_folded: false }
+    pub fn of(model: &Model, target: Target) -> Self {
+        let mut detail = Self { target, at: 0, top: 0, is_raw: false, folded: BTreeSet::new(), laid: Laid::default() };
+        detail.laid = detail.lay_out(model);
+        detail
     }
 
     pub(super) fn act(&mut self, model: &mut Model, input: &Input) -> Then {
         let page = isize::try_from(model.area.height.saturating_sub(6)).unwrap_or(10);
-        let mut by = 0;
+        self.refresh(model);
         match input {
-            Input::Act(Action::DetailUp) => by = -1,
-            Input::Act(Action::DetailDown) => by = 1,
-            Input::Act(Action::DetailPageUp) => by = -page,
-            Input::Act(Action::DetailPageDown) => by = page,
-            Input::Wheel(lines) => by = *lines,
-            Input::Act(Action::DetailRaw) => self.is_raw = !self.is_raw,
-            Input::Act(Action::DetailFold) => self.is_folded = !self.is_folded,
+            Input::Act(Action::DetailUp) => self.go(model, -1),
+            Input::Act(Action::DetailDown) => self.go(model, 1),
+            Input::Act(Action::DetailPageUp) => self.go(model, -page),
+            Input::Act(Action::DetailPageDown) => self.go(model, page),
+            Input::Wheel(lines) => self.go(model, *lines),
+            Input::Act(Action::DetailRaw) => {
+                self.is_raw = !self.is_raw;
+                self.laid = self.lay_out(model);
+                self.go(model, 0);
+            }
+            Input::Act(Action::DetailFold) => self.fold(model),
+            Input::Act(Action::DetailFoldAll) => self.fold_all(model),
             Input::Act(Action::DetailCopy) => {
-                model.tell(Role::Ok, "copied");
+                let (what, text) = self.value();
+                model.tell(Role::Ok, format!("copied: {what}"));
+                return Then::stay().and([Effect::Copy(text.unwrap_or_else(|| self.raw(model)))]);
+            }
+            Input::Act(Action::DetailCopyAll) => {
+                model.tell(Role::Ok, "copied: all of it");
                 return Then::stay().and([Effect::Copy(self.raw(model))]);
             }
             Input::Act(Action::DetailAgain) => return self.again(model),
@@ -60,9 +96,74 @@ impl Detail {
             Input::Act(Action::Close) => return Then::close(),
             Input::Act(_) | Input::Key(_) | Input::Paste(_) => {}
         }
-        let most = self.lines(model).len().saturating_sub(3);
-        self.top = self.top.saturating_add_signed(by).min(most);
         Then::stay()
+    }
+
+    /// Lays out what has changed.
+    fn refresh(&mut self, model: &Model) {
+        if self.is_stale(model) {
+            self.laid = self.lay_out(model);
+        }
+    }
+
+    fn is_stale(&self, model: &Model) -> bool {
+        match &self.target {
+            Target::Document(key) => model.store.state(key.as_str()) != self.laid.state.as_ref(),
+            _ => false,
+        }
+    }
+
+    /// Goes to another line; what is shown moves no more than is needed.
+    fn go(&mut self, model: &Model, by: isize) {
+        let rows = usize::from(model.body().height.saturating_sub(2)).max(1);
+        self.at = self.at.saturating_add_signed(by).min(self.laid.lines.len().saturating_sub(1));
+        self.top = self.top.min(self.at).max((self.at + 1).saturating_sub(rows));
+    }
+
+    /// Folds the value of this line, or what holds it; or unfolds it.
+    fn fold(&mut self, model: &Model) {
+        let Some((node, level)) = self.laid.lines.get(self.at).and_then(|line| line.node) else { return };
+        let is_nested = |value: &Value| matches!(value, Value::Object(_) | Value::Array(_));
+        let is_own = self.laid.value.as_ref().and_then(|value| json::node(value, node)).is_some_and(is_nested);
+        let node = if is_own {
+            Some(node)
+        } else {
+            // A line above that is less deep begins what holds this one.
+            let above = self.laid.lines.iter().take(self.at).rev();
+            above.filter_map(|line| line.node).find(|(_, other)| *other < level).map(|(node, _)| node)
+        };
+        let Some(node) = node else { return };
+        if !self.folded.remove(&node) {
+            self.folded.insert(node);
+        }
+        self.laid = self.lay_out(model);
+        // The line stays under the cursor, whatever went above it.
+        let head = self.laid.lines.iter().position(|line| line.node.is_some_and(|(it, _)| it == node));
+        self.at = head.unwrap_or(self.at);
+        self.go(model, 0);
+    }
+
+    /// Folds everything that is nested in the outermost value, or unfolds all.
+    fn fold_all(&mut self, model: &Model) {
+        if self.folded.is_empty() {
+            let nodes = self.laid.lines.iter().filter_map(|line| line.node);
+            self.folded = nodes.filter(|(_, level)| *level >= 1).map(|(node, _)| node).collect();
+        } else {
+            self.folded.clear();
+        }
+        self.laid = self.lay_out(model);
+        self.go(model, 0);
+    }
+
+    /// The value of this line; none where it is all of it.
+    fn value(&self) -> (String, Option<String>) {
+        let node = self.laid.lines.get(self.at).and_then(|line| line.node);
+        let value = node.zip(self.laid.value.as_ref()).and_then(|((node, _), value)| json::node(value, node));
+        match value {
+            Some(Value::String(text)) => ("this text".to_owned(), Some(text.clone())),
+            Some(value) => ("this value".to_owned(), serde_json::to_string_pretty(value).ok()),
+            None => ("all of it".to_owned(), None),
+        }
     }
 
     /// Opens the form with the same, so that the person sees it before it is said.
@@ -90,8 +191,42 @@ impl Detail {
         }
     }
 
-    fn lines(&self, model: &Model) -> Vec<Vec<Piece>> {
-        lines(model, &self.target, self.is_raw, self.is_folded)
+    fn lay_out(&self, model: &Model) -> Laid {
+        match &self.target {
+            Target::Message(row) => {
+                let mut laid = self.body(&row.body, serde_json::from_str(&row.body).ok());
+                laid.lines.splice(0..0, head(model, row));
+                laid
+            }
+            Target::Document(key) => match model.store.state(key.as_str()) {
+                Some(state) => {
+                    let raw = serde_json::to_string_pretty(state).unwrap_or_default();
+                    Laid { state: Some(state.clone()), ..self.body(&raw, Some(readable(state))) }
+                }
+                None => {
+                    let line = plain(vec![Piece::new(Role::Muted, "it is gone")]);
+                    Laid { lines: vec![line], ..Laid::default() }
+                }
+            },
+            Target::Log(line) => self.body(&line.raw, serde_json::from_str(&line.raw).ok()),
+            Target::Need(_) | Target::Entry(..) => Laid::default(),
+        }
+    }
+
+    /// JSON, laid out, or as it came.
+    fn body(&self, raw: &str, value: Option<Value>) -> Laid {
+        match value {
+            Some(value) if !self.is_raw => {
+                let lines = json::laid_out(&value, &|node, _| self.folded.contains(&node));
+                let line = |it: json::Line| Line { pieces: it.pieces, node: Some((it.node, it.level)) };
+                Laid { lines: lines.into_iter().map(line).collect(), value: Some(value), state: None }
+            }
+            value => {
+                let clean = sanitize(raw, LINE_LIMIT);
+                let lines = clean.lines().map(|line| plain(vec![Piece::new(Role::Value, line)])).collect();
+                Laid { lines, value, state: None }
+            }
+        }
     }
 
     pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
@@ -102,28 +237,44 @@ impl Detail {
             Target::Entry(_, id) => id.to_string(),
             Target::Need(id) => sanitize_line(id, 80),
         };
-        popup::scrolled(frame, area, model, &title, &self.lines(model), self.top, 120);
+        let fresh = self.is_stale(model).then(|| self.lay_out(model));
+        let laid = fresh.as_ref().unwrap_or(&self.laid);
+        let len = laid.lines.len();
+        let title = if len > 1 { format!("{title} · line {} of {len}", (self.at + 1).min(len)) } else { title };
+        let height = u16::try_from(len.saturating_add(2)).unwrap_or(u16::MAX).max(area.height.min(12));
+        let inner = popup::frame(frame, area, model, &title, WIDTH, height);
+        let mut free = crate::tui::draw::rows(inner);
+        // A line that is long takes several rows; the selected one is always among those that are shown.
+        let rows = usize::from(inner.height);
+        let first = (self.top..=self.at.min(len)).find(|from| {
+            let shown = laid.lines.get(*from..=self.at).unwrap_or_default();
+            shown.iter().map(|line| popup::broken(&line.pieces, inner.width).len()).sum::<usize>() <= rows
+        });
+        for (at, line) in laid.lines.iter().enumerate().skip(first.unwrap_or(self.at)) {
+            for part in popup::broken(&line.pieces, inner.width) {
+                let Some(row) = free.next() else { return };
+                let selection = (at == self.at && len > 1).then_some(Role::Selection);
+                text::draw(frame, row, model, &part, selection);
+            }
+        }
     }
 }
 
 /// All that there is to read of it.
-pub(crate) fn lines(model: &Model, target: &Target, is_raw: bool, is_folded: bool) -> Vec<Vec<Piece>> {
-    match target {
-        Target::Message(row) => message(model, row, is_raw, is_folded),
-        Target::Document(key) => match model.store.state(key.as_str()) {
-            Some(state) => document(state, is_raw, is_folded),
-            None => vec![vec![Piece::new(Role::Muted, "it is gone".to_owned())]],
-        },
-        Target::Log(line) => body(&line.raw, is_raw, is_folded),
-        Target::Need(_) | Target::Entry(..) => Vec::new(),
-    }
+pub(crate) fn lines(model: &Model, target: &Target) -> Vec<Vec<Piece>> {
+    Detail::of(model, target.clone()).laid.lines.into_iter().map(|line| line.pieces).collect()
 }
 
-fn message(model: &Model, row: &Arc<Row>, is_raw: bool, is_folded: bool) -> Vec<Vec<Piece>> {
+fn plain(pieces: Vec<Piece>) -> Line {
+    Line { pieces, node: None }
+}
+
+/// What stands above a message's body.
+fn head(model: &Model, row: &Arc<Row>) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut field = |name: &str, value: String| {
         if !value.is_empty() {
-            lines.push(vec![Piece::new(Role::Muted, text::padded(name, 10)), Piece::new(Role::Text, value)]);
+            lines.push(plain(vec![Piece::new(Role::Muted, text::padded(name, 10)), Piece::new(Role::Text, value)]));
         }
     };
     field("channel", row.channel.to_string());
@@ -140,41 +291,21 @@ fn message(model: &Model, row: &Arc<Row>, is_raw: bool, is_folded: bool) -> Vec<
         field("trust", format!("{:?}", envelope.trust).to_lowercase());
     }
     if let Some(fault) = row.fault() {
-        lines.push(vec![Piece::new(Role::Danger, format!("malformed: {fault}"))]);
+        lines.push(plain(vec![Piece::new(Role::Danger, format!("malformed: {fault}"))]));
     }
-    lines.push(vec![]);
-    lines.extend(body(&row.body, is_raw, is_folded));
+    lines.push(plain(vec![]));
     lines
 }
 
-/// JSON, laid out, folded, or as it came.
-fn body(raw: &str, is_raw: bool, is_folded: bool) -> Vec<Vec<Piece>> {
-    if !is_raw && let Some(lines) = json::lines(raw, if is_folded { 1 } else { usize::MAX }) {
-        return lines;
+/// A document as a value: what is JSON in its fields is laid out with it.
+fn readable(state: &State) -> Value {
+    let State::Hash(document) = state else { return serde_json::to_value(state).unwrap_or_default() };
+    let mut fields = Map::new();
+    fields.insert("version".to_owned(), document.version.into());
+    for (name, text) in &document.fields {
+        let is_nested = text.trim_start().starts_with(['{', '[']);
+        let nested = is_nested.then(|| serde_json::from_str(text).ok()).flatten();
+        fields.insert(name.clone(), nested.unwrap_or_else(|| Value::String(text.clone())));
     }
-    sanitize(raw, LINE_LIMIT).lines().map(|line| vec![Piece::new(Role::Value, line.to_owned())]).collect()
-}
-
-fn document(state: &State, is_raw: bool, is_folded: bool) -> Vec<Vec<Piece>> {
-    let State::Hash(document) = state else {
-        return body(&serde_json::to_string(state).unwrap_or_default(), is_raw, is_folded);
-    };
-    let mut lines = vec![vec![
-        Piece::new(Role::Muted, text::padded("version", 16)),
-        Piece::new(Role::Text, document.version.to_string()),
-    ]];
-    for (name, value) in &document.fields {
-        let name = text::padded(&sanitize_line(name, 40), 16);
-        let nested = value.trim_start().starts_with(['{', '[']) || value.contains('\n');
-        if nested && !is_folded {
-            lines.push(vec![Piece::new(Role::Name, name)]);
-            lines.extend(body(value, is_raw, is_folded).into_iter().map(|mut line| {
-                line.insert(0, Piece::new(Role::Text, "  ".to_owned()));
-                line
-            }));
-        } else {
-            lines.push(vec![Piece::new(Role::Name, name), Piece::new(Role::Value, sanitize_line(value, LINE_LIMIT))]);
-        }
-    }
-    lines
+    Value::Object(fields)
 }

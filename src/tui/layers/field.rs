@@ -30,8 +30,8 @@ impl Field {
         Self { area }
     }
 
-    /// A field with this text, the cursor at its beginning.
-    pub fn from_top(text: &str) -> Self {
+    /// A field with this text, the cursor at its start.
+    pub fn at_start(text: &str) -> Self {
         Self { area: TextArea::new(text.split('\n').map(str::to_owned).collect()) }
     }
 

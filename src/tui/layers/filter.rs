@@ -1,4 +1,4 @@
-//! Filter: which messages are shown. Applied as it is typed; errors are told inline.
+//! Filter: which messages are shown. Applied as it is typed, and searched for in what is older than the lists keep; errors are told inline.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -33,31 +33,26 @@ impl FilterLayer {
         match input {
             Input::Key(key) => {
                 self.field.key(key);
-                model.set_filter(self.field.text());
+                Then::stay().and(model.set_filter(self.field.text()))
             }
             Input::Paste(text) => {
                 self.field.paste(text.lines().next().unwrap_or_default());
-                model.set_filter(self.field.text());
+                Then::stay().and(model.set_filter(self.field.text()))
             }
             Input::Act(Action::FilterApply) => {
                 if self.error().is_some() {
                     return Then::stay();
                 }
-                model.set_filter(self.field.text());
                 model.is_unsaved = true;
-                return Then::close();
+                Then::close().and(model.set_filter(self.field.text()))
             }
             Input::Act(Action::FilterClear) => {
                 self.field = Field::default();
-                model.set_filter(String::new());
+                Then::stay().and(model.set_filter(String::new()))
             }
-            Input::Act(Action::Close) => {
-                model.set_filter(std::mem::take(&mut self.before));
-                return Then::close();
-            }
-            Input::Act(_) | Input::Wheel(_) => {}
+            Input::Act(Action::Close) => Then::close().and(model.set_filter(std::mem::take(&mut self.before))),
+            Input::Act(_) | Input::Wheel(_) => Then::stay(),
         }
-        Then::stay()
     }
 
     pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
@@ -70,14 +65,21 @@ impl FilterLayer {
             "words \"phrases\" -not channel: type: source: priority:>=high trace: /regex/",
         );
         let said = match self.error() {
-            Some(error) => Piece::new(Role::Danger, error),
+            Some(error) => vec![Piece::new(Role::Danger, error)],
             None => {
                 let ring = &model.store.all;
-                Piece::new(Role::Muted, format!("{} of {} messages match", ring.shown().len(), ring.len()))
+                let mut said =
+                    vec![Piece::new(Role::Muted, format!("{} of {} messages match", ring.shown().len(), ring.len()))];
+                let searched = model.searched().and_then(|source| model.store.ring(source));
+                if let Some(past) = searched.and_then(|ring| text::past(model, ring)) {
+                    said.push(Piece::new(Role::Muted, " · "));
+                    said.push(past);
+                }
+                said
             }
         };
         if rest.height > 0 {
-            text::draw(frame, Rect { height: 1, ..rest }, model, &[said], None);
+            text::draw(frame, Rect { height: 1, ..rest }, model, &said, None);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! On `discord_raw` plain words are a chat message of the operator's. Must never send what does not fit its channel.
 
+use crossterm::event::KeyCode;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
@@ -171,10 +172,23 @@ impl Inject {
 
     pub(super) fn act(&mut self, model: &mut Model, input: Input) -> Then {
         match input {
+            // As in a shell: in an empty field, and on from there, the arrows go through what was said.
+            Input::Key(key) if self.recalls(key.code) => {
+                let back = key.code == KeyCode::Up;
+                let next = if back {
+                    Some(self.recalled.map_or(0, |at| at + 1))
+                } else {
+                    self.recalled.and_then(|at| at.checked_sub(1))
+                };
+                if !self.recall(model, next) {
+                    return Then::stay();
+                }
+            }
             Input::Key(key) => {
                 if !self.field.key(key) {
                     return Then::stay();
                 }
+                self.recalled = None;
                 self.look();
             }
             Input::Paste(text) => {
@@ -197,9 +211,9 @@ impl Inject {
             Input::Act(Action::InjectExample) => self.fill(),
             Input::Act(Action::InjectRecall) => {
                 let next = self.recalled.map_or(0, |at| at + 1);
-                let Some(former) = model.said.iter().rev().nth(next).cloned() else { return Then::stay() };
-                self.take(&former);
-                self.recalled = Some(next);
+                if !self.recall(model, Some(next)) {
+                    return Then::stay();
+                }
             }
             Input::Act(Action::InjectEditor) => return Then::stay().and([Effect::Edit(self.field.text())]),
             Input::Act(Action::Send) => return self.send(model),
@@ -214,6 +228,24 @@ impl Inject {
         model.draft = (!self.field.is_empty()).then(|| self.draft());
         model.is_unsaved = true;
         Then::stay()
+    }
+
+    /// Whether this key goes through what was said.
+    fn recalls(&self, code: KeyCode) -> bool {
+        let is_there = self.field.is_empty() || self.recalled.is_some();
+        matches!(code, KeyCode::Up) && is_there || matches!(code, KeyCode::Down) && self.recalled.is_some()
+    }
+
+    /// Takes what was said before, counted from the newest; none for an empty field. False where there is no such thing.
+    fn recall(&mut self, model: &Model, which: Option<usize>) -> bool {
+        let former = match which {
+            Some(at) => model.said.iter().rev().nth(at).cloned(),
+            None => Some(Draft { text: String::new(), ..self.draft() }),
+        };
+        let Some(former) = former else { return false };
+        self.take(&former);
+        self.recalled = which;
+        true
     }
 
     fn send(&mut self, model: &mut Model) -> Then {

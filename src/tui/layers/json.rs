@@ -16,81 +16,135 @@ const LINE_LIMIT: usize = 2_000;
 /// The lines of a JSON text; what is nested deeper than `depth` is folded. None where it is no JSON.
 pub fn lines(text: &str, depth: usize) -> Option<Vec<Vec<Piece>>> {
     let value: Value = serde_json::from_str(text).ok()?;
-    let mut out = Layout { lines: Vec::new(), depth };
-    out.value(0, Vec::new(), &value, "");
-    Some(out.lines)
+    let laid = laid_out(&value, &|_, level| level >= depth);
+    Some(laid.into_iter().map(|line| line.pieces).collect())
 }
 
-struct Layout {
-    lines: Vec<Vec<Piece>>,
-    depth: usize,
+/// A line of a value that is laid out.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// What is shown.
+    pub pieces: Vec<Piece>,
+    /// The value that it belongs to, counted from the outermost one in the order in which they are written.
+    pub node: usize,
+    /// How deep that is nested.
+    pub level: usize,
 }
 
-impl Layout {
-    fn push(&mut self, line: Vec<Piece>) {
+/// The lines of a value; those values are folded of which `is_folded` says so by number and depth.
+pub fn laid_out(value: &Value, is_folded: &dyn Fn(usize, usize) -> bool) -> Vec<Line> {
+    let mut out = Layout { lines: Vec::new(), is_folded, next: 0 };
+    out.value(0, Vec::new(), value, "");
+    out.lines
+}
+
+/// The value with this number.
+pub fn node(value: &Value, number: usize) -> Option<&Value> {
+    let mut left = number;
+    find(value, &mut left)
+}
+
+fn find<'a>(value: &'a Value, left: &mut usize) -> Option<&'a Value> {
+    if *left == 0 {
+        return Some(value);
+    }
+    *left -= 1;
+    match value {
+        Value::Object(fields) => fields.values().find_map(|value| find(value, left)),
+        Value::Array(items) => items.iter().find_map(|value| find(value, left)),
+        _ => None,
+    }
+}
+
+/// How many values are in it, with itself.
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Object(fields) => fields.values().map(count).sum(),
+        Value::Array(items) => items.iter().map(count).sum(),
+        _ => 0,
+    }
+}
+
+struct Layout<'a> {
+    lines: Vec<Line>,
+    is_folded: &'a dyn Fn(usize, usize) -> bool,
+    next: usize,
+}
+
+impl Layout<'_> {
+    fn push(&mut self, node: usize, level: usize, pieces: Vec<Piece>) {
         if self.lines.len() < MOST {
-            self.lines.push(line);
+            self.lines.push(Line { pieces, node, level });
         }
     }
 
     fn value(&mut self, level: usize, mut head: Vec<Piece>, value: &Value, comma: &str) {
         let indent = |level: usize| Piece::new(Role::Text, "  ".repeat(level));
         let sign = |text: String| Piece::new(Role::Muted, text);
+        let number = self.next;
+        self.next += 1;
+        let is_folded = match value {
+            Value::Object(fields) => !fields.is_empty() && (self.is_folded)(number, level),
+            Value::Array(items) => !items.is_empty() && (self.is_folded)(number, level),
+            _ => false,
+        };
+        if is_folded {
+            self.next = number + count(value);
+            let words = match value {
+                Value::Array(items) => format!("[ … {} ]{comma}", items.len()),
+                Value::Object(fields) => format!("{{ … {} }}{comma}", fields.len()),
+                _ => String::new(),
+            };
+            head.push(sign(words));
+            return self.push(number, level, head);
+        }
         match value {
             Value::Object(fields) if fields.is_empty() => {
                 head.push(sign(format!("{{}}{comma}")));
-                self.push(head);
+                self.push(number, level, head);
             }
             Value::Array(items) if items.is_empty() => {
                 head.push(sign(format!("[]{comma}")));
-                self.push(head);
-            }
-            Value::Object(fields) if level >= self.depth => {
-                head.push(sign(format!("{{ … {} }}{comma}", fields.len())));
-                self.push(head);
-            }
-            Value::Array(items) if level >= self.depth => {
-                head.push(sign(format!("[ … {} ]{comma}", items.len())));
-                self.push(head);
+                self.push(number, level, head);
             }
             Value::Object(fields) => {
                 head.push(sign("{".to_owned()));
-                self.push(head);
+                self.push(number, level, head);
                 for (at, (name, value)) in fields.iter().enumerate() {
                     let name = crate::contracts::untrusted::sanitize_line(name, 100);
                     let head = vec![indent(level + 1), Piece::new(Role::Name, format!("\"{name}\": "))];
                     self.value(level + 1, head, value, if at + 1 < fields.len() { "," } else { "" });
                 }
-                self.push(vec![indent(level), sign(format!("}}{comma}"))]);
+                self.push(number, level, vec![indent(level), sign(format!("}}{comma}"))]);
             }
             Value::Array(items) => {
                 head.push(sign("[".to_owned()));
-                self.push(head);
+                self.push(number, level, head);
                 for (at, value) in items.iter().enumerate() {
                     self.value(level + 1, vec![indent(level + 1)], value, if at + 1 < items.len() { "," } else { "" });
                 }
-                self.push(vec![indent(level), sign(format!("]{comma}"))]);
+                self.push(number, level, vec![indent(level), sign(format!("]{comma}"))]);
             }
-            Value::String(text) => self.text(level, head, text, comma),
+            Value::String(text) => self.text(number, level, head, text, comma),
             Value::Null | Value::Bool(_) | Value::Number(_) => {
                 head.push(Piece::new(Role::Value, format!("{value}{comma}")));
-                self.push(head);
+                self.push(number, level, head);
             }
         }
     }
 
     /// A text with its line breaks as lines: what is read is worth more than what could be parsed again.
-    fn text(&mut self, level: usize, mut head: Vec<Piece>, text: &str, comma: &str) {
+    fn text(&mut self, number: usize, level: usize, mut head: Vec<Piece>, text: &str, comma: &str) {
         let clean = sanitize(text, LINE_LIMIT);
         let mut parts = clean.split('\n').peekable();
         let first = parts.next().unwrap_or_default();
         let end = if parts.peek().is_none() { format!("\"{comma}") } else { String::new() };
         head.push(Piece::new(Role::Value, format!("\"{first}{end}")));
-        self.push(head);
+        self.push(number, level, head);
         while let Some(part) = parts.next() {
             let end = if parts.peek().is_none() { format!("\"{comma}") } else { String::new() };
             let indent = Piece::new(Role::Text, "  ".repeat(level + 1));
-            self.push(vec![indent, Piece::new(Role::Value, format!("{part}{end}"))]);
+            self.push(number, level, vec![indent, Piece::new(Role::Value, format!("{part}{end}"))]);
         }
     }
 }

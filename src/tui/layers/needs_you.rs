@@ -1,63 +1,111 @@
 //! Needs you: one request after the other, whole, and the answers to it.
 //!
-//! The keys arm a moment after a request came on the screen. What is answered is what was shown, by its digest. Must never answer what is
-//! not on the screen, nor while a text field has the keys.
+//! The keys arm a moment after a request came on the screen. What is answered is what was shown, by its digest; an edit is approved only
+//! after its difference was shown. Must never answer what is not on the screen, nor while a text field has the keys, nor the riskiest
+//! class with others at once.
+
+pub mod edit;
+pub mod request;
 
 use std::time::Duration;
 
-use chrono::Days;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::field::Field;
-use super::json;
 use super::{Input, Then};
-use crate::contracts::messages::{ApprovalVerdict, Verdict};
-use crate::contracts::untrusted::{sanitize, sanitize_line};
-use crate::tui::actions::Action;
+use crate::config::duration;
+use crate::contracts::envelope::read_time;
+use crate::contracts::messages::{ApprovalVerdict, Intent, RiskClass, Verdict};
+use crate::contracts::untrusted::sanitize_line;
+use crate::tui::actions::{Action, LayerKind};
 use crate::tui::app::{Effect, Model, Saying};
 use crate::tui::draw::popup;
 use crate::tui::draw::text::{self, Piece};
 use crate::tui::store::Need;
 use crate::tui::theme::Role;
+use edit::{Edit, Review};
 
 /// Keys answer only after a request was shown for so long.
 pub const ARMED_AFTER: Duration = Duration::from_millis(400);
-/// How long `always` holds.
-const ALWAYS_DAYS: u64 = 7;
-const LINE_LIMIT: usize = 2_000;
+/// How long `always` holds, unless something else is written.
+const ALWAYS: &str = "7d";
+/// From so many columns on the list stands beside the request.
+const WIDE: u16 = 140;
+/// Columns of the list.
+const LIST: u16 = 44;
 
-/// Which request is shown, and how far it is scrolled.
+/// Which request is shown, and what is being done about it.
 #[derive(Debug, Clone)]
 pub struct NeedsYou {
     /// The request and the digest of what was shown; none where nothing waits.
     shown: Option<(String, String)>,
     since: Duration,
     top: usize,
-    /// The reason of a no, while it is written.
-    reason: Option<Field>,
+    doing: Doing,
+}
+
+/// What is being done about a request.
+#[derive(Debug, Clone)]
+enum Doing {
+    Reading,
+    /// The reason of a no.
+    Reason(Field),
+    /// Until when the same is allowed without asking.
+    Until(Field),
+    /// The intents are changed.
+    Edit(Box<Edit>),
+    /// The change is looked at.
+    Review(Box<Review>),
 }
 
 impl NeedsYou {
     /// Shows this request, or the one whose deadline is nearest.
     pub fn open(model: &Model, id: Option<&str>) -> Self {
-        let mut layer = Self { shown: None, since: model.now.open, top: 0, reason: None };
+        let mut layer = Self { shown: None, since: model.now.open, top: 0, doing: Doing::Reading };
         let waiting = waiting(model);
         let first = waiting.iter().find(|need| Some(need.id()) == id).or(waiting.first());
         layer.show(model, first.copied());
         layer
     }
 
-    /// Whether a reason is being written.
+    /// Its kind: what is being done decides which keys there are.
+    pub fn kind(&self) -> LayerKind {
+        match self.doing {
+            Doing::Reading => LayerKind::NeedsYou,
+            Doing::Reason(_) | Doing::Until(_) => LayerKind::Answer,
+            Doing::Edit(_) => LayerKind::Edit,
+            Doing::Review(_) => LayerKind::Review,
+        }
+    }
+
+    /// Whether a text field has the keys.
     pub fn takes_text(&self) -> bool {
-        self.reason.is_some()
+        matches!(self.doing, Doing::Reason(_) | Doing::Until(_) | Doing::Edit(_))
+    }
+
+    /// Takes what the person's editor left, where an edit is open.
+    pub fn edited(&mut self, text: &str) -> bool {
+        let Doing::Edit(edit) = &mut self.doing else { return false };
+        edit.replace(text);
+        true
     }
 
     fn show(&mut self, model: &Model, need: Option<&Need>) {
         self.shown = need.map(|need| (need.id().to_owned(), need.record.proposal.digest.clone()));
         self.since = model.now.open;
+        self.turn(model, Doing::Reading);
+    }
+
+    /// Does something else. Where another text than the request comes on the screen, or goes, keys arm anew.
+    fn turn(&mut self, model: &Model, doing: Doing) {
+        let hides = |doing: &Doing| matches!(doing, Doing::Edit(_) | Doing::Review(_));
+        if hides(&self.doing) || hides(&doing) {
+            self.since = model.now.open;
+        }
         self.top = 0;
-        self.reason = None;
+        self.doing = doing;
     }
 
     /// The request as it was shown; none where it is gone, or has become another one.
@@ -81,55 +129,146 @@ impl NeedsYou {
     }
 
     pub(super) fn act(&mut self, model: &mut Model, input: Input) -> Then {
-        let page = isize::try_from(model.area.height.saturating_sub(8)).unwrap_or(10);
-        let by = match input {
-            Input::Key(key) => {
-                if let Some(reason) = &mut self.reason {
-                    reason.key(key);
+        match input {
+            Input::Key(_) | Input::Paste(_) => {
+                self.write(input);
+                Then::stay()
+            }
+            Input::Act(Action::Close) => match self.doing {
+                Doing::Reading => Then::close(),
+                _ => {
+                    self.turn(model, Doing::Reading);
+                    Then::stay()
                 }
-                return Then::stay();
-            }
-            Input::Paste(text) => {
-                if let Some(reason) = &mut self.reason {
-                    reason.paste(text.lines().next().unwrap_or_default());
+            },
+            Input::Act(Action::AnswerSend) => self.send_written(model),
+            Input::Act(Action::EditReview) => self.review(model),
+            Input::Act(Action::EditEditor) => match &self.doing {
+                Doing::Edit(edit) => Then::stay().and([Effect::Edit(edit.text())]),
+                _ => Then::stay(),
+            },
+            Input::Act(Action::EditApprove) => match &self.doing {
+                Doing::Review(review) => {
+                    let intents = review.intents.clone();
+                    self.answer(model, Answer { edited: Some(intents), ..Answer::of(Verdict::Approve) })
                 }
-                return Then::stay();
+                _ => Then::stay(),
+            },
+            Input::Act(Action::EditAgain) => {
+                if let Doing::Review(review) = &self.doing {
+                    let edit = Edit::with(&review.text);
+                    self.turn(model, Doing::Edit(Box::new(edit)));
+                }
+                Then::stay()
             }
-            Input::Act(Action::Close) => {
-                return if self.reason.take().is_some() { Then::stay() } else { Then::close() };
+            Input::Act(Action::Approve) => self.answer(model, Answer::of(Verdict::Approve)),
+            Input::Act(Action::ApproveAll) => {
+                self.answer_all(model);
+                Then::stay()
             }
-            Input::Act(Action::DenySend) => {
-                return match self.reason.as_ref().map(Field::text) {
-                    Some(reason) => self.answer(model, Verdict::Deny, Some(reason), false),
-                    None => Then::stay(),
-                };
+            Input::Act(Action::Always) => {
+                if self.may_answer(model) {
+                    self.turn(model, Doing::Until(Field::with(ALWAYS)));
+                }
+                Then::stay()
             }
-            Input::Act(_) if self.reason.is_some() => return Then::stay(),
-            Input::Act(Action::Approve) => return self.answer(model, Verdict::Approve, None, false),
-            Input::Act(Action::Always) => return self.answer(model, Verdict::Approve, None, true),
             Input::Act(Action::Deny) => {
                 if self.may_answer(model) {
-                    self.reason = Some(Field::default());
+                    self.turn(model, Doing::Reason(Field::default()));
                 }
-                return Then::stay();
+                Then::stay()
+            }
+            Input::Act(Action::EditNeed) => {
+                if self.may_answer(model)
+                    && let Some(need) = self.current(model)
+                {
+                    let edit = Edit::of(&need.record.proposal.intents);
+                    self.turn(model, Doing::Edit(Box::new(edit)));
+                }
+                Then::stay()
             }
             Input::Act(Action::NextNeed) => {
                 self.go(model, 1);
-                return Then::stay();
+                Then::stay()
             }
             Input::Act(Action::PreviousNeed) => {
                 self.go(model, -1);
-                return Then::stay();
+                Then::stay()
             }
-            Input::Act(Action::NeedUp) => -1,
-            Input::Act(Action::NeedDown) => 1,
-            Input::Act(Action::NeedPageUp) => -page,
-            Input::Act(Action::NeedPageDown) => page,
-            Input::Wheel(lines) => lines,
-            Input::Act(_) => 0,
-        };
+            Input::Act(Action::NeedUp | Action::ReviewUp) => self.scroll(model, -1),
+            Input::Act(Action::NeedDown | Action::ReviewDown) => self.scroll(model, 1),
+            Input::Act(Action::NeedPageUp) => self.scroll(model, -page(model)),
+            Input::Act(Action::NeedPageDown) => self.scroll(model, page(model)),
+            Input::Wheel(lines) => self.scroll(model, lines),
+            Input::Act(_) => Then::stay(),
+        }
+    }
+
+    fn scroll(&mut self, model: &Model, by: isize) -> Then {
         let most = self.lines(model).len().saturating_sub(3);
         self.top = self.top.saturating_add_signed(by).min(most);
+        Then::stay()
+    }
+
+    fn write(&mut self, input: Input) {
+        match (&mut self.doing, input) {
+            (Doing::Edit(edit), Input::Key(key)) => edit.key(key),
+            (Doing::Edit(edit), Input::Paste(text)) => edit.paste(&text),
+            (Doing::Reason(field) | Doing::Until(field), Input::Key(key)) => drop(field.key(key)),
+            (Doing::Reason(field) | Doing::Until(field), Input::Paste(text)) => {
+                field.paste(text.lines().next().unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends the reason of a no, or the yes that holds until a date.
+    fn send_written(&mut self, model: &mut Model) -> Then {
+        match &self.doing {
+            Doing::Reason(reason) => {
+                let reason = Some(reason.text().trim().to_owned()).filter(|reason| !reason.is_empty());
+                self.answer(model, Answer { reason, ..Answer::of(Verdict::Deny) })
+            }
+            Doing::Until(field) => match self.end(model, &field.text()) {
+                Ok(until) => self.answer(model, Answer { always: true, until, ..Answer::of(Verdict::Approve) }),
+                Err(why) => {
+                    model.tell(Role::Warn, why);
+                    Then::stay()
+                }
+            },
+            _ => Then::stay(),
+        }
+    }
+
+    /// Until when `always` holds, as it is written.
+    fn end(&self, model: &Model, text: &str) -> Result<Option<DateTime<Utc>>, String> {
+        let text = text.trim();
+        if text == "forever" {
+            let is_outward = self.current(model).is_some_and(|need| need.record.proposal.class == RiskClass::Outward);
+            return if is_outward { Err("class 3 is allowed until a date only".to_owned()) } else { Ok(None) };
+        }
+        let now = model.now.wall;
+        let length = duration::parse(text).ok().and_then(|length| TimeDelta::from_std(length).ok());
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| {
+            // To the end of that day, where the person is.
+            let end = day.checked_add_days(Days::new(1))?.and_time(NaiveTime::MIN).and_utc();
+            end.checked_sub_signed(TimeDelta::minutes(model.about.zone_minutes.into()))
+        });
+        let until = length.and_then(|length| now.checked_add_signed(length)).or(day).or_else(|| read_time(text));
+        match until {
+            None => Err(format!("`{}` is no time: write `7d`, `2026-12-31` or `forever`", sanitize_line(text, 40))),
+            Some(until) if until <= now => Err("that is over already: write a time that is still to come".to_owned()),
+            until => Ok(until),
+        }
+    }
+
+    /// Shows what the edit changes, if it can be done.
+    fn review(&mut self, model: &mut Model) -> Then {
+        let (Doing::Edit(edit), Some(need)) = (&self.doing, self.current(model)) else { return Then::stay() };
+        match edit.review(&need.record.proposal) {
+            Ok(review) => self.turn(model, Doing::Review(Box::new(review))),
+            Err(why) => model.tell(Role::Warn, why),
+        }
         Then::stay()
     }
 
@@ -146,41 +285,67 @@ impl NeedsYou {
         true
     }
 
-    fn answer(&mut self, model: &mut Model, verdict: Verdict, reason: Option<String>, always: bool) -> Then {
+    fn answer(&mut self, model: &mut Model, answer: Answer) -> Then {
         if !self.may_answer(model) {
             return Then::stay();
         }
         let Some((id, digest)) = self.shown.clone() else { return Then::stay() };
-        let until = always.then(|| model.now.wall.checked_add_days(Days::new(ALWAYS_DAYS))).flatten();
-        let said = ApprovalVerdict {
-            approval_id: id,
-            verdict,
-            digest: Some(digest.clone()),
-            reason: reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty()),
-            edited: None,
-            always,
-            until,
-            per_day: None,
-            by: Some(model.about.operator.clone()),
-            surface: Some("control_room".to_owned()),
-        };
-        model.answered.insert(digest);
-        let effect = Effect::Say(model.ticket(), Saying::Verdict(said));
+        let effect = answer.said(model, id, digest);
         let next = waiting(model).first().copied();
         self.show(model, next);
         if self.shown.is_some() { Then::stay().and([effect]) } else { Then::close().and([effect]) }
     }
 
+    /// Asks whether to say yes to everything that waits, but never to the riskiest class.
+    fn answer_all(&self, model: &mut Model) {
+        if !self.may_answer(model) {
+            return;
+        }
+        let (left, all): (Vec<&Need>, Vec<&Need>) =
+            waiting(model).into_iter().partition(|need| need.record.proposal.class == RiskClass::Outward);
+        if all.is_empty() {
+            model.tell(Role::Warn, "all that waits is of class 3, which is answered one at a time");
+            return;
+        }
+        let mut lines: Vec<String> =
+            all.iter().map(|need| format!("yes: {}", sanitize_line(&need.record.proposal.title, 70))).collect();
+        if !left.is_empty() {
+            lines.push(String::new());
+            lines.push(format!("Not answered by that: {} of class 3.", left.len()));
+        }
+        let wanted: Vec<(String, String)> =
+            all.iter().map(|need| (need.id().to_owned(), need.record.proposal.digest.clone())).collect();
+        let title = format!("Approve {} at once?", wanted.len());
+        model.layers.push(super::Layer::Confirm(super::confirm::Confirm::approve_all(title, lines, wanted)));
+    }
+
     fn lines(&self, model: &Model) -> Vec<Vec<Piece>> {
-        let Some(need) = self.current(model) else {
-            let words = if self.shown.is_some() {
-                "This request was answered, or what it rests on has changed. It cannot be answered any more."
-            } else {
-                "Nothing waits for you."
-            };
-            return vec![vec![Piece::new(Role::Muted, words.to_owned())]];
-        };
-        request(model, need)
+        if let Doing::Review(review) = &self.doing {
+            return review.lines();
+        }
+        match self.current(model) {
+            Some(need) => request::lines(model, need),
+            None => self.gone(model),
+        }
+    }
+
+    /// What became of a request that can no longer be answered.
+    fn gone(&self, model: &Model) -> Vec<Vec<Piece>> {
+        let line = |words: String| vec![Piece::new(Role::Muted, words)];
+        let Some((id, _)) = &self.shown else { return vec![line("Nothing waits for you.".to_owned())] };
+        let record = model.store.documents.approval(id);
+        let mut lines = vec![line(
+            "This request was answered, or what it rests on has changed. It cannot be answered any more.".to_owned(),
+        )];
+        if let Some(record) = record {
+            let by = record.by.as_deref().map(|by| format!(" by {}", sanitize_line(by, 60))).unwrap_or_default();
+            let why = record.reason.as_deref().map(|why| format!(": {}", sanitize_line(why, 200))).unwrap_or_default();
+            lines.push(line(format!("It is {}{by}{why}.", record.state)));
+            if let Some(next) = &record.superseded_by {
+                lines.push(line(format!("{} is asked instead.", sanitize_line(next, 60))));
+            }
+        }
+        lines
     }
 
     pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
@@ -190,24 +355,98 @@ impl NeedsYou {
             Some(at) => format!("Needs you · {} of {}", at + 1, waiting.len()),
             None => "Needs you".to_owned(),
         };
-        let inner = popup::frame(frame, area, model, &title, 110, area.height.saturating_sub(2));
-        let (body, last) = popup::split_last(inner, 1);
-        popup::body(frame, body, model, &self.lines(model), self.top);
-        let Some(last) = last else { return };
-        if let Some(reason) = &self.reason {
-            reason.draw(frame, last, model, "why not? the reason goes back to the orchestrator");
-            return;
-        }
-        let key = |action| model.keymap.short(action).unwrap_or_default();
-        let pieces = if self.current(model).is_none() {
-            vec![Piece::new(Role::Muted, format!("{} closes", key(Action::Close)))]
+        let is_wide = area.width >= WIDE && !waiting.is_empty();
+        let width = if is_wide { area.width.saturating_sub(8) } else { 110 };
+        let inner = popup::frame(frame, area, model, &title, width, area.height.saturating_sub(2));
+        let inner = if is_wide {
+            list(frame, Rect { width: LIST, ..inner }, model, &waiting, at);
+            Rect { x: inner.x + LIST + 2, width: inner.width.saturating_sub(LIST + 2), ..inner }
         } else {
-            let role = if self.is_armed(model) { Role::Accent } else { Role::Muted };
-            let answer = |action: Action| Piece::new(role, format!("{} {}   ", key(action), action.row().short));
-            vec![answer(Action::Approve), answer(Action::Deny), answer(Action::Always)]
+            inner
         };
-        text::draw(frame, last, model, &pieces, None);
+        let (body, last) = popup::split_last(inner, 1);
+        match &self.doing {
+            Doing::Edit(edit) => edit.draw(frame, body, model),
+            _ => popup::body(frame, body, model, &self.lines(model), self.top),
+        }
+        let Some(last) = last else { return };
+        match &self.doing {
+            Doing::Reason(reason) => {
+                reason.draw(frame, last, model, "why not? the reason goes back to the orchestrator");
+            }
+            Doing::Until(until) => {
+                let head = "the same without asking, until (7d, 2026-12-31, forever): ";
+                text::draw(frame, last, model, &[Piece::new(Role::Muted, head)], None);
+                let columns = u16::try_from(head.len()).unwrap_or(0).min(last.width);
+                until.draw(frame, Rect { x: last.x + columns, width: last.width - columns, ..last }, model, "");
+            }
+            Doing::Edit(edit) => text::draw(frame, last, model, &[edit.told()], None),
+            Doing::Reading | Doing::Review(_) => text::draw(frame, last, model, &self.answers(model), None),
+        }
     }
+
+    /// The keys that answer, as they look when they are armed and when not.
+    fn answers(&self, model: &Model) -> Vec<Piece> {
+        let key = |action| model.keymap.short(action).unwrap_or_default();
+        if self.current(model).is_none() {
+            return vec![Piece::new(Role::Muted, format!("{} closes", key(Action::Close)))];
+        }
+        let role = if self.is_armed(model) { Role::Accent } else { Role::Muted };
+        let answer = |action: Action| Piece::new(role, format!("{} {}   ", key(action), action.row().short));
+        if matches!(self.doing, Doing::Review(_)) {
+            return vec![answer(Action::EditApprove), answer(Action::EditAgain)];
+        }
+        vec![answer(Action::Approve), answer(Action::EditNeed), answer(Action::Deny), answer(Action::Always)]
+    }
+}
+
+/// An answer to a request.
+#[derive(Debug, Clone)]
+struct Answer {
+    verdict: Verdict,
+    reason: Option<String>,
+    edited: Option<Vec<Intent>>,
+    always: bool,
+    until: Option<DateTime<Utc>>,
+}
+
+impl Answer {
+    fn of(verdict: Verdict) -> Self {
+        Self { verdict, reason: None, edited: None, always: false, until: None }
+    }
+
+    /// Says it about what was shown. It is not offered again from here.
+    fn said(self, model: &mut Model, id: String, digest: String) -> Effect {
+        let said = ApprovalVerdict {
+            approval_id: id,
+            verdict: self.verdict,
+            digest: Some(digest.clone()),
+            reason: self.reason,
+            edited: self.edited,
+            always: self.always,
+            until: self.until,
+            per_day: None,
+            by: Some(model.about.operator.clone()),
+            surface: Some("control_room".to_owned()),
+        };
+        model.answered.insert(digest);
+        Effect::Say(model.ticket(), Saying::Verdict(said))
+    }
+}
+
+/// Says yes to these requests, as far as they still are what was shown; never to one of the riskiest class.
+pub(super) fn approve_all(model: &mut Model, wanted: &[(String, String)]) -> Vec<Effect> {
+    let still: Vec<(String, String)> = waiting(model)
+        .into_iter()
+        .filter(|need| need.record.proposal.class != RiskClass::Outward)
+        .map(|need| (need.id().to_owned(), need.record.proposal.digest.clone()))
+        .filter(|shown| wanted.contains(shown))
+        .collect();
+    still.into_iter().map(|(id, digest)| Answer::of(Verdict::Approve).said(model, id, digest)).collect()
+}
+
+fn page(model: &Model) -> isize {
+    isize::try_from(model.area.height.saturating_sub(8)).unwrap_or(10)
 }
 
 /// What waits and was not answered from here.
@@ -216,59 +455,20 @@ fn waiting(model: &Model) -> Vec<&Need> {
     needs.filter(|need| !model.answered.contains(&need.record.proposal.digest)).collect()
 }
 
-/// All of a request: what, why, the risk, the cost, until when, and everything that would happen.
-fn request(model: &Model, need: &Need) -> Vec<Vec<Piece>> {
-    let record = &need.record;
-    let proposal = &record.proposal;
-    let words = |text: &str| sanitize_line(text, LINE_LIMIT);
-    let mut lines = vec![vec![Piece::new(Role::Title, words(&proposal.title))], vec![]];
-    let mut field = |name: &str, role, value: String| {
-        lines.push(vec![Piece::new(Role::Muted, text::padded(name, 10)), Piece::new(role, value)]);
-    };
-    field("why", Role::Text, words(&proposal.reason));
-    field("from", Role::Source, format!("{} (trust: {:?})", words(&proposal.proposer), record.trust).to_lowercase());
-    let class = u8::from(proposal.class);
-    let harm = match class {
-        0 => "nothing is done outside",
-        1 => "inside the team only",
-        2 => "can be taken back",
-        _ => "reaches people outside, costs money, or cannot be taken back",
-    };
-    field("risk", if class >= 3 { Role::Danger } else { Role::Warn }, format!("class {class}: {harm}"));
-    if let Some(because) = &record.asked_because {
-        field("asked", Role::Text, words(because));
+/// All that waits, with the one that is shown marked.
+fn list(frame: &mut Frame<'_>, area: Rect, model: &Model, waiting: &[&Need], at: Option<usize>) {
+    let first = (at.unwrap_or(0) + 1).saturating_sub(usize::from(area.height));
+    for (row, (index, need)) in crate::tui::draw::rows(area).zip(waiting.iter().enumerate().skip(first)) {
+        let proposal = &need.record.proposal;
+        let left = need.record.expires_at.map(|at| text::left(at, model.now.wall)).unwrap_or_default();
+        let is_shown = at == Some(index);
+        let role = if proposal.class == RiskClass::Outward { Role::Danger } else { Role::Warn };
+        let pieces = [
+            Piece::new(Role::Accent, if is_shown { "▸ " } else { "  " }),
+            Piece::new(role, format!("{} ", u8::from(proposal.class))),
+            Piece::new(Role::Muted, format!("{left:>5} ")),
+            Piece::new(Role::Text, sanitize_line(&proposal.title, 100)),
+        ];
+        text::draw(frame, row, model, &pieces, is_shown.then_some(Role::Selection));
     }
-    field(
-        "cost",
-        Role::Text,
-        proposal.cost_usd.map_or_else(|| "not known".to_owned(), |usd| format!("at most ${usd:.2}")),
-    );
-    if let Some(at) = record.expires_at {
-        let left = text::left(at, model.now.wall);
-        field("deadline", Role::Text, format!("in {left} ({}); no answer means no", text::date_time(at, model)));
-    }
-    for change in &record.changed {
-        let json = serde_json::to_string(change).unwrap_or_default();
-        field("changed", Role::Warn, words(&json));
-    }
-    lines.push(vec![]);
-    lines.push(vec![Piece::new(Role::Title, "What happens on a yes".to_owned())]);
-    lines.extend(pretty(&serde_json::to_string(&proposal.intents).unwrap_or_default()));
-    if !proposal.details.is_empty() {
-        lines.push(vec![]);
-        lines.push(vec![Piece::new(Role::Title, "Details".to_owned())]);
-        lines.extend(pretty(&serde_json::to_string(&proposal.details).unwrap_or_default()));
-    }
-    if !proposal.facts.is_empty() {
-        lines.push(vec![]);
-        lines.push(vec![Piece::new(Role::Title, "What it rests on".to_owned())]);
-        lines.extend(pretty(&serde_json::to_string(&proposal.facts).unwrap_or_default()));
-    }
-    lines
-}
-
-fn pretty(text: &str) -> Vec<Vec<Piece>> {
-    json::lines(text, usize::MAX).unwrap_or_else(|| {
-        sanitize(text, LINE_LIMIT).lines().map(|line| vec![Piece::new(Role::Value, line.to_owned())]).collect()
-    })
 }

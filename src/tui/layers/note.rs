@@ -52,7 +52,7 @@ impl NoteEdit {
         };
         (text.len() < field::MOST).then(|| Self {
             name,
-            field: Field::from_top(text),
+            field: Field::at_start(text),
             base,
             before: start.to_owned(),
             places: 0,
@@ -78,7 +78,7 @@ impl NoteEdit {
         let end = if self.before.ends_with('\n') && !text.is_empty() { "\n" } else { "" };
         let text = format!("{text}{end}");
         if text != self.field.text() {
-            self.field = Field::from_top(&text);
+            self.field = Field::at_start(&text);
         }
         self.keep(model);
         if std::mem::take(&mut self.saves_after_editor) { self.save(model) } else { Vec::new() }
@@ -121,7 +121,7 @@ impl NoteEdit {
             Ok(Written::Conflict(conflict)) => {
                 self.base = conflict.version;
                 self.places = conflict.hunks.len();
-                self.field = Field::from_top(&conflict.marked);
+                self.field = Field::at_start(&conflict.marked);
                 self.keep(model);
                 true
             }
@@ -165,7 +165,7 @@ impl NoteEdit {
             text.clone_into(&mut self.before);
             (text.to_owned(), document.map_or(0, |note| note.version))
         });
-        (self.field, self.base, self.places) = (Field::from_top(&text), base, 0);
+        (self.field, self.base, self.places) = (Field::at_start(&text), base, 0);
         self.other = Some(shown);
         self.keep(model);
     }

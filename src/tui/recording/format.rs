@@ -82,7 +82,9 @@ impl Recorded {
             | Item::Log(_)
             | Item::Chain(_)
             | Item::Playing(_)
-            | Item::Rebuilt(_) => return None,
+            | Item::Rebuilt(_)
+            | Item::Since(_)
+            | Item::Found { .. } => return None,
         })
     }
 

@@ -5,13 +5,14 @@
 mod deeds;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::execute;
 use nix::sys::signal::{Signal, raise};
+use tokio::sync::watch;
 
 use super::Loop;
 use crate::bus::{Origin, Outgoing, SendError, Sender};
@@ -22,9 +23,9 @@ use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::{APPROVAL_VERDICTS, CONTROL};
 use crate::contracts::{Body, ChannelName, ServiceName, TraceId, Trust, keys};
 use crate::tui::app::{Kept, Outcome, Saying, Ticket};
-use crate::tui::feed::chain;
+use crate::tui::feed::{back, chain};
 use crate::tui::replay::Seek;
-use crate::tui::store::Item;
+use crate::tui::store::{Found, Item, ReadBack};
 use crate::tui::terminal::{self, editor};
 
 /// How long a bus that is away is tried again.
@@ -85,14 +86,25 @@ impl Loop {
         }
     }
 
-    /// Writes down what the next start should know, beside the loop.
-    pub(super) fn keep(&self, kept: Kept) {
-        let path = self.room.home.join(MEMORY);
-        tokio::task::spawn_blocking(move || {
-            if let Err(err) = write(&path, &kept) {
-                tracing::warn!(%err, "what the room should remember was not written");
+    /// Reads what is older than a list keeps, beside the loop, instead of what was being read for it.
+    pub(super) fn read_back(&mut self, wanted: ReadBack) {
+        let source = wanted.source;
+        let (bus, queue) = (self.room.bus.clone(), self.queue.clone());
+        let reading = tokio::spawn(async move {
+            let Some(bus) = bus else {
+                // A replay has all that there is in its lists.
+                let found = Box::new(Found { is_end: true, is_done: true, ..Found::default() });
+                queue.send(vec![Item::Found { source, serial: wanted.serial, found }]).await.ok();
+                return;
+            };
+            if !wanted.filter.is_empty() {
+                tokio::time::sleep(back::RESTS).await;
             }
+            back::read(bus, wanted, queue).await;
         });
+        if let Some(former) = self.readings.insert(source, reading.abort_handle()) {
+            former.abort();
+        }
     }
 
     /// Gives the terminal to the shell, until it gives it back.
@@ -138,6 +150,19 @@ fn compose(origin: &Origin, saying: Saying, operator: &str) -> Result<Outgoing, 
             Outgoing::new(channel, envelope, body)?
         }
     })
+}
+
+/// Writes down what the next start should know, one after the other, until nobody has anything more to keep; what is overtaken is left out.
+pub(super) async fn keep(home: PathBuf, mut kept: watch::Receiver<Kept>) {
+    let path = home.join(MEMORY);
+    while kept.changed().await.is_ok() {
+        let (path, newest) = (path.clone(), kept.borrow_and_update().clone());
+        match tokio::task::spawn_blocking(move || write(&path, &newest)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::warn!(%err, "what the room should remember was not written"),
+            Err(err) => tracing::warn!(%err, "what the room should remember was not written"),
+        }
+    }
 }
 
 /// The experiment that a body is about.

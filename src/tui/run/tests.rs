@@ -61,11 +61,12 @@ impl Running {
             model: empty(80, 24),
             home: home.path().to_owned(),
             beside: Beside::default(),
+            themes: None,
             shutdown: shutdown.clone(),
         };
         let ended = tokio::spawn(async move {
             let mut screen = Terminal::new(TestBackend::new(80, 24)).unwrap();
-            Loop::new(room, None).run(&mut screen, Some(Pressed(pressed))).await.unwrap()
+            run_on(room, &mut screen, Pressed(pressed)).await.unwrap()
         });
         Self { world, keys, shutdown, home, ended }
     }
@@ -171,17 +172,17 @@ async fn whatever_waits_is_taken_in_whole() {
         model: empty(80, 24),
         home: home.path().to_owned(),
         beside: Beside::default(),
+        themes: None,
         shutdown: CancellationToken::new(),
     };
     let mut turning = Loop::new(room, None);
-    (turning.queue, turning.items) = mpsc::channel(3 * DRAINED);
-    for at in 0..3 * DRAINED {
+    for at in 0..QUEUE {
         turning.queue.try_send(vec![crate::tui::store::Item::Gap(at.to_string())]).unwrap();
     }
     while let Ok(batch) = turning.items.try_recv() {
         turning.take_in(batch).await.unwrap();
     }
-    assert_eq!(turning.room.model.store.all.len(), 3 * DRAINED);
+    assert_eq!(turning.room.model.store.all.len(), QUEUE);
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,4 +201,42 @@ async fn a_torn_memory_is_an_empty_one() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("room.json"), "{\"screen\":\"de").unwrap();
     assert_eq!(remembered(home.path()), crate::tui::app::Kept::default());
+}
+
+/// On the clock of the machine: the kernel says when a file has changed.
+#[tokio::test]
+async fn a_theme_that_is_changed_is_read_again_and_a_broken_one_leaves_the_old() {
+    use crate::tui::theme::{Depth, Role, SHIPPED, person};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    std::fs::write(&path, SHIPPED[0].1).unwrap();
+    let (told, mut found) = mpsc::channel(4);
+    let watching = tokio::spawn(person::watch(folder.path().to_owned(), Depth::True, told, |found| found));
+    let mut next = async |text: &str| -> person::Found {
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+        loop {
+            // The watch may have begun after the first write.
+            std::fs::write(&path, text).unwrap();
+            match tokio::time::timeout(Duration::from_millis(300), found.recv()).await {
+                Ok(Some(found)) => return found,
+                _ => assert!(tokio::time::Instant::now() < deadline, "it was never read again"),
+            }
+        }
+    };
+    let light = next(SHIPPED[1].1).await;
+    let mut model = empty(80, 24);
+    model.theme = crate::tui::theme::read("mine", SHIPPED[0].1).unwrap();
+    update(&mut model, Msg::Outcome(Outcome::Themes(Box::new(light.clone()))));
+    let shown = crate::tui::theme::read("mine", SHIPPED[1].1).unwrap();
+    assert_eq!(model.theme, shown);
+    let mut broken = next("roles = 3").await;
+    while broken.broken.is_empty() {
+        broken = next("roles = 3").await;
+    }
+    update(&mut model, Msg::Outcome(Outcome::Themes(Box::new(broken))));
+    assert_eq!((&model.theme, model.theme.style(Role::Text)), (&shown, shown.style(Role::Text)));
+    assert!(model.themes.contains(&shown), "it can still be chosen");
+    let said = &model.toast.as_ref().unwrap().words;
+    assert!(said.contains("mine.toml:1:") && said.contains("the old theme stays"), "{said}");
+    watching.abort();
 }

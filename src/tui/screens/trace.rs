@@ -101,7 +101,7 @@ pub fn step(model: &Model, width: u16) -> Vec<Entry> {
         Some(step) => {
             let target = target(step);
             let mut lines = vec![of_step(model, step, &chain.tree().steps)];
-            let mut whole = detail::lines(model, &target, false, false);
+            let mut whole = detail::lines(model, &target);
             // What was said is read first; how it was sent comes below.
             if matches!(target, Target::Message(_)) {
                 let gap = whole.iter().position(Vec::is_empty).unwrap_or(0);

@@ -113,6 +113,31 @@ impl Documents {
         self.left_out.get(prefix).copied().unwrap_or(0)
     }
 
+    /// An approval, whatever became of it.
+    pub fn approval(&self, id: &str) -> Option<Record> {
+        Record::read(self.document(&format!("approvals:{id}"))?)
+    }
+
+    /// Whether documents of this key's kind are read, so that one that is not there does not exist.
+    pub fn knows(&self, key: &str) -> bool {
+        self.left_out.iter().any(|(prefix, left_out)| key.starts_with(prefix.as_str()) && *left_out == 0)
+            || self.get(key).is_some()
+    }
+
+    /// Nano-dollars that a chain has cost so far; none where that is not known.
+    pub fn spent_by(&self, trace: &str) -> Option<u64> {
+        self.document(&format!("budgets:trace:{trace}"))?.get("spent_nano")?.parse().ok()
+    }
+
+    /// The runs of an experiment that are under way; of all of them where none is named (`""`): experiment and run.
+    pub fn runs<'a>(&'a self, experiment: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.of("experiment_runs:").filter_map(move |(key, state)| {
+            let (of, run) = key.as_str().strip_prefix("experiment_runs:")?.split_once(':')?;
+            let is_running = state.document()?.get("status") == Some("running");
+            (is_running && (experiment.is_empty() || of == experiment)).then_some((of, run))
+        })
+    }
+
     /// What waits for a person, the oldest deadline first.
     pub fn needs(&self) -> &[Need] {
         &self.needs

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 
+use super::back::{Found, Source};
 use super::system::SharedLine;
 use crate::bus::{ChannelInfo, Entry, EntryId, Health, Heard, Key, State};
 use crate::contracts::gist::gist;
@@ -56,8 +57,19 @@ pub enum Item {
     Gap(String),
     /// So many messages came faster than they could be taken in.
     Missed(u64),
+    /// Of what is older than this, only some channels' messages follow: it belongs to their lists alone.
+    Since(EntryId),
     /// The newest history has been read; what follows is new.
     Filled,
+    /// What was found further back.
+    Found {
+        /// For whom.
+        source: Source,
+        /// By which reading.
+        serial: u64,
+        /// What.
+        found: Box<Found>,
+    },
     /// A chain, as it was read from the streams.
     Chain(Box<super::Chain>),
     /// How many documents of a prefix there are that are not kept.

@@ -1,14 +1,17 @@
 //! A ring of lines: the newest messages, as many as its caps allow, and those of them that match the filter.
 //!
 //! Owns what is forgotten: the oldest, counted. Line numbers ascend and are never given twice, so a place that is remembered by number
-//! stays where it is whatever comes or goes. Must never hold more than its caps.
+//! stays where it is whatever comes or goes. Above the ring may stand what was read back ([`View`]). Must never hold more than its caps.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::back::{Back, Found, Places, ReadBack, Source, Toward};
 use super::item::Row;
 use super::system::SharedLine;
+use crate::bus::EntryId;
 use crate::bus::filter::{EntryView, Filter};
+use crate::contracts::ChannelName;
 
 /// What a ring may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +23,26 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// What the store keeps of all channels: 50,000 lines and 48 MiB.
-    pub const DEFAULT: Self = Self { lines: 50_000, bytes: 48 << 20 };
+    /// What the store keeps of all channels: 100,000 lines and 64 MiB.
+    pub const DEFAULT: Self = Self { lines: 100_000, bytes: 64 << 20 };
+
+    /// So many lines, and the bytes of as many usual messages.
+    #[must_use]
+    pub fn of_lines(lines: usize) -> Self {
+        let bytes = lines.saturating_mul(Self::DEFAULT.bytes / Self::DEFAULT.lines).max(8 << 20);
+        Self { lines, bytes }
+    }
 
     /// What is kept of one channel: a twenty-fifth of the lines and of the bytes.
     #[must_use]
     pub fn of_channel(self) -> Self {
         Self { lines: (self.lines / 25).max(1), bytes: (self.bytes / 25).max(1) }
+    }
+
+    /// What is kept of what was read back for one list: an eighth.
+    #[must_use]
+    pub fn of_back(self) -> Self {
+        Self { lines: (self.lines / 8).max(1), bytes: (self.bytes / 8).max(1) }
     }
 }
 
@@ -59,7 +75,7 @@ impl Line {
         }
     }
 
-    fn weight(&self) -> usize {
+    pub(super) fn weight(&self) -> usize {
         match &self.what {
             What::Said(row) => row.weight(),
             What::Log(line) => line.weight(),
@@ -80,18 +96,43 @@ impl Line {
 /// The newest lines.
 #[derive(Debug, Clone)]
 pub struct Ring {
+    source: Source,
     caps: Caps,
     lines: VecDeque<Line>,
     /// Those that match; none where everything does.
     matching: Option<VecDeque<Line>>,
     bytes: usize,
     dropped: u64,
+    /// From which entry on it has had everything of a channel, and not let it go.
+    floors: Places,
+    back: Back,
+    back_caps: Caps,
 }
 
 impl Ring {
     /// An empty one.
-    pub fn new(caps: Caps) -> Self {
-        Self { caps, lines: VecDeque::new(), matching: None, bytes: 0, dropped: 0 }
+    pub fn new(source: Source, caps: Caps, back_caps: Caps) -> Self {
+        Self {
+            source,
+            caps,
+            lines: VecDeque::new(),
+            matching: None,
+            bytes: 0,
+            dropped: 0,
+            floors: Places::new(),
+            back: Back::default(),
+            back_caps,
+        }
+    }
+
+    /// Whose lines they are.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// It has everything of a channel from this entry on.
+    pub(super) fn begins(&mut self, channel: ChannelName, id: EntryId) {
+        self.floors.entry(channel).or_insert(id);
     }
 
     /// Adds a line, and forgets the oldest that no longer fit.
@@ -105,18 +146,56 @@ impl Ring {
             let Some(oldest) = self.lines.pop_front() else { break };
             self.bytes -= oldest.weight();
             self.dropped += 1;
+            let mut is_wanted = self.matching.is_none();
             if let Some(matching) = &mut self.matching
                 && matching.front().is_some_and(|line| line.number <= oldest.number)
             {
                 matching.pop_front();
+                is_wanted = true;
+            }
+            self.back.keep(&oldest, is_wanted, &self.floors, self.back_caps);
+            if let Some((channel, id)) = oldest.row().and_then(|row| Some((row.channel, row.entry?))) {
+                self.floors.insert(channel, EntryId { seq: id.seq.saturating_add(1), ..id });
             }
         }
     }
 
-    /// Finds the matching lines anew.
-    pub fn refilter(&mut self, filter: &Filter) {
-        self.matching =
-            (!filter.is_empty()).then(|| self.lines.iter().filter(|line| line.is_wanted(filter)).cloned().collect());
+    /// Finds the matching lines anew. `is_narrower`: only among those that matched.
+    pub fn refilter(&mut self, filter: &Filter, is_narrower: bool) {
+        self.forget_back();
+        match &mut self.matching {
+            Some(matching) if is_narrower => matching.retain(|line| line.is_wanted(filter)),
+            matching => {
+                let wanted = self.lines.iter().filter(|line| line.is_wanted(filter)).cloned();
+                *matching = (!filter.is_empty()).then(|| wanted.collect());
+            }
+        }
+    }
+
+    /// What was read back.
+    pub fn back(&self) -> &Back {
+        &self.back
+    }
+
+    /// Forgets what was read back. True where something was, or is being read.
+    pub(super) fn forget_back(&mut self) -> bool {
+        let is_used = self.back.is_used();
+        self.back = Back::default();
+        is_used
+    }
+
+    pub(super) fn read_back(&mut self, toward: Toward, filter: &Filter, serial: u64) -> Option<ReadBack> {
+        self.back.wanted(self.source, toward, &self.floors, filter, serial, self.back_caps)
+    }
+
+    pub(super) fn found(&mut self, serial: u64, found: Found, next_line: u64) {
+        let front = self.lines.front().map_or(next_line, |line| line.number);
+        self.back.take(serial, found, &self.floors, front, self.back_caps);
+    }
+
+    /// What was read back, and then the lines of the ring, where the one goes on in the other.
+    pub fn view(&self) -> View<'_> {
+        View { back: self.back.lines(), own: self.back.reaches_ring().then(|| self.shown()) }
     }
 
     /// The lines that are shown, oldest first.
@@ -157,5 +236,49 @@ impl Ring {
     /// Where the line with this number stands among those that are shown, or the first after it.
     pub fn position(&self, number: u64) -> usize {
         self.shown().partition_point(|line| line.number < number)
+    }
+}
+
+/// What is shown of a ring, with what was read back above it.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    back: &'a VecDeque<Line>,
+    own: Option<&'a VecDeque<Line>>,
+}
+
+impl<'a> View<'a> {
+    /// How many lines it has.
+    pub fn len(&self) -> usize {
+        self.back.len() + self.own.map_or(0, VecDeque::len)
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many of them were read back.
+    pub fn read_back(&self) -> usize {
+        self.back.len()
+    }
+
+    /// The line at this place.
+    pub fn get(&self, at: usize) -> Option<&'a Line> {
+        match at.checked_sub(self.back.len()) {
+            None => self.back.get(at),
+            Some(at) => self.own?.get(at),
+        }
+    }
+
+    /// Where the line with this number stands, or the first after it.
+    pub fn position(&self, number: u64) -> usize {
+        let older = self.back.partition_point(|line| line.number < number);
+        let own = self.own.filter(|_| older == self.back.len());
+        older + own.map_or(0, |own| own.partition_point(|line| line.number < number))
+    }
+
+    /// The lines from one place up to another.
+    pub fn range(self, from: usize, to: usize) -> impl Iterator<Item = &'a Line> {
+        (from..to.min(self.len())).filter_map(move |at| self.get(at))
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use super::back::Source;
 use super::item::Row;
 use super::ring::{Caps, Ring};
 use crate::bus::{ChannelInfo, EntryId, Health};
@@ -42,7 +43,13 @@ pub struct System {
 impl Default for System {
     fn default() -> Self {
         let (channels, letters) = (BTreeMap::new(), VecDeque::new());
-        Self { health: None, budgets: None, logs: Ring::new(LOGS), channels, letters }
+        Self {
+            health: None,
+            budgets: None,
+            logs: Ring::new(Source::Log, LOGS, Caps { lines: 0, bytes: 0 }),
+            channels,
+            letters,
+        }
     }
 }
 

@@ -100,3 +100,31 @@ fn every_theme_tells_all_that_matters_apart_also_in_sixteen_colours() {
         }
     }
 }
+
+#[test]
+fn a_persons_themes_come_from_the_folder_and_a_broken_one_says_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let dark = SHIPPED[0].1;
+    std::fs::write(folder.path().join("mine.toml"), dark).unwrap();
+    std::fs::write(folder.path().join("nord.toml"), dark).unwrap();
+    std::fs::write(folder.path().join("broken.toml"), dark.replacen("text = ", "text = \"nocolour\"\nx = ", 1))
+        .unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "no theme").unwrap();
+    let found = person::all(Some(folder.path()), Depth::True);
+    assert_eq!(found.themes.len(), SHIPPED.len() + 1);
+    let of = |name: &str| found.themes.iter().find(|it| it.name == name).unwrap();
+    assert_eq!(
+        of("nord").style(Role::Text),
+        of("dark").style(Role::Text),
+        "a person's theme takes the place of a shipped one"
+    );
+    let said = found.broken.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let line = dark.lines().position(|line| line.starts_with("text = ")).unwrap() + 2;
+    assert_eq!(said.len(), 1);
+    assert!(said[0].contains(&format!("broken.toml:{line}: there is no role `x`")), "{said:?}");
+    assert_eq!(
+        person::all(Some(folder.path()), Depth::None).themes,
+        [mono()],
+        "where there are no colours there is one"
+    );
+}

@@ -21,7 +21,7 @@ fn stage(action: Action) -> Model {
     }
     let keys: &[&str] = match action.row().scope {
         Scope::In(LayerKind::Inject) => &["i"],
-        Scope::In(LayerKind::NeedsYou) => &["a"],
+        Scope::In(LayerKind::NeedsYou | LayerKind::Answer | LayerKind::Edit | LayerKind::Review) => &["a"],
         Scope::In(LayerKind::Palette) => &[":", "down"],
         Scope::In(LayerKind::Filter) => &["/", "m"],
         Scope::In(LayerKind::Detail) => &["up", "up", "enter"],
@@ -30,6 +30,7 @@ fn stage(action: Action) -> Model {
         Scope::In(LayerKind::Note) => &["5", "e", "x"],
         Scope::In(LayerKind::Budget) => &["0", "b", "5"],
         Scope::In(LayerKind::History) => &["5", "h"],
+        Scope::In(LayerKind::Themes) => &["T", "down"],
         Scope::In(LayerKind::Record) => &["4", "m"],
         _ => &[],
     };
@@ -77,10 +78,27 @@ fn stage(action: Action) -> Model {
             press(&mut model, "ctrl-s");
             press(&mut model, "i");
         }
-        Action::DenySend => {
+        Action::AnswerSend => {
             passes(&mut model, 500);
             press(&mut model, "n");
         }
+        Action::EditReview
+        | Action::EditEditor
+        | Action::EditApprove
+        | Action::EditAgain
+        | Action::ReviewUp
+        | Action::ReviewDown => {
+            passes(&mut model, 500);
+            press(&mut model, "e");
+            if row_is_review(action) {
+                edit(&mut model);
+                press(&mut model, "ctrl-s");
+            }
+            if action == Action::ReviewUp {
+                press(&mut model, "down");
+            }
+        }
+        Action::DetailFold => drop(press(&mut model, "pagedown")),
         Action::DetailUp | Action::DetailPageUp | Action::NeedUp | Action::NeedPageUp => {
             drop(press(&mut model, "down"));
         }
@@ -100,11 +118,16 @@ fn stage(action: Action) -> Model {
             document(&mut model, "experiments:exp_old", &fields);
         }
         Action::Deck => drop(press(&mut model, "2")),
+        Action::ThemeUp => drop(press(&mut model, "down")),
         Action::WelcomeDone => model.layers.push(crate::tui::layers::Layer::Welcome),
         _ => {}
     }
     passes(&mut model, 1_000);
     model
+}
+
+fn row_is_review(action: Action) -> bool {
+    action.row().scope == Scope::In(LayerKind::Review)
 }
 
 #[test]

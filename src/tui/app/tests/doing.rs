@@ -181,12 +181,158 @@ fn a_no_has_a_reason_and_its_letters_answer_nothing() {
 }
 
 #[test]
-fn always_has_an_end() {
-    let effects = press(&mut asked(), "A");
+fn always_has_an_end_that_can_be_chosen() {
+    let mut model = asked();
+    assert_eq!(press(&mut model, "A"), [], "first the end");
+    passes(&mut model, 1_000);
+    let effects = press(&mut model, "enter");
     let found = verdict(&effects);
     assert!(found.always);
-    let days = found.until.unwrap() - now();
-    assert!(days > TimeDelta::days(6) && days < TimeDelta::days(8), "{days}");
+    assert_eq!(found.until.unwrap() - now(), TimeDelta::days(7) + TimeDelta::seconds(1));
+    for (text, until) in [("2026-12-31", "2027-01-01T00:00:00Z"), ("12h", "2026-11-22T02:02:12Z")] {
+        let mut model = asked();
+        press(&mut model, "A");
+        (0..2).for_each(|_| drop(press(&mut model, "backspace")));
+        write(&mut model, text);
+        passes(&mut model, 1_000);
+        assert_eq!(verdict(&press(&mut model, "enter")).until, Some(until.parse().unwrap()), "{text}");
+    }
+}
+
+#[rstest]
+#[case::over("2026-01-01", "over already")]
+#[case::no_time("someday", "no time")]
+#[case::class_3("forever", "until a date only")]
+fn an_end_that_is_none_is_told_and_nothing_is_said(#[case] text: &str, #[case] words: &str) {
+    let mut model = asked();
+    press(&mut model, "A");
+    (0..2).for_each(|_| drop(press(&mut model, "backspace")));
+    write(&mut model, text);
+    passes(&mut model, 1_000);
+    assert_eq!(press(&mut model, "enter"), []);
+    assert!(model.toast.as_ref().unwrap().words.contains(words), "{:?}", model.toast);
+}
+
+#[test]
+fn an_edit_is_approved_only_after_its_difference_was_shown() {
+    let mut model = asked();
+    assert_eq!(press(&mut model, "e"), []);
+    let text = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(text.contains("\"do\": \"step\"") && text.contains("ctrl-s see what changes"), "{text}");
+    assert_eq!(write(&mut model, "yY"), [], "letters are letters");
+    let text = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(text.contains("✗ no intents"), "what is wrong is said while it is written: {text}");
+    assert_eq!(press(&mut model, "ctrl-s"), []);
+    assert_eq!(open(&model), Some(LayerKind::Edit), "what cannot be done is not shown for approval");
+    edit(&mut model);
+    assert_eq!(press(&mut model, "ctrl-s"), []);
+    assert_eq!(open(&model), Some(LayerKind::Review));
+    let text = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(text.contains("What your edit changes"), "{text}");
+    assert!(text.contains("-     \"experiment_id\": \"exp_20260301_forum\""), "{text}");
+    assert!(text.contains("+     \"experiment_id\": \"exp_other\""), "{text}");
+    assert_eq!(press(&mut model, "y"), [], "it came on the screen just now");
+    passes(&mut model, 1_000);
+    let effects = press(&mut model, "y");
+    let found = verdict(&effects);
+    assert_eq!((found.verdict, found.digest.as_deref()), (Verdict::Approve, Some("sha256:apr_1")));
+    match found.edited.as_deref() {
+        Some([crate::contracts::messages::Intent::Step { experiment_id, .. }]) => {
+            assert_eq!(experiment_id, "exp_other");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_edit_that_changes_nothing_is_told_and_esc_takes_it_back() {
+    let mut model = asked();
+    press(&mut model, "e");
+    press(&mut model, "ctrl-s");
+    assert!(model.toast.as_ref().unwrap().words.contains("nothing was changed"));
+    edit(&mut model);
+    press(&mut model, "ctrl-s");
+    press(&mut model, "e");
+    let text = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert_eq!(open(&model), Some(LayerKind::Edit));
+    assert!(text.contains("exp_other"), "the edit goes on: {text}");
+    press(&mut model, "esc");
+    assert_eq!(open(&model), Some(LayerKind::NeedsYou));
+}
+
+#[test]
+fn all_at_once_asks_names_each_and_never_answers_class_3() {
+    let mut model = asked();
+    for id in ["apr_3", "apr_4"] {
+        need_with(&mut model, id, &format!("tidy {id}"), 200, |record| {
+            record.proposal.class = crate::contracts::messages::RiskClass::Internal;
+        });
+    }
+    assert_eq!(press(&mut model, "Y"), []);
+    let text = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(text.contains("Approve 2 at once?") && text.contains("yes: tidy apr_3"), "{text}");
+    assert!(text.contains("Not answered by that: 2 of class 3."), "{text}");
+    assert_eq!(press(&mut model, "enter"), [], "no is the default");
+    press(&mut model, "Y");
+    // One of them changes while it is asked.
+    need_with(&mut model, "apr_4", "tidy more", 200, |record| {
+        record.proposal.class = crate::contracts::messages::RiskClass::Internal;
+        record.proposal.digest = "sha256:other".to_owned();
+    });
+    let effects = press(&mut model, "y");
+    assert_eq!(verdict(&effects).approval_id, "apr_3");
+}
+
+#[test]
+fn what_a_note_and_a_document_become_is_shown_as_a_difference() {
+    use crate::contracts::messages::Intent;
+    let mut model = furnished(120, 60);
+    document(&mut model, "schedules:exp_a", &[("every", "1d"), ("next_at", "2026-11-22T09:00:00Z")]);
+    need_with(&mut model, "apr_0", "a change", 1, |record| {
+        let change = serde_json::json!([
+            { "do": "note", "name": "worklist", "change": { "change": "item", "key": "exp_a", "section": "active", "text": "try exp_a" } },
+            { "do": "set", "key": "schedules:exp_a", "fields": { "every": "2d" } },
+        ]);
+        record.proposal.intents = serde_json::from_value::<Vec<Intent>>(change).unwrap();
+    });
+    press(&mut model, "a");
+    let text = crate::tui::draw::tests::shown(&model, 120, 60);
+    assert!(text.contains("The note worklist changes") && text.contains("+ - [ ] try exp_a"), "{text}");
+    assert!(text.contains("schedules:exp_a changes") && text.contains("- 1d") && text.contains("+ 2d"), "{text}");
+}
+
+#[test]
+fn what_has_changed_since_and_what_the_chain_has_cost_are_on_the_request() {
+    let mut model = furnished(120, 60);
+    let trace = model.store.documents.needs()[0].record.envelope.trace.to_string();
+    document(&mut model, &format!("budgets:trace:{trace}"), &[("spent_nano", "12000000")]);
+    document(&mut model, "experiments:exp_20260301_forum", &[("state", "archived")]);
+    press(&mut model, "a");
+    let text = crate::tui::draw::tests::shown(&model, 120, 60);
+    assert!(text.contains("its chain has cost $0.0120 so far"), "{text}");
+    assert!(text.contains("This has changed since") && text.contains("was `draft`, is `archived` now"), "{text}");
+}
+
+#[test]
+fn where_there_is_room_all_that_waits_stands_beside_the_request() {
+    let mut model = furnished(200, 60);
+    press(&mut model, "a");
+    let text = crate::tui::draw::tests::shown(&model, 200, 60);
+    let line = text.lines().find(|line| line.contains("▸ 3")).expect("the list");
+    assert!(line.contains("dispatch_to_fullsend"), "{text}");
+    assert!(text.contains("kill exp_20261121_hn") && text.contains("What happens on a yes"), "{text}");
+}
+
+#[test]
+fn a_superseded_request_says_by_what() {
+    let mut model = asked();
+    need_with(&mut model, "apr_1", "dispatch_to_fullsend: GitHub stargazers", 42, |record| {
+        record.state = ApprovalState::Superseded;
+        record.superseded_by = Some("apr_9".to_owned());
+        record.reason = Some("the facts changed".to_owned());
+    });
+    let text = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(text.contains("It is superseded: the facts changed.") && text.contains("apr_9 is asked instead"), "{text}");
 }
 
 #[rstest]
@@ -276,7 +422,28 @@ fn hold_is_shared_state_and_the_same_key_lets_go() {
     document(&mut model, "fullsend:hold", &[("by", "jo"), ("reason", "launch")]);
     let shown = crate::tui::draw::tests::shown(&model, 120, 40);
     assert!(shown.contains("HOLD by jo: launch"), "{shown}");
+    passes(&mut model, 10_000);
     assert!(matches!(said(&press(&mut model, "H"))[..], [Saying::Control(Control::Go(_))]));
+}
+
+#[test]
+fn hold_twice_stops_what_runs() {
+    let mut model = furnished(120, 40);
+    document(&mut model, "experiment_runs:exp_a:r1", &[("status", "running")]);
+    document(&mut model, "experiment_runs:exp_a:r0", &[("status", "completed")]);
+    press(&mut model, "H");
+    passes(&mut model, 1_000);
+    let effects = press(&mut model, "H");
+    match said(&effects)[..] {
+        [Saying::Control(Control::CancelRun(cancel))] => {
+            assert_eq!((cancel.run_id.as_str(), cancel.experiment_id.as_deref()), ("r1", Some("exp_a")));
+        }
+        ref other => panic!("{other:?}"),
+    }
+    let mut model = furnished(120, 40);
+    press(&mut model, "H");
+    assert_eq!(press(&mut model, "H"), [], "nothing runs");
+    assert!(model.toast.as_ref().unwrap().words.contains("nothing runs"), "{:?}", model.toast);
 }
 
 #[test]
@@ -290,4 +457,42 @@ fn a_message_is_said_again_only_after_it_was_seen_in_the_form() {
         [Saying::Body(ChannelName::DiscordRaw, body)] => assert!(body.contains("an idea")),
         ref other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn the_arrows_go_through_what_was_said_where_nothing_is_written() {
+    let mut model = empty(80, 24);
+    for words in ["the first", "the second"] {
+        press(&mut model, "i");
+        write(&mut model, words);
+        press(&mut model, "ctrl-s");
+    }
+    press(&mut model, "i");
+    let text = |model: &Model| crate::tui::draw::tests::shown(model, 80, 24);
+    press(&mut model, "up");
+    assert!(text(&model).contains("the second"), "{}", text(&model));
+    press(&mut model, "up");
+    press(&mut model, "up");
+    assert!(text(&model).contains("┃ the first"), "{}", text(&model));
+    press(&mut model, "down");
+    press(&mut model, "down");
+    assert!(!text(&model).contains("┃ the "), "{}", text(&model));
+    write(&mut model, "new");
+    press(&mut model, "up");
+    assert_eq!(said(&press(&mut model, "ctrl-s")), [&Saying::Words("new".to_owned())]);
+}
+
+#[test]
+fn each_theme_is_shown_as_it_is_selected_and_esc_takes_the_former_one() {
+    let mut model = furnished(120, 40);
+    press(&mut model, "T");
+    press(&mut model, "down");
+    assert_eq!(model.theme.name, "light");
+    assert!(crate::tui::draw::tests::shown(&model, 120, 40).contains("▸ light"));
+    press(&mut model, "esc");
+    assert_eq!((model.theme.name.as_str(), model.layers.len()), ("dark", 0));
+    press(&mut model, "T");
+    press(&mut model, "down");
+    press(&mut model, "enter");
+    assert_eq!(model.kept().theme, "light");
 }

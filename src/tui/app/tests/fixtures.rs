@@ -41,6 +41,7 @@ pub(crate) fn about() -> About {
         remark: None,
         zone_minutes: 0,
         is_plain: false,
+        ways: crate::tui::app::told::Ways { bell: true, notification: true, title: true },
     }
 }
 
@@ -66,7 +67,8 @@ pub(crate) fn passes(model: &mut Model, ms: u64) -> Vec<Effect> {
 }
 
 pub(crate) fn apply(model: &mut Model, item: Item) {
-    assert_eq!(update(model, Msg::Item(item)), []);
+    let effects = update(model, Msg::Item(item));
+    assert!(effects.iter().all(|it| matches!(it, Effect::Tell(_))), "{effects:?}");
 }
 
 /// Makes messages, each a second after the one before.
@@ -144,6 +146,16 @@ pub(crate) fn need(model: &mut Model, id: &str, title: &str, minutes: i64) {
 }
 
 pub(crate) fn need_with(model: &mut Model, id: &str, title: &str, minutes: i64, change: impl FnOnce(&mut Record)) {
+    let expires_at = now() + TimeDelta::minutes(minutes);
+    let item = need_item(id, title, |record| {
+        record.expires_at = Some(expires_at);
+        change(record);
+    });
+    apply(model, item);
+}
+
+/// The document of an approval that waits.
+pub(crate) fn need_item(id: &str, title: &str, change: impl FnOnce(&mut Record)) -> Item {
     let proposal = Proposal {
         approval_id: id.to_owned(),
         title: title.to_owned(),
@@ -151,12 +163,10 @@ pub(crate) fn need_with(model: &mut Model, id: &str, title: &str, minutes: i64, 
         ..Proposal::example()
     };
     let mut record = Record::new(proposal, Speaker::new().envelope("proposal", "orchestrator"), now());
-    record.expires_at = Some(now() + TimeDelta::minutes(minutes));
     change(&mut record);
     let Some(Op::Change { key, fields, .. }) = record.ops().into_iter().next() else { panic!("no document") };
     let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let state = State::Hash(Document { version: 1, fields });
-    apply(model, Item::Document { key, state: Some(state) });
+    Item::Document { key, state: Some(State::Hash(Document { version: 1, fields })) }
 }
 
 /// A room in which much goes on.
@@ -381,4 +391,10 @@ pub(crate) fn press(model: &mut Model, chord: &str) -> Vec<Effect> {
 pub(crate) fn write(model: &mut Model, words: &str) -> Vec<Effect> {
     let keys = words.chars().map(|c| if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) });
     keys.flat_map(|code| update(model, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))).collect()
+}
+
+/// Changes what an edit holds, so that it differs and can be done.
+pub(crate) fn edit(model: &mut Model) {
+    let text = r#"[{"do":"step","experiment_id":"exp_other","event":"approve"}]"#;
+    update(model, Msg::Outcome(crate::tui::app::Outcome::Edited(Ok(text.to_owned()))));
 }

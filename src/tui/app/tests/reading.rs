@@ -139,14 +139,86 @@ fn enter_zooms_a_channel_then_opens_its_message_and_esc_comes_back() {
 }
 
 #[test]
-fn folded_json_shows_how_much_is_in_it() {
+fn each_value_is_folded_for_itself_and_says_how_much_is_in_it() {
     let mut model = furnished(120, 40);
     press(&mut model, "up");
     press(&mut model, "enter");
-    assert!(shown(&model, 120, 40).contains("\"username\": \"mara\""));
-    press(&mut model, "f");
+    let all = shown(&model, 120, 40);
+    assert!(all.contains("\"username\": \"mara\""), "{all}");
+    press(&mut model, "F");
     let text = shown(&model, 120, 40);
     assert!(text.contains("\"original_message\": { … 2 }") && !text.contains("\"username\""), "{text}");
+    press(&mut model, "F");
+    assert!(shown(&model, 120, 40).contains("\"username\""));
+    // Down to a value within the nested one: what holds it is folded.
+    let line = all.lines().position(|line| line.contains("\"username\"")).unwrap();
+    let first = all.lines().position(|line| line.contains("channel   ")).unwrap();
+    (first..line).for_each(|_| drop(press(&mut model, "down")));
+    press(&mut model, "f");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("\"original_message\": { … 2 }") && text.contains("\"reason\": \"new idea"), "{text}");
+    press(&mut model, "f");
+    assert!(shown(&model, 120, 40).contains("\"username\""), "the line is still under the cursor");
+}
+
+#[test]
+fn the_value_of_a_line_is_copied_or_all_of_it() {
+    use crate::tui::app::Effect;
+    let mut model = empty(120, 40);
+    Speaker::new().chat(&mut model, "line one\nline two");
+    press(&mut model, "enter");
+    let text = shown(&model, 120, 40);
+    let line = text.lines().position(|line| line.contains("\"content\"")).unwrap();
+    let first = text.lines().position(|line| line.contains("channel   ")).unwrap();
+    (first..line).for_each(|_| drop(press(&mut model, "down")));
+    assert_eq!(press(&mut model, "y"), [Effect::Copy("line one\nline two".to_owned())]);
+    match &press(&mut model, "Y")[..] {
+        [Effect::Copy(all)] => assert!(all.starts_with('{') && all.contains("\"username\":\"mara\""), "{all}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_document_that_changes_while_it_is_shown_is_shown_as_it_is() {
+    let mut model = furnished(120, 40);
+    let key = crate::bus::Key::new("experiments:exp_20261121_stars");
+    let detail = crate::tui::layers::detail::Detail::of(&model, crate::tui::screens::content::Target::Document(key));
+    model.layers.push(crate::tui::layers::Layer::Detail(detail));
+    assert!(shown(&model, 120, 40).contains("\"state\": \"running\""));
+    document(&mut model, "experiments:exp_20260301_x", &[("state", "draft")]);
+    document(&mut model, "experiments:exp_20261121_stars", &[("state", "archived"), ("spec", "{\"steps\":[1,2]}")]);
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("\"state\": \"archived\"") && text.contains("\"steps\": ["), "{text}");
+}
+
+#[test]
+fn a_message_of_a_megabyte_is_shown_line_by_line() {
+    let mut model = empty(120, 40);
+    Speaker::new().chat(&mut model, &"x".repeat(1 << 20));
+    Speaker::new().chat(&mut model, &"long words ".repeat(20_000));
+    press(&mut model, "enter");
+    press(&mut model, "pagedown");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("long words long words") && text.contains("line "), "{text}");
+    press(&mut model, "r");
+    press(&mut model, "pageup");
+    assert!(shown(&model, 120, 40).contains("discord_raw"));
+}
+
+#[test]
+fn what_a_filter_found_is_marked_where_it_is() {
+    let mut model = empty(120, 40);
+    Speaker::new().chat(&mut model, "Stargazers gaze at stars");
+    press(&mut model, "/");
+    write(&mut model, "star /g.z/");
+    press(&mut model, "enter");
+    let marked: String = crate::tui::draw::text::message(model.store.all.shown()[0].row().unwrap(), &model, 120, true)
+        .into_iter()
+        .filter(|piece| piece.role == crate::tui::theme::Role::Match)
+        .map(|piece| piece.words)
+        .collect::<Vec<_>>()
+        .join("|");
+    assert_eq!(marked, "Star|gaz|gaz|star");
 }
 
 #[test]
@@ -169,6 +241,94 @@ fn a_bus_that_is_away_is_said_with_the_time_and_ends_with_a_gap() {
     apply(&mut model, Item::Gap("the bus was away".to_owned()));
     let text = shown(&model, 120, 40);
     assert!(text.contains("╌╌ the bus was away ╌╌") && !text.contains("reconnecting"), "{text}");
+}
+
+/// What is asked to be read back.
+fn wanted(effects: &[crate::tui::app::Effect]) -> Option<&crate::tui::store::ReadBack> {
+    effects
+        .iter()
+        .find_map(|it| if let crate::tui::app::Effect::ReadBack(wanted) = it { Some(&**wanted) } else { None })
+}
+
+/// Older messages for whoever asked.
+fn older(speaker: &mut Speaker, wanted: &crate::tui::store::ReadBack, count: usize) -> Item {
+    use crate::tui::store::Found;
+    let mut rows: Vec<_> = (0..count)
+        .map(|at| {
+            speaker.row(
+                crate::contracts::ChannelName::DiscordRaw,
+                "discord",
+                &serde_json::json!({ "content": format!("older {at}") }),
+            )
+        })
+        .map(std::sync::Arc::new)
+        .collect();
+    rows.reverse();
+    let reached = rows.last().and_then(|row| row.at());
+    let found = Found { rows, reached, is_end: true, is_done: true, ..Found::default() };
+    Item::Found { source: wanted.source, serial: wanted.serial, found: Box::new(found) }
+}
+
+#[test]
+fn going_up_past_the_oldest_line_reads_on_and_nothing_moves_under_the_reader() {
+    let mut model = empty(80, 24);
+    let (mut past, mut speaker) = (Speaker::new(), Speaker::new());
+    talk(&mut model, &mut speaker, 0, 30);
+    assert_eq!(press(&mut model, "up"), [], "there is more to see");
+    let effects = press(&mut model, "home");
+    let wanted = wanted(&effects).expect("the past is asked for").clone();
+    let before = shown(&model, 80, 24);
+    assert!(before.contains("reading …") && before.contains("message number 0000"), "{before}");
+    assert_eq!(press(&mut model, "pageup"), [], "once");
+    let line = model.lists[&Pane::Traffic].clone();
+    apply(&mut model, older(&mut past, &wanted, 40));
+    assert_eq!(model.lists[&Pane::Traffic], line);
+    assert!(shown(&model, 80, 24).contains("message number 0000"), "what was read stays where it was");
+    press(&mut model, "pageup");
+    let text = shown(&model, 80, 24);
+    assert!(text.contains("older 39") && text.contains("from the beginning"), "{text}");
+    press(&mut model, "home");
+    assert!(shown(&model, 80, 24).contains("older 0"));
+    let effects = press(&mut model, "end");
+    assert_eq!(effects, [crate::tui::app::Effect::StopReading(crate::tui::store::Source::All)]);
+    let text = shown(&model, 80, 24);
+    assert!(text.contains("live") && !text.contains("beginning"), "{text}");
+}
+
+#[test]
+fn where_there_is_no_past_the_first_line_says_so() {
+    let mut model = empty(80, 24);
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 2);
+    let effects = press(&mut model, "up");
+    let wanted = wanted(&effects).unwrap().clone();
+    apply(&mut model, older(&mut Speaker::new(), &wanted, 0));
+    let text = shown(&model, 80, 24);
+    assert!(text.contains("╌╌ the beginning ╌╌"), "{text}");
+}
+
+#[test]
+fn a_filter_searches_the_past_too_and_another_filter_ends_that_search() {
+    let mut model = empty(120, 40);
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 3);
+    press(&mut model, "/");
+    let effects = write(&mut model, "o");
+    let first = wanted(&effects).unwrap().clone();
+    assert_eq!((first.filter.text(), first.source), ("o", crate::tui::store::Source::All));
+    let effects = write(&mut model, "l");
+    assert!(matches!(effects[..], [crate::tui::app::Effect::StopReading(_), crate::tui::app::Effect::ReadBack(_)]));
+    let second = wanted(&effects).unwrap().clone();
+    apply(&mut model, older(&mut Speaker::new(), &first, 9));
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("searching back …") && !text.contains("older 1"), "{text}");
+    apply(&mut model, older(&mut Speaker::new(), &second, 31));
+    press(&mut model, "enter");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("searched all, 31 found") && text.contains("older 30"), "{text}");
+    press(&mut model, "esc");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("message number 0002") && !text.contains("older"), "{text}");
 }
 
 #[test]
