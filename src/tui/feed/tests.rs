@@ -87,7 +87,7 @@ impl Scroller {
             tokio::time::advance(Duration::from_millis(1)).await;
         }
         let (queue, mut batches) = mpsc::channel(QUEUE);
-        let feed = Feed { bus: world.bus(), clock: Arc::clone(&world.clock), queue };
+        let feed = Feed { bus: world.bus(), clock: Arc::clone(&world.clock), queue, beside: Beside::default() };
         let cursors = feed.fill().await.unwrap();
         drop(feed);
         let mut store = Store::new(Caps { lines, bytes: 8 << 20 });
