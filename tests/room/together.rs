@@ -12,7 +12,7 @@ use super::redis_server::{RedisServer, Settings, Transport};
 use super::*;
 
 /// Does something on the bus of a home, or of a server.
-fn on_bus(home: &Path, url: Option<&str>, act: impl AsyncFn(&SharedBus, Arc<dyn Clock>)) {
+fn on_bus(home: &Path, url: Option<&str>, act: &impl AsyncFn(&SharedBus, Arc<dyn Clock>)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -32,7 +32,7 @@ fn on_bus(home: &Path, url: Option<&str>, act: impl AsyncFn(&SharedBus, Arc<dyn 
 
 /// Writes a document past everybody.
 pub(super) fn document(home: &Path, key: &str, fields: &[(&str, &str)]) {
-    on_bus(home, None, async |bus, _| {
+    on_bus(home, None, &async |bus, _| {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect();
         let change = Op::Change { key: Key::new(key), expect: Expect::Any, fields, ttl: Ttl::Keep };
         assert!(bus.commit(vec![Commit::of(vec![change])]).await.unwrap()[0].is_done());
@@ -45,7 +45,7 @@ pub(super) fn propose(home: &Path, number: usize) {
 }
 
 fn propose_on(home: &Path, url: Option<&str>, number: usize) {
-    on_bus(home, url, async |bus, clock| {
+    on_bus(home, url, &async |bus, clock| {
         let body =
             serde_json::json!({ "type": "experiment_request", "idea": { "description": format!("idea {number}") } });
         let intent = Intent::Say {
