@@ -160,7 +160,7 @@ fn a_newcomer_says_something_sees_it_and_leaves_a_clean_terminal() {
 }
 
 /// What a verb says in this home.
-fn verb(home: &Path, args: &[&str]) -> String {
+fn said(home: &Path, args: &[&str]) -> String {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fullsend"));
     let output =
         command.args(args).env_clear().env("HOME", home).env("USER", "mara").current_dir(home).output().unwrap();
@@ -183,9 +183,9 @@ fn a_note_is_edited_in_the_persons_editor_and_is_a_new_version() {
     screen.press("E");
     screen.shows("worklist is at version");
     screen.shows("[ ] written in the editor");
-    let written = verb(home.path(), &["notes", "show", "worklist"]);
+    let written = said(home.path(), &["notes", "show", "worklist"]);
     assert!(written.contains("- [ ] written in the editor"), "{written}");
-    let history = verb(home.path(), &["notes", "history", "worklist"]);
+    let history = said(home.path(), &["notes", "history", "worklist"]);
     assert!(history.lines().any(|line| line.contains("mara") && line.contains("edited by hand")), "{history}");
     // The terminal is the room's again.
     screen.press("h");

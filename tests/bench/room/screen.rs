@@ -85,6 +85,7 @@ pub(crate) async fn keys(bus: &SharedBus, engine: &str, count: usize) -> Vec<Lin
         model: model(200, 60),
         home: home.path().to_owned(),
         themes: None,
+        beside: fullsend::tui::feed::Beside::default(),
         shutdown: shutdown.clone(),
     };
     let screen = Counting(Arc::clone(&shared), 0);
