@@ -96,7 +96,7 @@ async fn play(
         themes: None,
         shutdown: signals.end.clone(),
     };
-    run::run(room).await?;
+    Box::pin(run::run(room)).await?;
     Ok(OK)
 }
 

@@ -99,7 +99,7 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         themes: themes_folder.filter(|_| depth != Depth::None).map(|folder| (folder, depth)),
         shutdown: signals.end.clone(),
     };
-    let ended = run::run(room).await;
+    let ended = Box::pin(run::run(room)).await;
     stop.cancel();
     let code = match services {
         Some(services) => {

@@ -12,66 +12,13 @@ use crate::tui::store::Item;
 
 /// Brings the room to where an action works, and where it has something to do.
 fn stage(action: Action) -> Model {
-    let mut model = measured(120, 40);
-    for at in 0..100 {
-        Speaker::new().chat(&mut model, &format!("message {at}"));
-    }
-    if let Scope::Screen(screen) = action.row().scope {
-        model.screen = screen;
-    }
-    let keys: &[&str] = match action.row().scope {
-        Scope::In(LayerKind::Inject) => &["i"],
-        Scope::In(LayerKind::NeedsYou | LayerKind::Answer | LayerKind::Edit | LayerKind::Review) => &["a"],
-        Scope::In(LayerKind::Palette) => &[":", "down"],
-        Scope::In(LayerKind::Filter) => &["/", "m"],
-        Scope::In(LayerKind::Detail) => &["up", "up", "enter"],
-        Scope::In(LayerKind::Help) | Scope::Layer => &["?", "down"],
-        Scope::In(LayerKind::Quit) => &["q"],
-        Scope::In(LayerKind::Note) => &["5", "e", "x"],
-        Scope::In(LayerKind::Budget) => &["0", "b", "5"],
-        Scope::In(LayerKind::History) => &["5", "h"],
-        Scope::In(LayerKind::Themes) => &["T", "down"],
-        Scope::In(LayerKind::Record) => &["4", "m"],
-        _ => &[],
-    };
-    for key in keys {
-        press(&mut model, key);
-    }
-    if let Scope::Screen(screen) = action.row().scope {
-        machine(&mut model);
-        model.screen = screen;
-    }
-    if action.row().scope == Scope::Replay {
-        let now = now();
-        let playing = crate::tui::replay::Playing {
-            at: now,
-            span: (now, now),
-            position: 1,
-            total: 1,
-            speed: 1.0,
-            goes_on: false,
-            is_seeking: false,
-        };
-        apply(&mut model, Item::Playing(playing));
-    }
+    let mut model = place(action);
     match action {
         Action::HistoryUp
         | Action::HistoryDown
         | Action::HistoryPageUp
         | Action::HistoryPageDown
-        | Action::HistoryRevert => {
-            let outcome = |outcome| Msg::Outcome(Outcome::Note(NoteName::Worklist, outcome));
-            update(&mut model, outcome(NoteOutcome::Versions(Ok(versions(9)))));
-            let diff = "--- a\n+++ b\n".to_owned() + &"+line\n".repeat(200);
-            let moves = if action == Action::HistoryDown { vec![] } else { vec!["down", "down"] };
-            for key in moves {
-                press(&mut model, key);
-            }
-            update(&mut model, outcome(NoteOutcome::Compared(9, Ok(diff))));
-            if action == Action::HistoryPageUp {
-                press(&mut model, "pagedown");
-            }
-        }
+        | Action::HistoryRevert => history(&mut model, action),
         Action::Send => drop(write(&mut model, "an idea")),
         Action::InjectRecall => {
             write(&mut model, "an idea");
@@ -123,6 +70,68 @@ fn stage(action: Action) -> Model {
         _ => {}
     }
     passes(&mut model, 1_000);
+    model
+}
+
+/// The history of a note, with a diff beside it.
+fn history(model: &mut Model, action: Action) {
+    let outcome = |outcome| Msg::Outcome(Outcome::Note(NoteName::Worklist, outcome));
+    update(model, outcome(NoteOutcome::Versions(Ok(versions(9)))));
+    let diff = "--- a\n+++ b\n".to_owned() + &"+line\n".repeat(200);
+    let moves = if action == Action::HistoryDown { vec![] } else { vec!["down", "down"] };
+    for key in moves {
+        press(model, key);
+    }
+    update(model, outcome(NoteOutcome::Compared(9, Ok(diff))));
+    if action == Action::HistoryPageUp {
+        press(model, "pagedown");
+    }
+}
+
+/// A room on the screen, or with the layer open, where an action works.
+fn place(action: Action) -> Model {
+    let mut model = measured(120, 40);
+    for at in 0..100 {
+        Speaker::new().chat(&mut model, &format!("message {at}"));
+    }
+    if let Scope::Screen(screen) = action.row().scope {
+        model.screen = screen;
+    }
+    let keys: &[&str] = match action.row().scope {
+        Scope::In(LayerKind::Inject) => &["i"],
+        Scope::In(LayerKind::NeedsYou | LayerKind::Answer | LayerKind::Edit | LayerKind::Review) => &["a"],
+        Scope::In(LayerKind::Palette) => &[":", "down"],
+        Scope::In(LayerKind::Filter) => &["/", "m"],
+        Scope::In(LayerKind::Detail) => &["up", "up", "enter"],
+        Scope::In(LayerKind::Help) | Scope::Layer => &["?", "down"],
+        Scope::In(LayerKind::Quit) => &["q"],
+        Scope::In(LayerKind::Note) => &["5", "e", "x"],
+        Scope::In(LayerKind::Budget) => &["0", "b", "5"],
+        Scope::In(LayerKind::History) => &["5", "h"],
+        Scope::In(LayerKind::Themes) => &["T", "down"],
+        Scope::In(LayerKind::Record) => &["4", "m"],
+        _ => &[],
+    };
+    for key in keys {
+        press(&mut model, key);
+    }
+    if let Scope::Screen(screen) = action.row().scope {
+        machine(&mut model);
+        model.screen = screen;
+    }
+    if action.row().scope == Scope::Replay {
+        let now = now();
+        let playing = crate::tui::replay::Playing {
+            at: now,
+            span: (now, now),
+            position: 1,
+            total: 1,
+            speed: 1.0,
+            goes_on: false,
+            is_seeking: false,
+        };
+        apply(&mut model, Item::Playing(playing));
+    }
     model
 }
 
