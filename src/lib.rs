@@ -1,5 +1,5 @@
-//! Fullsend: a terminal control room for a go-to-market team of agents. This version has its ground and its minds: the bus, and those who
-//! understand, decide, approve and remember.
+//! Fullsend: a terminal control room for a go-to-market team of agents. This version has its ground, its minds and its screen: the bus, those
+//! who understand, decide, approve and remember, and the room in which a person sees and steers it all.
 //!
 //! **bus → message → store → screen; key → message → update → effect → bus. Nothing else crosses.**
 //! A service never calls another service, and no screen ever calls a service: both read and write the bus.
@@ -48,6 +48,10 @@
 //! | Only our own sequences reach the terminal, and it is given back whatever happens | `hostile::only_our_own_sequences_leave`, `room::a_resize_storm_and_a_signal_leave_a_clean_terminal` |
 //! | No letter acts while a text field has the keys, and no answer counts before it could be read | `actions::no_letter_acts_where_a_text_field_has_the_keys`, `doing::keys_answer_only_after_the_request_was_on_the_screen_for_a_moment` |
 //! | No secret is shown or logged | `cli::a_password_is_never_shown`, `telemetry::no_secret_reaches_the_log` |
+//! | What is read back of the past joins what is kept without a seam, and all that the feed hands over is shown | `feed::tests::whatever_is_read_back_and_said_meanwhile_the_lines_are_those_of_the_streams`, `run::tests::whatever_waits_is_taken_in_whole` |
+//! | Rooms on one bus agree at every step | `room::together::two_rooms_on_one_file_agree`, `room::together::two_rooms_on_one_server_agree` |
+//! | A replay says nothing on a bus, and shows the same however one went there | `replay::tests::in_a_replay_nothing_is_said_and_that_is_told`, `replay::tests::wherever_it_goes_the_room_is_as_if_it_had_been_played_until_there` |
+//! | The pictures are what the program draws | `pictures::the_pictures_are_what_the_program_draws` |
 //! | No version of a note is lost, and no line of anybody's by a clean merge | `memory::tests::a_clean_merge_loses_no_line_of_anybody`, `memory::tests::every_version_can_be_had_again`, `memory::a_mirror_that_is_killed_loses_no_line_on_embedded` |
 //! | Risk and policy are the table of the contract, by code | `approvals::tests::an_action_has_the_class_of_the_table`, `approvals::tests::the_policy_is_the_table` |
 //! | What is approved is committed whole, as it was shown, with its record; the first verdict counts, one from outside never | `verdicts::a_yes_commits_exactly_what_was_shown`, `verdicts::the_first_verdict_counts_and_the_late_one_is_told_so`, `verdicts::an_answer_that_does_not_count_changes_nothing`, `policies::several_intents_happen_together_or_not_at_all`, `gate::a_gate_that_is_killed_commits_each_yes_once_and_leaves_its_chain_whole` |

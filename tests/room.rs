@@ -118,7 +118,10 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        self.child.kill().ok();
+        // Not `kill`: that is SIGHUP first, which leaves the team running.
+        if let Some(pid) = self.child.process_id().and_then(|pid| i32::try_from(pid).ok()) {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).ok();
+        }
         self.child.wait().ok();
     }
 }

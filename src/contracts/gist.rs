@@ -27,7 +27,8 @@ const TELLING: [&str; 14] = [
 ];
 
 /// Fields that other columns show, or that nobody reads.
-const SILENT: [&str; 8] = ["type", "timestamp", "meta", "version", "message_id", "reply_to", "channel_id", "user_id"];
+const SILENT: [&str; 10] =
+    ["type", "timestamp", "meta", "version", "priority", "source", "message_id", "reply_to", "channel_id", "user_id"];
 
 /// The most telling text, then the short fields. A body that is no object is its own gist.
 pub fn gist(body: &str) -> Untrusted {

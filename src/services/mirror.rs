@@ -142,6 +142,8 @@ struct Holder<'a> {
     /// Whether we made the folder.
     ours: bool,
     seen: [Seen; NoteName::ALL.len()],
+    /// Whether it was said that the file is missing: once is enough, until it is there again.
+    is_missed: [bool; NoteName::ALL.len()],
     synced: Synced,
 }
 
@@ -149,7 +151,7 @@ impl<'a> Holder<'a> {
     fn new(mirror: &'a Mirror, fence: LeaseFence, ours: bool) -> Self {
         let origin = Origin::new(Arc::clone(&mirror.clock), Arc::clone(&mirror.ids), Trust::Operator);
         let synced = Synced::read(&mirror.record, &mirror.folder);
-        Self { mirror, fence, origin, ours, seen: Default::default(), synced }
+        Self { mirror, fence, origin, ours, seen: Default::default(), is_missed: Default::default(), synced }
     }
 
     fn bus(&self) -> &SharedBus {
@@ -176,6 +178,7 @@ impl<'a> Holder<'a> {
                 }
             };
             let now = Seen { document, file: files::mark(&self.file(name)).await };
+            self.is_missed[index] &= now.file.is_none();
             if !whole && self.seen[index] == now {
                 continue;
             }
@@ -274,7 +277,7 @@ impl<'a> Holder<'a> {
             }
             return Ok(Step::Again);
         }
-        if self.seen[name as usize] == Seen::default() {
+        if !std::mem::replace(&mut self.is_missed[name as usize], true) {
             tracing::warn!(file = %path.display(), "the file is missing; the note is empty");
         }
         Ok(Step::Settled)

@@ -150,7 +150,14 @@ fn title(
         pieces.extend(screens::notes::about(model, name));
     }
     if let Content::Messages(ring) = content {
-        pieces.extend(chips(model, ring, list));
+        let chips = chips(model, ring, list);
+        let taken: usize = pieces.iter().chain(&chips).map(|piece| piece.words.width()).sum();
+        // What is going on matters more than what everybody knows.
+        let about = "· all channels ";
+        if pane == Pane::Traffic && taken + about.width() <= usize::from(width) {
+            pieces.push(Piece::new(role, about));
+        }
+        pieces.extend(chips);
     }
     if is_focused && let Some(next) = screens::hidden_next(model) {
         let key = model.keymap.short(Action::NextPane).unwrap_or_default();
@@ -176,7 +183,7 @@ fn pane_name(model: &Model, pane: Pane) -> String {
     let store = &model.store;
     match pane {
         Pane::Services => "Services".to_owned(),
-        Pane::Traffic => "Traffic · all channels".to_owned(),
+        Pane::Traffic => "Traffic".to_owned(),
         Pane::Needs => format!("Needs you ({})", store.documents.needs().len()),
         Pane::Reasoning => "Reasoning".to_owned(),
         Pane::Alerts => format!("Alerts ({})", store.alerts.open().len()),

@@ -9,7 +9,7 @@ use super::{Pane, Screen};
 use crate::contracts::envelope::read_time;
 use crate::contracts::notes::NoteName;
 use crate::contracts::untrusted::sanitize_line;
-use crate::memory::TEMPLATE_MARK;
+use crate::memory::is_unwritten;
 use crate::tui::actions::Action;
 use crate::tui::app::Model;
 use crate::tui::draw::markdown;
@@ -99,7 +99,7 @@ fn guidance(model: &Model, name: NoteName, raw: &str, columns: u16) -> Vec<Vec<P
     let (edit, outside, inject) = (key(Action::EditNote), key(Action::EditNoteOutside), key(Action::Inject));
     let is_empty = raw.trim().is_empty();
     let words = match name {
-        NoteName::ProductContext if is_empty || raw.contains(TEMPLATE_MARK) => format!(
+        NoteName::ProductContext if is_unwritten(raw) => format!(
             "The team does not know yet what it sells. Write here: what it is, for whom, what it costs, what makes it different, and \
              what may never be said or done. Every decision starts from this. {edit} writes it here, {outside} in $EDITOR."
         ),

@@ -177,7 +177,7 @@ fn what_the_team_sells_is_asked_for_with_a_form_to_fill_in() {
         assert!(shown(&model, 120, 40).contains("What is being sold: (fill in)"));
     }
     let mut model = empty(120, 40);
-    document(&mut model, "notes:product_context", &[("text", "We sell hosting.")]);
+    document(&mut model, "notes:product_context", &[("text", "We sell hosting.\n\nFor whom: (fill in)")]);
     press(&mut model, "5");
     let text = shown(&model, 120, 40);
     assert!(text.contains("We sell hosting.") && !text.contains("does not know yet"), "{text}");
