@@ -89,7 +89,7 @@ pub async fn write(
 /// An earlier version's text becomes the note again, as a new version.
 ///
 /// # Errors
-/// As [`write`], and where there is no such version.
+/// As [`write()`], and where there is no such version.
 pub async fn revert(bus: &SharedBus, author: &Author, name: NoteName, version: u64) -> Result<Written, WriteError> {
     let text = history::text(bus, name, version).await?;
     let base = NoteState::read(bus, name).await?.version;
