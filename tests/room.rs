@@ -107,6 +107,13 @@ impl Screen {
 
     /// Whether the terminal is as it was: the first screen, the cursor, no modes of ours.
     fn is_restored(&self) {
+        // The last that was written may still be on its way when the program has ended.
+        let began = Instant::now();
+        let is_ours =
+            |screen: &vt100::Screen| screen.alternate_screen() || screen.hide_cursor() || screen.bracketed_paste();
+        while is_ours(self.parser.lock().unwrap().screen()) && began.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
         let parser = self.parser.lock().unwrap();
         let screen = parser.screen();
         assert!(!screen.alternate_screen(), "the other screen is left");
@@ -227,7 +234,8 @@ fn a_resize_storm_and_a_signal_leave_a_clean_terminal() {
     screen.shows("runs elsewhere");
     for (rows, cols) in [(1, 1), (5, 20), (200, 300), (2, 2), (18, 60), (60, 200), (1, 1), (24, 80)] {
         screen.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
-        screen.parser.lock().unwrap().screen_mut().set_size(rows, cols);
+        // The emulator cannot wrap what is two columns wide on a screen of one.
+        screen.parser.lock().unwrap().screen_mut().set_size(rows, cols.max(2));
     }
     screen.press("\r");
     screen.shows("Traffic");
@@ -317,8 +325,7 @@ fn a_recording_is_replayed_with_a_scrubber_and_says_nothing() {
     let mut screen = Screen::open(home.path(), &["replay", story, "--speed", "0.125"], 40, 140);
     screen.shows("REPLAY");
     screen.press(">");
-    let end = screen.until("the end", |text| text.contains("NEEDS YOU 2"));
-    assert!(end.contains("nothing can be said here"), "{end}");
+    screen.until("the end", |text| text.contains("NEEDS YOU 2") && text.contains("nothing can be said here"));
     screen.press("<");
     screen.until("the beginning", |text| text.contains("· 0 of "));
     screen.press("\x1b[C\x1b[C\x1b[D");
