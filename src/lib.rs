@@ -14,13 +14,15 @@
 //! | [`telemetry`] | logs, redaction, reports of errors and panics |
 //! | [`llm`] | the questions that the system asks, and who answers them: tasks, prompts, providers, costs |
 //! | [`memory`] | what the team knows: notes with all their versions, and what is loaded for a decision |
+//! | [`experiments`] | what experiments are made of: specification, criteria, statistics, schedules |
+//! | [`tools`] | programs that experiments run: their contract, registry, runner, sandbox |
 //! | [`approvals`] | what needs a yes: risk classes, policy, proposals and what came of them |
 //! | [`services`] | the team: watcher, orchestrator, gate, mirror; and `echo` |
 //! | [`supervisor`] | start, heartbeat, restart, ordered stop |
 //! | [`tui`] | the control room: feed, store, model, screens, layers, themes, the loop |
 //! | [`cli`] | one file per verb |
 //!
-//! Dependencies point one way: contracts ← bus ← (memory ← llm, approvals) ← services ← supervisor ← tui ← cli ← main. `contracts` imports nothing of ours; `config` and
+//! Dependencies point one way: contracts ← bus ← (memory ← llm, approvals, experiments ← tools) ← services ← supervisor ← tui ← cli ← main. `contracts` imports nothing of ours; `config` and
 //! `telemetry` know no engine. A module is `foo.rs` beside its folder `foo/`, and opens by saying what it owns and what it must never do.
 //!
 //! # Invariants, and the tests that hold them
@@ -98,9 +100,11 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod contracts;
+pub mod experiments;
 pub mod llm;
 pub mod memory;
 pub mod services;
 pub mod supervisor;
 pub mod telemetry;
+pub mod tools;
 pub mod tui;

@@ -229,13 +229,13 @@ mod tests {
     const CONTRACT: &str = "
         discord_raw | discord_message, idea_submit, action_complete, command, config_update | discord, control_room | watcher
         to_orchestrator | escalation, metric_alert, periodic_summary, experiment_ready, design_started, design_failed, fullsend_started, fullsend_completed, fullsend_failed, experiment_success, experiment_error, api_key_required, tool_complete, tool_build_failed, builder_started, roundtable_request, roundtable_concluded, learning_recorded | watcher, redis_agent, fullsend, builder, roundtable, control_room, orchestrator | orchestrator
-        from_orchestrator | orchestrator_response, watcher_response, status_update, action_request, idea_ack, idea_request, learning_share, win_alert, error | orchestrator, watcher, builder, gate | discord
-        to_fullsend | experiment_request | orchestrator | fullsend
+        from_orchestrator | orchestrator_response, watcher_response, status_update, action_request, idea_ack, idea_request, learning_share, win_alert, error | orchestrator, watcher, builder, gate, fullsend, executor | discord
+        to_fullsend | experiment_request, experiment_submit | orchestrator, control_room | fullsend
         builder_tasks | tool_prd | orchestrator, fullsend | builder
         builder_results | tool_built, tool_build_failed | builder | fullsend
         experiments | experiment_created | fullsend | executor
-        schedules | schedule_created | fullsend | executor
-        execute_now | execute_now | orchestrator, fullsend, control_room | executor
+        schedules | schedule_created, schedule_due | fullsend, executor, gate | executor
+        execute_now | execute_now | orchestrator, fullsend, control_room, executor | executor
         metrics | run_started, items_processed, run_completed, error, event | executor, control_room | redis_agent
         experiment_results | experiment_completed, experiment_failed | executor | fullsend, orchestrator
         roundtable | roundtable_topic | orchestrator, control_room | roundtable
@@ -243,11 +243,11 @@ mod tests {
         approvals | approval_created, approval_completed | gate | orchestrator, fullsend, builder, executor, discord
         approval_verdicts | approval_verdict | control_room, discord | gate
         control | kill_experiment, restore_experiment, pause_experiment, resume_experiment, cancel_run, hold, go, alert_acknowledge, alert_resolve, budget_set | control_room, discord, orchestrator, watcher | gate
-        alerts | alert_triggered, alert_acknowledged, alert_resolved | redis_agent, gate, ledger, supervisor, bus, orchestrator, memory | discord
+        alerts | alert_triggered, alert_acknowledged, alert_resolved | redis_agent, gate, ledger, supervisor, bus, orchestrator, memory, fullsend, executor | discord
         audit | audit_record | gate |
         dead_letter | dead_letter | bus |
         echo | echo_request, echo_reply | control_room, echo | echo
-        llm_calls | llm_start, llm_delta, llm_complete | watcher, orchestrator, fullsend, builder, redis_agent, roundtable, control_room |
+        llm_calls | llm_start, llm_delta, llm_complete | watcher, orchestrator, fullsend, builder, redis_agent, roundtable, control_room, executor |
         health | heartbeat, service_state | supervisor |
         costs | cost_recorded, budget_warning, budget_exceeded | ledger |
     ";
@@ -350,7 +350,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         let column = lines[0].find("PUBLISHERS").unwrap();
         let row = lines.iter().find(|line| line.starts_with("fullsend:execute_now ")).unwrap();
-        assert!(row[column..].starts_with("orchestrator, fullsend*, control_room  "), "{row}");
+        assert!(row[column..].starts_with("orchestrator, fullsend*, control_room, executor*  "), "{row}");
         assert!(row.contains("executor*"), "{row}");
         assert!(lines.iter().all(|line| !line.ends_with(' ')));
         assert!(text.contains("* not in this version"));

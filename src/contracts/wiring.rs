@@ -103,10 +103,10 @@ wiring! {
         from [Watcher, RedisAgent, Fullsend, Builder, Roundtable, ControlRoom, Orchestrator] to [Orchestrator];
     /// What the team says to people.
     Work FROM_ORCHESTRATOR FromOrchestrator = "fullsend:from_orchestrator" carries FromOrchestrator
-        from [Orchestrator, Watcher, Builder, Gate] to [Discord];
+        from [Orchestrator, Watcher, Builder, Gate, Fullsend, Executor] to [Discord];
     /// Ideas to design an experiment for.
     Work TO_FULLSEND ToFullsend = "fullsend:to_fullsend" carries ToFullsend
-        from [Orchestrator] to [Fullsend];
+        from [Orchestrator, ControlRoom] to [Fullsend];
     /// Tools to make.
     Work BUILDER_TASKS BuilderTasks = "fullsend:builder_tasks" carries BuilderTasks
         from [Orchestrator, Fullsend] to [Builder];
@@ -118,10 +118,10 @@ wiring! {
         from [Fullsend] to [Executor];
     /// Schedules published.
     Work SCHEDULES Schedules = "fullsend:schedules" carries Schedules
-        from [Fullsend] to [Executor];
+        from [Fullsend, Executor, Gate] to [Executor];
     /// Experiments to run at once.
     Work EXECUTE_NOW ExecuteNow = "fullsend:execute_now" carries ExecuteNow
-        from [Orchestrator, Fullsend, ControlRoom] to [Executor];
+        from [Orchestrator, Fullsend, ControlRoom, Executor] to [Executor];
     /// What happened in runs, and business events.
     Work METRICS Metrics = "fullsend:metrics" carries Metrics
         from [Executor, ControlRoom] to [RedisAgent];
@@ -145,7 +145,7 @@ wiring! {
         from [ControlRoom, Discord, Orchestrator, Watcher] to [Gate];
     /// What somebody should look at.
     Work ALERTS Alerts = "fullsend:alerts" carries Alerts
-        from [RedisAgent, Gate, Ledger, Supervisor, Bus, Orchestrator, Memory] to [Discord];
+        from [RedisAgent, Gate, Ledger, Supervisor, Bus, Orchestrator, Memory, Fullsend, Executor] to [Discord];
     /// What was approved, denied, ordered and done, in a chain of hashes.
     Work AUDIT Audit = "fullsend:audit" carries Audit
         from [Gate] to [];
@@ -157,7 +157,7 @@ wiring! {
         from [ControlRoom, Echo] to [Echo];
     /// Model calls as they happen.
     Notice LLM_CALLS LlmCalls = "fullsend:llm_calls" carries LlmCalls
-        from [Watcher, Orchestrator, Fullsend, Builder, RedisAgent, Roundtable, ControlRoom] to [];
+        from [Watcher, Orchestrator, Fullsend, Builder, RedisAgent, Roundtable, ControlRoom, Executor] to [];
     /// Heartbeats and states of the services.
     Notice HEALTH Health = "fullsend:health" carries Health
         from [Supervisor] to [];

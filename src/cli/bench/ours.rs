@@ -236,8 +236,9 @@ impl Handler for Last {
         message: Received,
         cx: Context<grants::Fullsend>,
     ) -> Result<Effects<grants::Fullsend>, Failure> {
-        let ToFullsend::Request(request) = message.read::<ToFullsend>()?;
-        if let Some(number) = request.idea.title.and_then(|title| title.parse().ok()) {
+        if let ToFullsend::Request(request) = message.read::<ToFullsend>()?
+            && let Some(number) = request.idea.title.and_then(|title| title.parse().ok())
+        {
             self.arrived.send((number, Instant::now())).await.ok();
         }
         Ok(cx.effects())

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::read;
+use crate::contracts::Untrusted;
 use crate::contracts::body::{Example, bodies};
 use crate::contracts::envelope::{Priority, millis_option, read_time};
 
@@ -14,6 +15,8 @@ bodies! {
     ToFullsend, default "experiment_request" {
         /// One of them.
         Request(ExperimentRequest) = "experiment_request" via read_request,
+        /// A finished one, of a person.
+        Submit(ExperimentSubmit) = "experiment_submit",
     }
 }
 
@@ -73,6 +76,34 @@ impl Example for ExperimentRequest {
             notify_channel: Some("880042".to_owned()),
             orchestrator_reasoning: Some("fits the developer-first learning".to_owned()),
             requested_at: read_time("2026-03-01T09:30:20Z"),
+        }
+    }
+}
+
+/// A specification that a person wrote: it goes the way of a designed one from here on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExperimentSubmit {
+    /// The specification, as text: YAML or JSON.
+    pub spec: Untrusted,
+    /// The experiment that it changes; none for a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revises: Option<String>,
+    /// Who hands it in.
+    #[serde(default, deserialize_with = "read::id_option", skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millis_option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    pub timestamp: Option<DateTime<Utc>>,
+}
+
+impl Example for ExperimentSubmit {
+    fn example() -> Self {
+        Self {
+            spec: Untrusted::from("experiment:\n  id: exp_20260301_forum\n  hypothesis: \"…\"\n"),
+            revises: None,
+            by: Some("operator".to_owned()),
+            timestamp: read_time("2026-03-01T09:30:20Z"),
         }
     }
 }

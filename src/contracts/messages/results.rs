@@ -24,6 +24,8 @@ bodies! {
     Schedules, default "schedule_created" {
         /// One of them.
         Created(ScheduleCreated) = "schedule_created",
+        /// Its time has come for something other than a run.
+        Due(ScheduleDue) = "schedule_due",
     }
 }
 
@@ -105,6 +107,49 @@ impl Example for ScheduleCreated {
     }
 }
 
+/// The time has come for something that belongs to an experiment's runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScheduleDue {
+    /// The experiment.
+    pub experiment_id: String,
+    /// What is to be done.
+    pub what: DueFor,
+    /// The run that it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    /// Which of several: of follow-ups, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// The moment that was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millis_option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    pub due_at: Option<DateTime<Utc>>,
+}
+
+impl Example for ScheduleDue {
+    fn example() -> Self {
+        Self {
+            experiment_id: "exp_20260301_forum".to_owned(),
+            what: DueFor::Collection,
+            run_id: Some("019ce2f4-5c4a-7cc3-8f4e-9f7d0a4b6f11".to_owned()),
+            number: None,
+            due_at: read_time("2026-03-01T09:45:00Z"),
+        }
+    }
+}
+
+/// What the time has come for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DueFor {
+    /// Replies and bounces are collected.
+    Collection,
+    /// Who did not answer hears once more.
+    FollowUp,
+    /// The observation window closes.
+    Observation,
+}
+
 /// Run this experiment at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunNow {
@@ -116,6 +161,13 @@ pub struct RunNow {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The moment of its schedule that it is for; none where it is for none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millis_option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    pub due_at: Option<DateTime<Utc>>,
+    /// Whether it runs though the experiment is a draft or archived: by the operator's word alone.
+    #[serde(default, deserialize_with = "read::or_default")]
+    pub force: bool,
     /// When it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[schemars(with = "Option<DateTime<Utc>>")]
@@ -128,6 +180,8 @@ impl Example for RunNow {
             experiment_id: "exp_20260301_forum".to_owned(),
             triggered_by: Some("fullsend".to_owned()),
             reason: Some("forum_member_finder is there now".to_owned()),
+            due_at: None,
+            force: false,
             timestamp: read_time("2026-03-01T09:51:00Z"),
         }
     }

@@ -1,0 +1,6 @@
+//! Experiments: what they are made of, the language of their criteria, their statistics, their schedules.
+//!
+//! Owns the specification and everything that is computed from it. Must never run anything, and never say anything: that is
+//! the services'.
+
+pub mod spec;
