@@ -208,7 +208,7 @@ pub struct Outreach {
 pub enum OutreachChannel {
     /// Mail.
     Email,
-    /// LinkedIn: by a person.
+    /// `LinkedIn`: by a person.
     Linkedin,
     /// Twitter: by a person.
     Twitter,
