@@ -3,4 +3,7 @@
 //! Owns the specification and everything that is computed from it. Must never run anything, and never say anything: that is
 //! the services'.
 
+pub mod document;
+pub mod outreach;
 pub mod spec;
+pub mod steps;
