@@ -9,12 +9,16 @@ mod budget;
 mod check;
 pub mod duration;
 mod error;
+pub mod executor;
 mod home;
 mod layers;
 pub mod llm;
+pub mod outreach;
 mod room;
 mod setting;
 mod template;
+mod tools;
+pub mod zone;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,12 +29,15 @@ use secrecy::{ExposeSecret, SecretString};
 pub use approvals::Approvals;
 pub use budget::{Budgets, Limits, OnExceeded, amount};
 pub use error::{ConfigError, Problem, Source};
+pub use executor::{ExecutorConfig, ScheduleMode};
 pub use home::{private_file, private_folder};
 pub use layers::{Environment, Flag};
 pub use llm::{Link, LlmConfig, PlainHttp, ProviderConfig, ProviderName};
+pub use outreach::{OutreachConfig, QuietHours};
 pub use room::{RoomConfig, Switch};
 pub use setting::Shown;
 pub use template::template;
+pub use tools::ToolsConfig;
 
 use crate::bus::Finding;
 use crate::contracts::ServiceName;
@@ -83,6 +90,12 @@ pub struct Config {
     pub budget: Budgets,
     /// How the gate asks.
     pub approvals: Approvals,
+    /// How experiments are run.
+    pub executor: ExecutorConfig,
+    /// In whose name people are written to.
+    pub outreach: OutreachConfig,
+    /// What tools may do beyond their sandbox.
+    pub tools: ToolsConfig,
     /// The program, with its arguments, that tells the person that something needs him; empty for none.
     pub notify_command: Vec<String>,
     /// The control room.
@@ -201,6 +214,9 @@ impl Config {
             llm: LlmConfig::default(),
             budget: Budgets::default(),
             approvals: Approvals::default(),
+            executor: ExecutorConfig::default(),
+            outreach: OutreachConfig::default(),
+            tools: ToolsConfig::default(),
             notify_command: Vec::new(),
             room: RoomConfig::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
@@ -307,10 +323,10 @@ impl Config {
             .flag("--log"),
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
         ];
-        rows.extend(self.room.rows());
-        rows.extend(self.approvals.rows());
-        rows.extend(self.llm.rows());
-        rows.extend(self.budget.rows());
+        let (room, approvals, executor) = (self.room.rows(), self.approvals.rows(), self.executor.rows());
+        let (outreach, tools, llm, budget) =
+            (self.outreach.rows(), self.tools.rows(), self.llm.rows(), self.budget.rows());
+        rows.extend([room, approvals, executor, outreach, tools, llm, budget].into_iter().flatten());
         rows
     }
 
@@ -354,7 +370,12 @@ impl Config {
     }
 
     fn names(&mut self) -> Vec<Names> {
-        let names = |row: Row<'_>| Names { key: row.key, env: row.env(), founding_env: row.founding_env };
+        let names = |row: Row<'_>| Names {
+            key: row.key,
+            env: row.env(),
+            founding_env: row.founding_env,
+            founding_seconds: row.founding_seconds,
+        };
         self.rows().into_iter().map(names).collect()
     }
 

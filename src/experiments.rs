@@ -5,5 +5,6 @@
 
 pub mod document;
 pub mod outreach;
+pub mod schedule;
 pub mod spec;
 pub mod steps;

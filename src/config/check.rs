@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use super::error::{Problem, Source};
 use super::home::is_open_to_others;
 use super::layers::{Environment, FOUNDING_LATER};
-use super::{Config, Consumer, PlainHttp, duration, llm};
+use super::{Config, Consumer, ExecutorConfig, PlainHttp, duration, llm};
 use crate::bus::{Finding, Level};
 use crate::telemetry::redact;
 
@@ -30,6 +30,21 @@ impl Config {
             ));
         }
         self.check_models(problems);
+        let ExecutorConfig { retry_backoff_min: least, retry_backoff_max: most, .. } = self.executor;
+        if least > most {
+            let key = match self.source("executor.retry_backoff_min") {
+                Source::Default => "executor.retry_backoff_max",
+                _ => "executor.retry_backoff_min",
+            };
+            problems.push(Problem::new(
+                &self.source(key).to_string(),
+                &format!(
+                    "executor.retry_backoff_min ({}) is more than executor.retry_backoff_max ({})",
+                    duration::show(least),
+                    duration::show(most)
+                ),
+            ));
+        }
         for service in self.services.only.iter().filter(|name| self.services.except.contains(name)) {
             problems.push(Problem::new(
                 &self.source("services.except").to_string(),

@@ -94,6 +94,7 @@ pub(super) struct Names {
     pub(super) key: &'static str,
     pub(super) env: String,
     pub(super) founding_env: &'static [&'static str],
+    pub(super) founding_seconds: bool,
 }
 
 /// Finds the settings file: the named one, else `./fullsend.toml`, else that in the user's config folder.
@@ -232,10 +233,11 @@ fn nearest_key(key: &str, names: &[Names]) -> Option<String> {
 
 /// The entries of the environment: names of the founding designs first, so that our own win over them.
 pub(super) fn environment(env: &Environment, names: &[Names], problems: &mut Vec<Problem>) -> Vec<Entry> {
-    let founding = names.iter().flat_map(|known| known.founding_env.iter().map(|name| (*name, known.key)));
-    let own = names.iter().map(|known| (known.env.as_str(), known.key));
+    let founding =
+        names.iter().flat_map(|known| known.founding_env.iter().map(|name| (*name, known.key, known.founding_seconds)));
+    let own = names.iter().map(|known| (known.env.as_str(), known.key, false));
     let mut entries = Vec::new();
-    for (name, key) in founding.chain(own) {
+    for (name, key, in_seconds) in founding.chain(own) {
         // An empty variable is one that somebody left blank in a list: as good as none.
         let Some(value) = env.vars.get(name).filter(|value| !value.is_empty()) else {
             continue;
@@ -243,7 +245,8 @@ pub(super) fn environment(env: &Environment, names: &[Names], problems: &mut Vec
         let source = Source::Env(name.to_owned());
         match value.to_str() {
             Some(text) => {
-                entries.push(Entry { key, raw: Raw::Text(text.to_owned()), source, base: env.folder.clone() });
+                let text = if in_seconds { with_unit(text) } else { text.to_owned() };
+                entries.push(Entry { key, raw: Raw::Text(text), source, base: env.folder.clone() });
             }
             None => problems.push(Problem {
                 place: source.to_string(),
@@ -263,6 +266,14 @@ pub(super) fn environment(env: &Environment, names: &[Names], problems: &mut Vec
         }
     }
     entries
+}
+
+/// A bare number of seconds (`5`, `0.5`) as a length of time; anything else as it is.
+fn with_unit(text: &str) -> String {
+    match text.trim().parse::<f64>() {
+        Ok(seconds) if (0.0..1e9).contains(&seconds) => format!("{:.0}ms", seconds * 1_000.0),
+        _ => text.to_owned(),
+    }
 }
 
 /// The entries of the command line.

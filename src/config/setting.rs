@@ -12,6 +12,7 @@ use super::budget::Limits;
 use super::duration;
 use super::error::nearest;
 use super::llm::{self, Link};
+use super::outreach::QuietHours;
 use crate::contracts::ServiceName;
 use crate::telemetry::redact;
 
@@ -127,6 +128,11 @@ pub(super) enum Slot<'a> {
     Model(&'a mut Option<String>),
     Url(&'a mut Option<String>),
     Secret(&'a mut Option<SecretString>),
+    /// A text in a line, with what it must be; the error is in words.
+    Text(&'a mut Option<String>, fn(&str) -> Result<(), String>),
+    QuietHours(&'a mut Option<QuietHours>),
+    /// Places as `HOST:PORT`.
+    Places(&'a mut Vec<String>),
 }
 
 /// A setting of the table.
@@ -140,11 +146,13 @@ pub(super) struct Row<'a> {
     pub(super) flag: Option<&'static str>,
     /// Environment variables of the founding designs that mean the same; a later one wins.
     pub(super) founding_env: &'static [&'static str],
+    /// Whether those give a number of seconds, without a unit.
+    pub(super) founding_seconds: bool,
 }
 
 impl<'a> Row<'a> {
     pub(super) fn new(key: &'static str, slot: Slot<'a>, help: &'static str) -> Self {
-        Self { key, slot, help, flag: None, founding_env: &[] }
+        Self { key, slot, help, flag: None, founding_env: &[], founding_seconds: false }
     }
 
     pub(super) fn flag(self, name: &'static str) -> Self {
@@ -153,6 +161,11 @@ impl<'a> Row<'a> {
 
     pub(super) fn founding_env(self, names: &'static [&'static str]) -> Self {
         Self { founding_env: names, ..self }
+    }
+
+    /// Variables of the founding designs that give this length of time in seconds.
+    pub(super) fn founding_seconds(self, names: &'static [&'static str]) -> Self {
+        Self { founding_env: names, founding_seconds: true, ..self }
     }
 
     /// `FULLSEND_BUS__PREFIX` for `bus.prefix`.
@@ -224,6 +237,15 @@ impl Slot<'_> {
             Self::Model(value) => **value = Some(llm::read_model(text(raw).map_err(plain)?).map_err(plain)?),
             Self::Url(value) => **value = Some(llm::read_url(text(raw).map_err(plain)?).map_err(plain)?),
             Self::Secret(value) => **value = Some(secret(raw).map_err(plain)?),
+            Self::Text(value, check) => {
+                let text = text(raw).map_err(plain)?;
+                check(text).map_err(plain)?;
+                **value = Some(text.to_owned());
+            }
+            Self::QuietHours(value) => {
+                **value = QuietHours::parse(text(raw).map_err(plain)?).map_err(plain)?;
+            }
+            Self::Places(value) => **value = places(raw).map_err(plain)?,
         }
         Ok(())
     }
@@ -244,6 +266,9 @@ impl Slot<'_> {
                 .as_ref()
                 .map_or(Shown::Text(EMBEDDED.to_owned()), |url| Shown::Text(redact::patterns(url.expose_secret()))),
             Self::Services(value) => Shown::List(value.iter().map(ToString::to_string).collect()),
+            Self::Text(value, _) => value.as_ref().map_or(Shown::Nothing, |text| Shown::Text(redact::patterns(text))),
+            Self::QuietHours(value) => Shown::Text(value.map_or_else(|| "none".to_owned(), |hours| hours.to_string())),
+            Self::Places(value) => Shown::List((**value).clone()),
             Self::Words(value) => Shown::List(value.iter().map(|word| redact::patterns(word)).collect()),
             Self::Link(value) => value.as_ref().map_or(Shown::Nothing, |link| Shown::Text(link.to_string())),
             Self::Chain(value) => Shown::List(value.iter().map(ToString::to_string).collect()),
@@ -281,6 +306,9 @@ impl Slot<'_> {
             }
             Self::Model(_) => "The name of a model. Empty: none.".to_owned(),
             Self::Url(_) => "A URL. Empty: the usual one.".to_owned(),
+            Self::Text(..) => "A text. Empty: none.".to_owned(),
+            Self::QuietHours(_) => "Hours like `21:00-08:00`, or `none`.".to_owned(),
+            Self::Places(_) => "A list of texts, like [\"127.0.0.1:1025\"]. Empty: none.".to_owned(),
             Self::Secret(_) => "A secret; better in the environment. Empty: none.".to_owned(),
         }
     }
@@ -410,6 +438,24 @@ fn words(raw: &Raw) -> Result<Vec<String>, String> {
         return Err("a program and its arguments cannot hold a NUL".to_owned());
     }
     Ok(words)
+}
+
+fn places(raw: &Raw) -> Result<Vec<String>, String> {
+    let places: Vec<String> = match raw {
+        Raw::List(places) => places.clone(),
+        Raw::Text(places) => places.split([',', ' ']).filter(|place| !place.is_empty()).map(str::to_owned).collect(),
+        Raw::Whole(_) => return Err("a number stands here; a list of HOST:PORT belongs here".to_owned()),
+        Raw::Other(found) => return Err(format!("{found} stands here; a list of HOST:PORT belongs here")),
+    };
+    let is_place = |place: &str| {
+        place
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    match places.iter().find(|place| !is_place(place.trim())) {
+        Some(place) => Err(format!("`{}` is no HOST:PORT", short(place))),
+        None => Ok(places.iter().map(|place| place.trim().to_ascii_lowercase()).collect()),
+    }
 }
 
 fn services(raw: &Raw) -> Result<Vec<ServiceName>, (String, Option<String>)> {

@@ -139,6 +139,29 @@ fn the_defaults() {
 #[case("approvals.outward_deadline", r#""1h""#, "2h", "3h", ["1h", "2h", "3h"])]
 #[case("approvals.autopilot_per_day", "1", "2", "3", ["1", "2", "3"])]
 #[case("approvals.autopilot_cents", "0", "2", "3", ["0", "2", "3"])]
+#[case("executor.schedule_mode", r#""cron""#, "speedrun", "trigger", ["cron", "speedrun", "trigger"])]
+#[case("executor.speedrun_interval", r#""1s""#, "2s", "1h", ["1s", "2s", "1h"])]
+#[case("executor.speedrun_max_per_cycle", "1", "2", "100", ["1", "2", "100"])]
+#[case("executor.cron_check_interval", r#""10s""#, "11s", "1h", ["10s", "11s", "1h"])]
+#[case("executor.tool_execution_timeout", r#""1s""#, "2s", "1h", ["1s", "2s", "1h"])]
+#[case("executor.retry_max_attempts", "1", "2", "10", ["1", "2", "10"])]
+#[case("executor.retry_backoff_min", r#""100ms""#, "200ms", "3s", ["100ms", "200ms", "3s"])]
+#[case("executor.retry_backoff_max", r#""10s""#, "20s", "300s", ["10s", "20s", "5m"])]
+#[case("executor.slots", "1", "2", "64", ["1", "2", "64"])]
+#[case("executor.person_deadline", r#""1h""#, "2h", "3d", ["1h", "2h", "3d"])]
+#[case("outreach.sender", r#""a@example.com""#, "b@example.com", "c@example.com", ["a@example.com", "b@example.com", "c@example.com"])]
+#[case("outreach.sender_name", r#""Ada L.""#, "Bo", "Cy", ["Ada L.", "Bo", "Cy"])]
+#[case("outreach.postal_address", r#""1 Road, Town""#, "2 Road", "3 Road", ["1 Road, Town", "2 Road", "3 Road"])]
+#[case("outreach.smtp", r#""smtp://127.0.0.1:1025""#, "smtps://b@mail.example.com", "smtp://c:25", ["smtp://127.0.0.1:1025", "smtps://b@mail.example.com", "smtp://c:25"])]
+#[case("outreach.daily_limit", "1", "2", "100_000", ["1", "2", "100000"])]
+#[case("outreach.delay", r#""0s""#, "2s", "3s", ["0s", "2s", "3s"])]
+#[case("outreach.contact_gap", r#""0s""#, "2d", "30d", ["0s", "2d", "30d"])]
+#[case("outreach.quiet_hours", r#""22:00-07:30""#, "none", "20:00-09:00", ["22:00-07:30", "none", "20:00-09:00"])]
+#[case("outreach.timezone", r#""UTC""#, "europe/berlin", "Asia/Tokyo", ["UTC", "europe/berlin", "Asia/Tokyo"])]
+#[case("outreach.unsubscribe", r#""stop@example.com""#, "https://example.com/u", "b@example.com", ["stop@example.com", "https://example.com/u", "b@example.com"])]
+#[case("outreach.mailbox", r#""/a""#, "/b", "/c", ["/a", "/b", "/c"])]
+#[case("tools.allow_private", r#"["127.0.0.1:1025"]"#, "a:1, b:2", "[::1]:25", ["127.0.0.1:1025", "a:1,b:2", "[::1]:25"])]
+#[case("tools.unsandboxed", r#""on""#, "off", "on", ["on", "off", "on"])]
 #[case("log.level", r#""warn""#, "debug", "info,fullsend::bus=trace", ["warn", "debug", "info,fullsend::bus=trace"])]
 #[case("log.keep", "1", "2", "3", ["1", "2", "3"])]
 fn later_layers_win(
@@ -179,6 +202,11 @@ fn names_of_the_founding_designs_are_read_and_ours_win() {
     assert!(config.findings()[0].what.contains("FULLSEND_TIMEOUT"));
     let place = place.var("FULLSEND_BUS__URL", "redis://new:6379");
     assert_eq!(shown(&place.load(&[]).unwrap(), "bus.url").0, "redis://new:6379");
+    // Theirs are seconds without a unit.
+    let place = Place::new().var("TOOL_EXECUTION_TIMEOUT", "120").var("RETRY_BACKOFF_MIN", "0.5");
+    let config = place.load(&[]).unwrap();
+    assert_eq!(config.executor.tool_execution_timeout, Duration::from_mins(2));
+    assert_eq!(config.executor.retry_backoff_min, Duration::from_millis(500));
     // Blank is as good as unset.
     let place = Place::new().var("REDIS_URL", "").var("FULLSEND_MODE", "");
     assert_eq!(shown(&place.load(&[]).unwrap(), "bus.url"), ("embedded".to_owned(), "default"));

@@ -129,6 +129,10 @@ one_id! {
     decision = "decisions:";
     /// An outward action and how far it came.
     action = "actions:";
+    /// Somebody who is not to be written to, by the hash of the address.
+    suppression = "suppressions:";
+    /// When somebody was last written to, by the hash of the address.
+    contact = "contacts:";
     /// A budget, by its scope.
     budget = "budgets:";
     /// An alert.
@@ -155,6 +159,26 @@ one_id! {
 /// Where an id cannot be part of a key; the experiment's must have no `:`.
 pub fn experiment_run(experiment: &str, run: &str) -> Result<String, BadId> {
     Ok(format!("experiment_runs:{}:{}", check_first(experiment)?, check_id(run)?))
+}
+
+/// The id of a person in keys, by the address: SHA-256 in hex of the address in lower case. The address itself stands in no key.
+pub fn person(address: &str) -> String {
+    use sha2::Digest as _;
+    use std::fmt::Write as _;
+    let digest = sha2::Sha256::digest(address.trim().to_lowercase());
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// What was sent on a day (`2026-03-01`), by its sender or its experiment.
+///
+/// # Errors
+/// Where the sender cannot be part of a key; it must have no `:`.
+pub fn limit(of: &str, date: chrono::NaiveDate) -> Result<String, BadId> {
+    Ok(format!("limits:{}:{date}", check_first(of)?))
 }
 
 /// A version of a note.
@@ -221,6 +245,9 @@ pub const FAMILIES: &[Family] = &[
     family("approvals:{id}", KeyType::Hash, "a proposal and what came of it"),
     family("decisions:{id}", KeyType::Hash, "a decision of the orchestrator"),
     family("actions:{id}", KeyType::Hash, "an outward action and how far it came"),
+    family("suppressions:{address}", KeyType::Hash, "somebody who is not to be written to, by the hash of the address"),
+    family("contacts:{address}", KeyType::Hash, "when somebody was last written to, by the hash of the address"),
+    family("limits:{sender}:{date}", KeyType::Hash, "what was sent on a day"),
     family("budgets:{scope}", KeyType::Hash, "a budget"),
     family("alerts:{id}", KeyType::Hash, "an alert"),
     family("notes:{name}", KeyType::Hash, "a note of the team"),
@@ -288,6 +315,8 @@ mod tests {
         (approval, "approvals:{id}"),
         (decision, "decisions:{id}"),
         (action, "actions:{id}"),
+        (suppression, "suppressions:{address}"),
+        (contact, "contacts:{address}"),
         (budget, "budgets:{scope}"),
         (alert, "alerts:{id}"),
         (note, "notes:{name}"),
@@ -326,6 +355,9 @@ mod tests {
         let run = experiment_run("exp_1", "exp_1:1772357400").unwrap();
         assert_eq!(run, "experiment_runs:exp_1:exp_1:1772357400");
         assert_eq!(family_of(&run).unwrap().pattern, "experiment_runs:{exp}:{run}");
+        assert_eq!(person(" Mara@Example.com"), person("mara@example.com"));
+        let limit = limit("mara@example.com", "2026-03-01".parse().unwrap()).unwrap();
+        assert_eq!(family_of(&limit).unwrap().pattern, "limits:{sender}:{date}");
         let version = note_version("worklist", 7).unwrap();
         assert_eq!(family_of(&version).unwrap().pattern, "note_versions:{name}:{version}");
         assert_eq!(family_of(&once("a b")).unwrap().pattern, "bus:once:{key}");

@@ -234,7 +234,7 @@ mod tests {
         builder_tasks | tool_prd | orchestrator, fullsend | builder
         builder_results | tool_built, tool_build_failed | builder | fullsend
         experiments | experiment_created | fullsend | executor
-        schedules | schedule_created, schedule_due | fullsend, executor, gate | executor
+        schedules | schedule_created, schedule_due | fullsend, executor, gate, watcher | executor
         execute_now | execute_now | orchestrator, fullsend, control_room, executor | executor
         metrics | run_started, items_processed, run_completed, error, event | executor, control_room | redis_agent
         experiment_results | experiment_completed, experiment_failed | executor | fullsend, orchestrator

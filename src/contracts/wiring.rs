@@ -118,7 +118,7 @@ wiring! {
         from [Fullsend] to [Executor];
     /// Schedules published.
     Work SCHEDULES Schedules = "fullsend:schedules" carries Schedules
-        from [Fullsend, Executor, Gate] to [Executor];
+        from [Fullsend, Executor, Gate, Watcher] to [Executor];
     /// Experiments to run at once.
     Work EXECUTE_NOW ExecuteNow = "fullsend:execute_now" carries ExecuteNow
         from [Orchestrator, Fullsend, ControlRoom, Executor] to [Executor];

@@ -19,14 +19,14 @@ use serde_json::{Map, Value, json};
 pub use status::gather;
 
 use super::wording;
-use crate::bus::{Context, Draft, Effects, Expect, Failure, Handler, Key, Received, Ttl};
+use crate::bus::{Context, Document, Draft, Effects, Expect, Failure, Handler, Key, Received, State, Ttl};
 use crate::contracts::channel::grants;
 use crate::contracts::messages::{
-    ActionComplete, ActionStatus, ChatMessage, CommandName, Control, DiscordRaw, Escalation, FromOrchestrator, Go,
-    Hold, IdeaAck, ToOrchestrator, WatcherResponse, Words,
+    ActionComplete, ActionStatus, ChatMessage, CommandName, Control, DiscordRaw, DueFor, Escalation, FromOrchestrator,
+    Go, Hold, IdeaAck, ScheduleDue, Schedules, ToOrchestrator, WatcherResponse, Words,
 };
 use crate::contracts::notes::{NoteChange, NoteName};
-use crate::contracts::wiring::{CONTROL, FROM_ORCHESTRATOR, TO_ORCHESTRATOR};
+use crate::contracts::wiring::{CONTROL, FROM_ORCHESTRATOR, SCHEDULES, TO_ORCHESTRATOR};
 use crate::contracts::{ChannelName, Clock, Priority, ServiceName, Trust, keys};
 use crate::llm::tasks::classify::ClassifyInput;
 use crate::llm::tasks::respond::{Reply, RespondInput};
@@ -184,7 +184,7 @@ impl Watcher {
 
     /// Somebody did, or refused, what they were asked to do: its record says so, and the orchestrator hears of it. Who only claims it from
     /// outside is heard, and changes no record.
-    fn action(done: &ActionComplete, trust: Trust, cx: &Context<grants::Watcher>) -> Said {
+    async fn action(done: &ActionComplete, trust: Trust, cx: &Context<grants::Watcher>) -> Said {
         let mut effects = cx.effects();
         let id = done.payload.action_id.as_str();
         let Ok(key) = keys::action(id) else {
@@ -204,7 +204,12 @@ impl Watcher {
             ("completed_at".to_owned(), Some(crate::contracts::envelope::rfc3339(cx.now()))),
         ];
         if trust > Trust::External {
-            effects.change(Key::new(key), Expect::Any, fields, Ttl::Keep);
+            let key = Key::new(key);
+            if let Some(waits) = waiting_run(cx.bus().get(&key).await?.as_ref().and_then(State::document)) {
+                let subject = waits.experiment_id.clone();
+                effects.send(SCHEDULES, Draft::new(Schedules::from(waits)).subject(subject))?;
+            }
+            effects.change(key, Expect::Any, fields, Ttl::Keep);
         }
         let who = done
             .payload
@@ -265,7 +270,7 @@ impl Handler for Watcher {
             DiscordRaw::Message(chat) => self.chat(chat, &message, &cx).await,
             DiscordRaw::Command(command) => self.order(commands::given(&command), &message, &cx).await,
             DiscordRaw::Idea(idea) => self.order(commands::handed_in(&idea), &message, &cx).await,
-            DiscordRaw::Action(done) => Self::action(&done, message.envelope.trust, &cx),
+            DiscordRaw::Action(done) => Self::action(&done, message.envelope.trust, &cx).await,
             // The settings of the chat are the chat service's; nothing here depends on them.
             DiscordRaw::Config(update) => {
                 tracing::info!(settings = update.payload.len(), trace = %message.envelope.trace, "settings of the chat are left to its service");
@@ -273,6 +278,18 @@ impl Handler for Watcher {
             }
         }
     }
+}
+
+/// The run that waits for what a person was asked to do, if one does.
+fn waiting_run(action: Option<&Document>) -> Option<ScheduleDue> {
+    let action = action.filter(|action| action.get("kind") == Some("person"))?;
+    Some(ScheduleDue {
+        experiment_id: action.get("experiment_id")?.to_owned(),
+        what: DueFor::Run,
+        run_id: Some(action.get("run_id")?.to_owned()),
+        number: None,
+        due_at: None,
+    })
 }
 
 /// Puts what is sold into the product context, which is the operator's; says what came of it.

@@ -142,6 +142,8 @@ impl Example for ScheduleDue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DueFor {
+    /// A run that waits goes on, or begins.
+    Run,
     /// Replies and bounces are collected.
     Collection,
     /// Who did not answer hears once more.

@@ -5,11 +5,13 @@
 
 use super::unit::Unit;
 use super::{Undone, Who};
-use crate::bus::{BusError, Document, Expect, Key, Op, SharedBus, State, StateChange, Ttl};
-use crate::contracts::keys;
+use crate::bus::{BusError, Document, Draft, Expect, Key, Op, SharedBus, State, StateChange, Ttl};
 use crate::contracts::lifecycle::{ExperimentState, LifecycleEvent, transition};
+use crate::contracts::messages::{DueFor, ScheduleCreated, ScheduleDue, Schedules};
 use crate::contracts::notes::Section;
 use crate::contracts::untrusted::sanitize_line;
+use crate::contracts::wiring::SCHEDULES;
+use crate::contracts::{ServiceName, keys};
 
 /// Keys read at a time.
 const PAGE: usize = 500;
@@ -66,7 +68,12 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
             let why = who.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
             unit.move_item(id, Section::Completed, format!("{shown} was killed by {}{why}", who.by));
         }
-        LifecycleEvent::Restore => restore_schedule(unit, id, &key).await?,
+        LifecycleEvent::Restore => {
+            restore_schedule(unit, id, &key).await?;
+            if to == ExperimentState::Measuring {
+                go_on_measuring(unit, id, &key).await?;
+            }
+        }
         _ => {}
     }
     Ok(Taken { from, to })
@@ -76,6 +83,7 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
 async fn cancel_schedule(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Result<(), Undone> {
     let Ok(key) = keys::schedule(id) else { return Ok(()) };
     unit.state(keys::SCHEDULES_DUE, StateChange::RemoveMember(id.to_owned()));
+    unit.cancel(format!("schedule:{id}"));
     match unit.bus().get(&Key::new(key.as_str())).await {
         Ok(Some(State::String(text))) => {
             unit.set(experiment, [("former_schedule", Some(text))]).await?;
@@ -99,8 +107,8 @@ async fn restore_schedule(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Re
     let former = unit.document(experiment).await?.and_then(|it| it.get("former_schedule")).map(str::to_owned);
     if let Some(text) = former {
         unit.set(experiment, [("former_schedule", None)]).await?;
-        unit.state(&key, StateChange::SetString(text));
-        return Ok(());
+        unit.state(&key, StateChange::SetString(text.clone()));
+        return say_scheduled(unit, id, text, None);
     }
     let schedule = match unit.document(&key).await {
         Ok(schedule) => schedule.filter(|schedule| schedule.get("state") == Some("cancelled")).cloned(),
@@ -115,8 +123,36 @@ async fn restore_schedule(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Re
             let score = next.timestamp() as f64;
             unit.state(keys::SCHEDULES_DUE, StateChange::Score { member: id.to_owned(), score });
         }
+        if let Some(cron) = schedule.get("cron") {
+            say_scheduled(unit, id, cron.to_owned(), schedule.get("timezone").map(str::to_owned))?;
+        }
     }
     Ok(())
+}
+
+/// Its timer went with the kill: the executor sets it again.
+fn say_scheduled(unit: &mut Unit<'_>, id: &str, schedule: String, timezone: Option<String>) -> Result<(), Undone> {
+    let created = ScheduleCreated {
+        experiment_id: id.to_owned(),
+        schedule,
+        timezone,
+        source: Some(ServiceName::Gate.to_string()),
+        timestamp: Some(unit.now()),
+    };
+    Ok(unit.say(SCHEDULES, Draft::new(Schedules::from(created)).subject(id))?)
+}
+
+/// What was to be collected and judged meanwhile was not: the executor looks when the window closes, or closed.
+async fn go_on_measuring(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Result<(), Undone> {
+    let measured = unit.document(experiment).await?;
+    let due = ScheduleDue {
+        experiment_id: id.to_owned(),
+        what: DueFor::Observation,
+        run_id: measured.and_then(|it| it.get("run_id")).map(str::to_owned),
+        number: None,
+        due_at: Some(unit.now()),
+    };
+    Ok(unit.say(SCHEDULES, Draft::new(Schedules::from(due)).subject(id))?)
 }
 
 /// Whether a run is over, by the words that executors wrote.

@@ -1,0 +1,38 @@
+//! Settings of tools: what is allowed beyond the sandbox.
+//!
+//! Owns their table. Nothing here is on by default.
+
+use super::room::Switch;
+use super::setting::{Row, Slot};
+
+/// Settings of tools.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolsConfig {
+    /// `host:port` of private, loopback and link-local places that tools may reach where their manifests name them.
+    pub allow_private: Vec<String>,
+    /// Whether tools run without a sandbox where there can be none.
+    pub unsandboxed: Switch,
+}
+
+impl Default for ToolsConfig {
+    fn default() -> Self {
+        Self { allow_private: Vec::new(), unsandboxed: Switch::Off }
+    }
+}
+
+impl ToolsConfig {
+    pub(super) fn rows(&mut self) -> Vec<Row<'_>> {
+        vec![
+            Row::new(
+                "tools.allow_private",
+                Slot::Places(&mut self.allow_private),
+                "Private, loopback and link-local places that tools may reach, as HOST:PORT: a mail server of this machine, a test server.",
+            ),
+            Row::new(
+                "tools.unsandboxed",
+                Slot::Choice(&mut self.unsandboxed),
+                "Whether tools run without a sandbox where this machine cannot give them one. Off: they do not run there.",
+            ),
+        ]
+    }
+}
