@@ -3,8 +3,11 @@
 //! Owns the specification and everything that is computed from it. Must never run anything, and never say anything: that is
 //! the services'.
 
+pub mod criteria;
 pub mod document;
+pub mod events;
 pub mod outreach;
 pub mod schedule;
 pub mod spec;
+pub mod statistics;
 pub mod steps;
