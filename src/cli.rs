@@ -42,6 +42,7 @@ pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod themes;
+pub mod tool;
 pub mod trace;
 pub mod wiring;
 
@@ -168,6 +169,8 @@ enum Command {
     Move(relocate::Args),
     Bench(bench::Args),
     Completions(completions::Args),
+    #[command(hide = true)]
+    Tool(tool::Args),
 }
 
 impl Command {
@@ -227,6 +230,8 @@ pub fn main() -> ExitCode {
         Some(Command::Schema(args)) => out.finish(schema::run(args, &out)),
         Some(Command::Keys(_)) => out.finish(keys::run(&out)),
         Some(Command::Themes(_)) => out.finish(themes::run(&out)),
+        // A tool has nothing of ours.
+        Some(Command::Tool(args)) => tool::run(args),
         _ => with_settings(&cli, &environment, out),
     }
 }
@@ -312,6 +317,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Keys(_) => keys::run(&cx.out),
         Command::Themes(_) => themes::run(&cx.out),
         Command::Completions(args) => completions::run(args, &cx.out),
+        Command::Tool(args) => Ok(tool::run(args)),
     }
 }
 

@@ -4,3 +4,4 @@
 //! never decide what an experiment may do: whoever runs a tool answers what it asks ([`contract::Desk`]).
 
 pub mod contract;
+pub mod shipped;

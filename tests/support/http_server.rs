@@ -124,11 +124,13 @@ async fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
         let Some((name, value)) = header.trim_end().split_once(": ") else { break };
         headers.push((name.to_ascii_lowercase(), value.to_owned()));
     }
-    let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse().ok()?;
-    let mut body = vec![0; length];
+    let length = headers.iter().find(|(name, _)| name == "content-length").map(|(_, value)| value.parse().ok());
+    // A question without a body says nothing of its length.
+    let mut body = vec![0; length.unwrap_or(Some(0))?];
     reader.read_exact(&mut body).await.ok()?;
     let text = String::from_utf8(body).unwrap();
-    Some(Asked { line, headers, body: serde_json::from_str(&text).unwrap(), text })
+    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+    Some(Asked { line, headers, body, text })
 }
 
 /// Plays an answer; false where the connection cannot be used again.
