@@ -183,6 +183,11 @@ pub struct Setting {
     pub help: &'static str,
 }
 
+/// Whether the program itself reads a setting from the environment variable of this name.
+pub fn reads_variable(name: &str) -> bool {
+    Config::at(Path::new("")).rows().iter().any(|row| row.env() == name || row.founding_env.contains(&name))
+}
+
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }

@@ -7,6 +7,10 @@ use fullsend::{cli, telemetry};
 use nix::sys::stat::{Mode, umask};
 
 fn main() -> ExitCode {
+    // Before anything else: it is still alone, and becomes another program.
+    if let Some(code) = fullsend::tools::sandbox::inside::entered() {
+        return code;
+    }
     // Whatever the program writes is its owner's alone, also files that libraries make.
     umask(Mode::from_bits_truncate(0o077));
     // Fails only where one is installed already, which is as good.

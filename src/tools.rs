@@ -4,4 +4,10 @@
 //! never decide what an experiment may do: whoever runs a tool answers what it asks ([`contract::Desk`]).
 
 pub mod contract;
+pub mod manifest;
+pub mod registry;
+pub mod runner;
+pub mod sandbox;
+pub mod schema;
+pub mod secrets;
 pub mod shipped;

@@ -159,7 +159,7 @@ fn tool(model: &Model, key: &Key, state: &State) -> Entry {
         "" => ("?", Role::Warn),
         _ => ("○", Role::Muted),
     };
-    let version = said(&["version"], 20);
+    let version = said(&["tool_version", "version"], 20);
     let version = if version.is_empty() { "-".to_owned() } else { format!("v{version}") };
     let mut pieces = vec![
         Piece::new(role, format!("{sign} ")),
