@@ -36,6 +36,7 @@ pub mod restore;
 pub mod room;
 pub mod schema;
 pub mod screenshot;
+pub mod secrets;
 pub mod serve;
 pub mod tail;
 pub mod team;
@@ -43,6 +44,7 @@ pub mod team;
 mod testing;
 pub mod themes;
 pub mod tool;
+pub mod tools;
 pub mod trace;
 pub mod wiring;
 
@@ -157,6 +159,8 @@ enum Command {
     Classify(classify::Args),
     Decisions(decisions::Args),
     Eval(eval::Args),
+    Tools(tools::Args),
+    Secrets(secrets::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -192,6 +196,7 @@ impl Command {
             Self::Groups(args) => args.changes(),
             Self::Notes(args) => args.changes(),
             Self::Budget(args) => args.changes(),
+            Self::Tools(args) => args.changes(),
             _ => false,
         }
     }
@@ -305,6 +310,8 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),
         Command::Decisions(args) => decisions::run(args, cx),
         Command::Eval(args) => runtime()?.block_on(eval::run(args, cx)),
+        Command::Tools(args) => runtime()?.block_on(tools::run(args, cx)),
+        Command::Secrets(args) => secrets::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

@@ -456,6 +456,16 @@ impl Config {
         self.home.join("audit.jsonl")
     }
 
+    /// The folder of the home's tools.
+    pub fn tools_folder(&self) -> PathBuf {
+        self.home.join("tools")
+    }
+
+    /// The folder of the work folders of tools: one a run and step.
+    pub fn work_folder(&self) -> PathBuf {
+        self.home.join("work")
+    }
+
     /// The folder of the log files.
     pub fn logs(&self) -> PathBuf {
         self.home.join("logs")

@@ -16,11 +16,16 @@ use crate::approvals::policy::Limits;
 use crate::bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use crate::bus::redis::{RedisBus, RedisOptions};
 use crate::bus::{BusError, ConsumerOptions, SharedBus};
-use crate::config::{Durability, LlmConfig};
+use crate::config::{Durability, LlmConfig, Switch};
 use crate::contracts::{ServiceName, Trust};
 use crate::llm::ledger::{Ledger, Prices};
 use crate::llm::{Asking, Mind, MindParts};
 use crate::services::gate::GateOptions;
+use crate::tools::registry::Registry;
+use crate::tools::runner::{self, Runner, RunnerParts};
+use crate::tools::sandbox::{self, Sandbox};
+use crate::tools::secrets::Secrets;
+use crate::tools::shipped;
 
 /// The bus of the settings.
 ///
@@ -129,6 +134,49 @@ pub fn mind_of(config: LlmConfig, cx: &Context, bus: Option<&SharedBus>) -> colo
         ledger: bus.map(|bus| ledger(cx, bus)),
         clock: Arc::clone(&cx.clock),
         ids: Arc::clone(&cx.ids),
+    })
+}
+
+/// Which tools there are.
+pub fn registry(cx: &Context) -> Registry {
+    Registry::new(cx.config.tools_folder(), shipped::MANIFESTS)
+}
+
+/// Where the secrets of tools are.
+pub fn secrets(cx: &Context) -> Secrets {
+    let variable = |name: &str| std::env::var(name).ok();
+    Secrets::new(&cx.config.home, cx.config.tools.secrets_command.clone(), Arc::new(variable))
+}
+
+/// How tools are shut in.
+pub fn sandbox(cx: &Context) -> Sandbox {
+    let tools = &cx.config.tools;
+    Sandbox::new(sandbox::Options {
+        // Where it cannot be told, nothing can be shut in, and so nothing runs.
+        program: std::env::current_exe().unwrap_or_default(),
+        unsandboxed: tools.unsandboxed == Switch::On,
+        // The settings have checked them.
+        allow_private: tools.allow_private.iter().filter_map(|place| place.parse().ok()).collect(),
+    })
+}
+
+/// Who runs tools, by the settings.
+pub fn runner(cx: &Context) -> Runner {
+    let executor = &cx.config.executor;
+    let forbidden = [Some(cx.config.home.clone()), cx.config.file.clone()].into_iter().flatten().collect();
+    Runner::new(RunnerParts {
+        registry: registry(cx),
+        secrets: secrets(cx),
+        sandbox: Arc::new(sandbox(cx)),
+        work: cx.config.work_folder(),
+        forbidden,
+        limits: runner::Limits {
+            timeout: executor.tool_execution_timeout,
+            attempts: executor.retry_max_attempts,
+            pause: executor.retry_backoff_min,
+            longest_pause: executor.retry_backoff_max,
+        },
+        rng: fastrand::Rng::new(),
     })
 }
 

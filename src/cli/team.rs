@@ -18,6 +18,7 @@ use crate::services::mirror::Mirror;
 use crate::services::orchestrator::Orchestrator;
 use crate::services::watcher::Watcher;
 use crate::supervisor::{ConsumerService, LeasedService, Phase, Supervisor};
+use crate::tools::registry::shelf::Shelf;
 
 /// The name of this process on the bus: host and process.
 pub fn instance() -> String {
@@ -86,6 +87,10 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
         let command = cx.config.notify_command.clone();
         let notifier = Notifier { bus: Arc::clone(bus), clock: clock(), command, terminal: gate::terminal() };
         supervisor.add(LeasedService::new(notifier, Phase::Housekeeping, at()));
+    }
+    if runs(ServiceName::Executor) {
+        let shelf = Shelf { bus: Arc::clone(bus), registry: open::registry(cx), clock: clock() };
+        supervisor.add(LeasedService::new(shelf, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Timers) {
         let timers = Timers { bus: Arc::clone(bus), clock: clock() };

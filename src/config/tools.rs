@@ -12,11 +12,13 @@ pub struct ToolsConfig {
     pub allow_private: Vec<String>,
     /// Whether tools run without a sandbox where there can be none.
     pub unsandboxed: Switch,
+    /// A program, with its arguments, that prints a secret whose name is added; empty for none.
+    pub secrets_command: Vec<String>,
 }
 
 impl Default for ToolsConfig {
     fn default() -> Self {
-        Self { allow_private: Vec::new(), unsandboxed: Switch::Off }
+        Self { allow_private: Vec::new(), unsandboxed: Switch::Off, secrets_command: Vec::new() }
     }
 }
 
@@ -32,6 +34,12 @@ impl ToolsConfig {
                 "tools.unsandboxed",
                 Slot::Choice(&mut self.unsandboxed),
                 "Whether tools run without a sandbox where this machine cannot give them one. Off: they do not run there.",
+            ),
+            Row::new(
+                "secrets.command",
+                Slot::Words(&mut self.secrets_command),
+                "A program that prints a secret whose name is added to its arguments, like [\"pass\", \"show\"]; asked where neither the \
+                 environment nor the home has it.",
             ),
         ]
     }

@@ -48,6 +48,15 @@ fn ours_and_the_homes_are_found() {
 }
 
 #[test]
+fn every_shipped_manifest_is_sound() {
+    let registry = Registry::new("/nowhere", crate::tools::shipped::MANIFESTS);
+    for listed in registry.list() {
+        let tool = listed.tool.unwrap_or_else(|why| panic!("{}: {why}", listed.name));
+        assert_eq!(tool.manifest.name, listed.name);
+    }
+}
+
+#[test]
 fn no_name_leads_out_of_the_folder() {
     let (home, registry) = home();
     put(&Registry::new(home.path(), &[]), "outside", &manifest("outside", "./main.sh"));
