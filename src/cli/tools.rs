@@ -177,6 +177,7 @@ fn show(name: &str, cx: &Context) -> color_eyre::Result<ExitCode> {
         Place::Shipped => "comes with this program".to_owned(),
     };
     let timeout = manifest.timeout.map_or_else(|| "as the settings say".to_owned(), String::from);
+    let simulation = if manifest.simulation { ", A SIMULATION" } else { "" };
     let twice = if manifest.idempotent {
         "may be run again after a fault"
     } else {
@@ -186,7 +187,7 @@ fn show(name: &str, cx: &Context) -> color_eyre::Result<ExitCode> {
         format!("{} {}  ({place})", manifest.name, manifest.version),
         manifest.description.clone(),
         String::new(),
-        format!("effect    {}; {twice}", manifest.effect.as_str()),
+        format!("effect    {}{simulation}; {twice}", manifest.effect.as_str()),
         format!("reaches   {}", reach(&tool)),
         format!(
             "reads     {}",

@@ -162,6 +162,7 @@ fn the_defaults() {
 #[case("outreach.mailbox", r#""/a""#, "/b", "/c", ["/a", "/b", "/c"])]
 #[case("tools.allow_private", r#"["127.0.0.1:1025"]"#, "a:1, b:2", "[::1]:25", ["127.0.0.1:1025", "a:1,b:2", "[::1]:25"])]
 #[case("tools.unsandboxed", r#""on""#, "off", "on", ["on", "off", "on"])]
+#[case("secrets.command", r#"["pass", "show"]"#, "print it", "print", ["pass,show", "print,it", "print"])]
 #[case("log.level", r#""warn""#, "debug", "info,fullsend::bus=trace", ["warn", "debug", "info,fullsend::bus=trace"])]
 #[case("log.keep", "1", "2", "3", ["1", "2", "3"])]
 fn later_layers_win(

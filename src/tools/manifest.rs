@@ -57,6 +57,8 @@ pub struct Manifest {
     pub idempotent: bool,
     /// What it does to the world.
     pub effect: Effect,
+    /// Whether what it says is made up by a model of the world, and must be called a simulation wherever it is seen.
+    pub simulation: bool,
 }
 
 /// What a tool does to the world.
@@ -262,6 +264,8 @@ struct Raw {
     #[serde(default)]
     idempotent: bool,
     effect: Effect,
+    #[serde(default)]
+    simulation: bool,
 }
 
 impl Manifest {
@@ -286,6 +290,7 @@ impl Manifest {
             timeout: raw.timeout,
             idempotent: raw.idempotent,
             effect: raw.effect,
+            simulation: raw.simulation,
         };
         manifest.check(&mut wrong);
         if wrong.is_empty() { Ok(manifest) } else { Err(BadManifest(wrong)) }
@@ -323,6 +328,9 @@ impl Manifest {
         }
         if self.effect == Effect::None && self.reaches_out() {
             wrong.push("effect: it says `none`, and yet it wants the network; say `read` or `outward`".to_owned());
+        }
+        if self.simulation && self.effect != Effect::None {
+            wrong.push("simulation: what is made up has no effect; say `none`".to_owned());
         }
     }
 

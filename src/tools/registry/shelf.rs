@@ -146,6 +146,7 @@ fn fields(listed: &Listed) -> Vec<(&'static str, String)> {
         ("outputs", manifest.outputs.to_string()),
         ("effect", manifest.effect.as_str().to_owned()),
         ("idempotent", manifest.idempotent.to_string()),
+        ("simulation", if manifest.simulation { "true".to_owned() } else { String::new() }),
         ("network", list(hosts.chain(named).collect())),
         ("secrets", list(manifest.secrets.iter().map(ToString::to_string).collect())),
         ("timeout", manifest.timeout.map(String::from).unwrap_or_default()),
@@ -154,7 +155,7 @@ fn fields(listed: &Listed) -> Vec<(&'static str, String)> {
 }
 
 /// Fields that a document of ours may have; those that a tool does not have now go.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "name",
     "state",
     "status",
@@ -165,6 +166,7 @@ const OURS: [&str; 13] = [
     "outputs",
     "effect",
     "idempotent",
+    "simulation",
     "network",
     "secrets",
     "timeout",
