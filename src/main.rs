@@ -6,6 +6,11 @@ use fullsend::bus::consumer::in_handler;
 use fullsend::{cli, telemetry};
 use nix::sys::stat::{Mode, umask};
 
+/// Messages are made in one thread and let go in another. The system's allocator keeps a heap for each thread, and what is let go from
+/// another one leaves holes: a room that was flooded for a minute held half as much again as it showed.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Before anything else: it is still alone, and becomes another program.
     if let Some(code) = fullsend::tools::sandbox::inside::entered() {

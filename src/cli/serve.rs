@@ -4,9 +4,12 @@
 
 mod others;
 
+use std::fs::File;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use color_eyre::eyre::WrapErr;
+use nix::fcntl::Flock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +19,8 @@ use crate::bus::backoff::Backoff;
 use crate::bus::{BusError, SharedBus};
 use crate::supervisor::Ended;
 
+/// How soon a place that is taken is asked for again.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// The exit code after a second signal, as shells give it for SIGINT.
 const INTERRUPTED: u8 = 130;
 
@@ -60,10 +65,6 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
         cx.out.remark("stopped before the bus could be reached");
         return Ok(OK);
     };
-    // A control room that is opened in this home then attaches. Where some services are left out, it runs those.
-    let services = &cx.config.services;
-    let is_whole = services.only.is_empty() && services.except.is_empty();
-    let _place = if is_whole { room::take_place(cx).ok().flatten() } else { None };
     let supervisor = team::supervisor(cx, &bus)?;
     if supervisor.names().is_empty() {
         return Err(Usage("no service is left to run; look at `--only`, `--except` and `services.*`".to_owned()).into());
@@ -79,7 +80,7 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
     health.findings.iter().for_each(|finding| cx.out.finding(finding));
     let instance = team::instance();
     let look = stop.run_until_cancelled(others::others(&bus, &instance));
-    let (ended, ()) = tokio::join!(supervisor.run(stop.clone()), async {
+    let (_place, ended, ()) = tokio::join!(place(cx, &stop), supervisor.run(stop.clone()), async {
         match look.await {
             Some(Ok(others)) if !others.is_empty() => cx.out.remark(&format!(
                 "another `fullsend serve` is running on this bus ({}): they share the work",
@@ -92,6 +93,26 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
     });
     bus.close().await;
     Ok(told(&ended, &cx.out))
+}
+
+/// The place of whoever runs the services in this home: a control room that is opened there then attaches. Where some services are left
+/// out, it runs those, and the place is not taken. One that is taken is waited for: who held it may be about to end.
+async fn place(cx: &Context, stop: &CancellationToken) -> Option<Flock<File>> {
+    let services = &cx.config.services;
+    if !services.only.is_empty() || !services.except.is_empty() {
+        return None;
+    }
+    while !stop.is_cancelled() {
+        match room::take_place(cx) {
+            Ok(None) => stop.run_until_cancelled(tokio::time::sleep(ASKED_AGAIN)).await,
+            Ok(place) => return place,
+            Err(err) => {
+                tracing::warn!(%err, "a control room that is opened in this home will run the services too");
+                return None;
+            }
+        };
+    }
+    None
 }
 
 /// The bus of the settings. One that cannot be reached is waited for, until `stop`: then there is none.

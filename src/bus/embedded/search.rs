@@ -2,13 +2,18 @@
 //!
 //! Owns what is indexed and how a query is read. It holds words only, no texts; entries that are trimmed leave it.
 
+mod words;
+
+use std::collections::VecDeque;
+
 use rusqlite::{Connection, params};
 
 use super::find;
 use super::schema::{at_most, stream_table};
-use super::store::{Store, id_of, known};
+use super::store::{Store, id_of};
 use crate::bus::{Entry, EntryId};
 use crate::contracts::ChannelName;
+use words::Phrase;
 
 /// Positions within a channel's part of the index.
 const POSITION_BITS: i64 = 40;
@@ -89,6 +94,12 @@ fn query_of(words: &[String]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
+/// Entries of all channels that are looked at one by one before the index is asked. A word that is in every twentieth of them fills a
+/// page by that; the index would have to collect all of its entries first, for beginnings of words have no order of their own.
+const LOOKED_AT: usize = 20_000;
+/// Entries of a channel that are read at a time.
+const CHUNK: usize = 256;
+
 /// Entries with all the words, newest first, of ids before `before`.
 pub(super) fn search(
     conn: &Connection,
@@ -99,31 +110,121 @@ pub(super) fn search(
     let Some(query) = query_of(words) else {
         return Ok(None);
     };
-    let mut channels = conn.prepare_cached("SELECT name, number FROM channels")?;
-    let channels: Vec<(String, i64)> =
-        channels.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    let mut look = Look::new(conn, words, before)?;
     let mut found = Vec::new();
-    for (name, number) in channels {
-        let Some(channel) = known(&name) else { continue };
-        let until = match before {
-            Some(id) => find::lower_bound(conn, channel, id)?,
-            None => 1 << POSITION_BITS,
-        };
-        let sql = format!(
-            "SELECT s.ms, s.seq, s.e, s.b FROM
-             (SELECT rowid AS id FROM words WHERE words MATCH ?1 AND rowid >= ?2 AND rowid < ?3 ORDER BY rowid DESC LIMIT ?4) w
-             JOIN {} s ON s.pos = w.id - ?2",
-            stream_table(channel)
-        );
-        let mut statement = conn.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![query, row_of(number, 0), row_of(number, until), at_most(limit)])?;
-        while let Some(row) = rows.next()? {
-            found.push(Entry::new(channel, id_of(row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?));
+    for _ in 0..LOOKED_AT {
+        if found.len() >= limit {
+            return Ok(Some(found));
+        }
+        match look.next()? {
+            Some(entry) if look.is_wanted(&entry) => found.push(entry),
+            Some(_) => {}
+            None => return Ok(Some(found)),
         }
     }
-    found.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+    let mut rest = Vec::new();
+    for (channel, until) in look.rest() {
+        by_index(conn, &query, channel, until, limit - found.len(), &mut rest)?;
+    }
+    rest.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+    found.extend(rest);
     found.truncate(limit);
     Ok(Some(found))
+}
+
+/// Entries of a channel before a position, by the index.
+fn by_index(
+    conn: &Connection,
+    query: &str,
+    channel: ChannelName,
+    until: i64,
+    limit: usize,
+    found: &mut Vec<Entry>,
+) -> rusqlite::Result<()> {
+    let (number, _) = indexed(conn, channel)?;
+    let sql = format!(
+        "SELECT s.ms, s.seq, s.e, s.b FROM
+         (SELECT rowid AS id FROM words WHERE words MATCH ?1 AND rowid >= ?2 AND rowid < ?3 ORDER BY rowid DESC LIMIT ?4) w
+         JOIN {} s ON s.pos = w.id - ?2",
+        stream_table(channel)
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![query, row_of(number, 0), row_of(number, until), at_most(limit)])?;
+    while let Some(row) = rows.next()? {
+        found.push(Entry::new(channel, id_of(row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?));
+    }
+    Ok(())
+}
+
+/// Reads all channels backwards, by id.
+struct Look<'a> {
+    conn: &'a Connection,
+    phrases: Vec<Phrase>,
+    channels: Vec<Ahead>,
+}
+
+/// What of a channel was read and not yet given.
+struct Ahead {
+    channel: ChannelName,
+    entries: VecDeque<(i64, Entry)>,
+    /// Everything before this position was not read.
+    until: i64,
+}
+
+impl<'a> Look<'a> {
+    fn new(conn: &'a Connection, words: &[String], before: Option<EntryId>) -> rusqlite::Result<Self> {
+        let mut channels = Vec::new();
+        for channel in ChannelName::ALL.iter().copied() {
+            let until = match (find::ends(conn, channel)?, before) {
+                (None, _) => continue,
+                (Some(_), Some(id)) => find::lower_bound(conn, channel, id)?,
+                (Some((_, last)), None) => last + 1,
+            };
+            channels.push(Ahead { channel, entries: VecDeque::new(), until });
+        }
+        Ok(Self { conn, phrases: words.iter().filter_map(|word| Phrase::of(word)).collect(), channels })
+    }
+
+    /// The newest entry that was not given yet.
+    fn next(&mut self) -> rusqlite::Result<Option<Entry>> {
+        for ahead in &mut self.channels {
+            if ahead.entries.is_empty() {
+                ahead.read(self.conn)?;
+            }
+        }
+        self.channels.retain(|ahead| !ahead.entries.is_empty());
+        let newest = self.channels.iter_mut().max_by_key(|ahead| ahead.entries.front().map(|(_, entry)| entry.id));
+        Ok(newest.and_then(|ahead| ahead.entries.pop_front()).map(|(_, entry)| entry))
+    }
+
+    fn is_wanted(&self, entry: &Entry) -> bool {
+        self.phrases.iter().all(|phrase| phrase.is_in(&entry.e) || phrase.is_in(&entry.b))
+    }
+
+    /// The channels that have more, and the positions before which nothing was given.
+    fn rest(self) -> impl Iterator<Item = (ChannelName, i64)> {
+        self.channels.into_iter().map(|ahead| {
+            let given = ahead.entries.front().map_or(ahead.until, |(pos, _)| pos + 1);
+            (ahead.channel, given)
+        })
+    }
+}
+
+impl Ahead {
+    fn read(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        let sql = format!(
+            "SELECT pos, ms, seq, e, b FROM {} WHERE pos < ?1 ORDER BY pos DESC LIMIT ?2",
+            stream_table(self.channel)
+        );
+        let mut statement = conn.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![self.until, at_most(CHUNK)])?;
+        while let Some(row) = rows.next()? {
+            self.until = row.get(0)?;
+            let entry = Entry::new(self.channel, id_of(row.get(1)?, row.get(2)?), row.get(3)?, row.get(4)?);
+            self.entries.push_back((self.until, entry));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
