@@ -84,7 +84,8 @@ pub struct Cli {
 #[command(next_help_heading = "Settings (see `fullsend config`)")]
 struct SettingFlags {
     /// Settings file
-    #[arg(long = "config", value_name = "FILE", global = true)]
+    // Its id is its own: a verb's argument `file` would be taken for it.
+    #[arg(id = "settings_file", long = "config", value_name = "FILE", global = true)]
     file: Option<PathBuf>,
 
     /// What the team may do without asking
@@ -307,7 +308,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Notes(args) => notes::run(args, cx),
         Command::Budget(args) => budget::run(args, cx),
         Command::Decide(args) => decide::run(args, cx),
-        Command::Classify(args) => runtime()?.block_on(classify::run(args, cx)),
+        Command::Classify(args) => classify::run(args, cx),
         Command::Decisions(args) => decisions::run(args, cx),
         Command::Eval(args) => runtime()?.block_on(eval::run(args, cx)),
         Command::Tools(args) => runtime()?.block_on(tools::run(args, cx)),
@@ -369,6 +370,22 @@ mod tests {
     #[test]
     fn the_arguments_are_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_argument_has_the_name_of_a_setting() {
+        let cli = Cli::command();
+        let settings: Vec<_> = cli.get_arguments().filter(|it| it.is_global_set()).map(|it| it.get_id().clone()).collect();
+        fn all(verb: &clap::Command, settings: &[clap::Id]) {
+            for argument in verb.get_arguments().filter(|it| !it.is_global_set()) {
+                assert!(!settings.contains(argument.get_id()), "`{}` of {}", argument.get_id(), verb.get_name());
+            }
+            verb.get_subcommands().for_each(|verb| all(verb, settings));
+        }
+        cli.get_subcommands().for_each(|verb| all(verb, &settings));
+        let read = |words: &[&str]| Cli::try_parse_from(words).is_ok();
+        assert!(read(&["fullsend", "approvals", "edit", "apr_1", "--file", "x.json"]));
+        assert!(read(&["fullsend", "audit", "verify", "copy.jsonl"]));
     }
 
     #[test]

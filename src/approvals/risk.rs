@@ -48,7 +48,14 @@ impl Targets {
 
     /// The experiments that take a step, by key, and the states that they are in.
     pub(super) fn states_of(&self, intents: &[Intent]) -> Vec<(String, Option<String>)> {
-        let stepping = intents.iter().filter(|intent| matches!(intent, Intent::Step { .. })).filter_map(target);
+        // An order on `control` is a step, too: a kill that was asked for when the experiment was something else is asked for again.
+        let is_step = |intent: &&Intent| {
+            matches!(
+                intent,
+                Intent::Step { .. } | Intent::Say { channel: ChannelName::Control | ChannelName::ToFullsend, .. }
+            )
+        };
+        let stepping = intents.iter().filter(is_step).filter_map(target);
         stepping
             .map(|key| {
                 let state = self.documents.get(&key).and_then(|document| document.get("state")).map(str::to_owned);
@@ -81,7 +88,10 @@ fn target(intent: &Intent) -> Option<String> {
             "schedules:{id}" | "metrics_specs:{id}" => keys::experiment(key.split_once(':')?.1).ok(),
             _ => None,
         },
-        Intent::Say { body, .. } => keys::experiment(body.get("experiment_id")?.as_str()?).ok(),
+        Intent::Say { body, .. } => {
+            let id = body.get("experiment_id").or_else(|| body.get("revises"))?;
+            keys::experiment(id.as_str()?).ok()
+        }
         Intent::Note { .. } => None,
     }
 }
@@ -182,6 +192,8 @@ fn of_order(body: &Map<String, Value>, facts: &[Fact], trust: Trust, targets: &T
         Control::Hold(_) | Control::AcknowledgeAlert(_) | Control::ResolveAlert(_) => RiskClass::Internal,
         // Everything that waits goes out at once; money.
         Control::Go(_) | Control::SetBudget(_) => RiskClass::Outward,
+        // From then on more is asked for, not less.
+        Control::DropRule(_) => RiskClass::Internal,
     }
 }
 

@@ -79,6 +79,15 @@ enum Action {
         #[command(flatten)]
         with: With,
     },
+    /// Lists what goes without asking because somebody said so (`--always`), or lets one such rule end
+    Rules {
+        /// Let this rule end
+        #[arg(long, value_name = "RULE")]
+        drop: Option<String>,
+        /// Why it ends
+        #[arg(long, value_name = "TEXT", requires = "drop")]
+        reason: Option<String>,
+    },
     /// Says no; the reason goes back to whoever wanted it
     Deny {
         /// Which
@@ -107,7 +116,7 @@ fn date(text: &str) -> Result<DateTime<Utc>, String> {
 impl Args {
     /// Whether it changes anything, which is worth a log.
     pub(super) fn changes(&self) -> bool {
-        !matches!(self.action, Action::List { .. } | Action::Show { .. })
+        !matches!(self.action, Action::List { .. } | Action::Show { .. } | Action::Rules { drop: None, .. })
     }
 }
 
@@ -135,6 +144,8 @@ async fn act(args: &Args, by: &str, ask: Ask, cx: &Context, bus: &SharedBus) -> 
             let rule = always.then_some((*until, *per_day));
             answerer.approve(ids, with, rule).await
         }
+        Action::Rules { drop: None, .. } => show::rules(cx, bus).await,
+        Action::Rules { drop: Some(rule), reason } => answerer.drop_rule(rule, reason.clone()).await,
         Action::Edit { id, file, with } => answerer.edit(id, file.as_deref(), with).await,
         Action::Deny { ids, with } => answerer.deny(ids, with).await,
     }

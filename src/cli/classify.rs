@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::output::OK;
 use super::{Context, given, open};
+use crate::bus::SharedBus;
 use crate::contracts::messages::{ChatMessage, DiscordRaw};
 use crate::contracts::{Body, Trust};
 use crate::llm::tasks::Classify;
@@ -17,7 +18,8 @@ use crate::llm::tasks::classify::ClassifyInput;
 /// Says what would be done with a chat message
 ///
 /// Takes a message as on `discord_raw`, or plain text, and prints the classification as JSON: ignore, answer or escalate, why, and how
-/// soon. Nothing is said on the bus.
+/// soon. A question how things stand, said to the team, is answered from state before anybody classifies it. Nothing is said on the bus; what
+/// a model costs is counted.
 ///
 /// Example: fullsend classify message.json
 #[derive(clap::Args)]
@@ -31,9 +33,13 @@ pub struct Args {
 ///
 /// # Errors
 /// Where the message is not one, or nobody answers.
-pub async fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
+pub fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
     let input = input(&given::text(args.message.as_deref())?)?;
-    let answered = open::mind(cx, None)?.ask::<Classify>(&open::asking(Trust::Operator), &input).await?;
+    super::with_bus(cx, async |bus| classify(cx, bus, &input).await)
+}
+
+async fn classify(cx: &Context, bus: &SharedBus, input: &ClassifyInput) -> color_eyre::Result<ExitCode> {
+    let answered = open::mind(cx, Some(bus))?.ask::<Classify>(&open::asking(Trust::Operator), input).await?;
     let found = answered.output;
     cx.out.json(&json!({
         "action": found.action, "reason": found.reason, "priority": found.priority,
@@ -63,7 +69,8 @@ fn input(text: &str) -> color_eyre::Result<ClassifyInput> {
             username: None,
             user_id: None,
             content: text.into(),
-            mentions_bot: false,
+            // As `publish` has it: said to the team.
+            mentions_bot: true,
             timestamp: None,
         }
     };

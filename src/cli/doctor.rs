@@ -132,6 +132,7 @@ async fn look_at(bus: &SharedBus, cx: &Context, report: &mut Report) {
     upkeep::schema(bus, report).await;
     // Before the probe, whose own message would be in the way.
     groups::look(bus, cx, report).await;
+    upkeep::hold(bus, report).await;
     upkeep::timers(bus, cx, report).await;
     upkeep::bridge(bus, cx, report).await;
     keys::look(bus, report).await;

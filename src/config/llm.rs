@@ -171,7 +171,7 @@ impl Default for LlmConfig {
             thinking_timeout: seconds(60),
             quick_timeout: seconds(10),
             header_timeout: seconds(30),
-            idle_timeout: seconds(90),
+            idle_timeout: seconds(20),
             plain_http: PlainHttp::Loopback,
             anthropic: ProviderConfig::default(),
             gemini: ProviderConfig::default(),

@@ -69,7 +69,7 @@ fn of(task: TaskName, config: &LlmConfig, capabilities: &Capabilities) -> Chain 
         for link in set {
             add(link, &format!("llm.{task}"));
         }
-        return chain;
+        return without_unreached(chain);
     }
     // The founding design has Claude decide and Gemini watch.
     let (own, name, order) = if is_deep(task) {
@@ -90,6 +90,15 @@ fn of(task: TaskName, config: &LlmConfig, capabilities: &Capabilities) -> Chain 
     }
     let why = if chain.candidates.is_empty() { "no key is set" } else { "always answers" };
     chain.candidates.push(Candidate { provider: ProviderName::Rules, model: "rules".to_owned(), why: why.to_owned() });
+    without_unreached(chain)
+}
+
+/// The rules always answer: who stands behind them is never asked.
+fn without_unreached(mut chain: Chain) -> Chain {
+    let rules = chain.candidates.iter().position(|it| it.provider == ProviderName::Rules);
+    let unreached = rules.map(|at| chain.candidates.split_off(at + 1)).unwrap_or_default();
+    let models = unreached.iter().filter(|it| it.provider != ProviderName::Rules);
+    chain.left_out.extend(models.map(|it| format!("{it} is not asked: the rules come before it, and always answer")));
     chain
 }
 

@@ -108,6 +108,7 @@ impl Http {
                 return Err(Err(ProviderError::new(Fault::Silent, what)));
             }
         };
+        progress.alive();
         if response.status() == StatusCode::OK {
             return Ok(Events::of(response, self.idle_timeout));
         }

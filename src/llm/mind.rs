@@ -298,6 +298,8 @@ async fn walk<T: Task>(
             return calls.rules::<T>(candidates, input);
         }
         let request = inner.request(T::NAME, &candidate.model, question.clone(), schema.clone());
+        let later = candidates.iter().skip_while(|it| *it != candidate).skip(1);
+        calls.with_others(later.into_iter().any(|it| it.provider != ProviderName::Rules));
         match judged::<T>(calls, candidate, request, input).await {
             Ok((output, reasoning)) => return Ok(calls.answered(candidate, output, reasoning)),
             Err(ended @ (Ended::Stopped | Ended::TimedOut)) => return Err(ended),

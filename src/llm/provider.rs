@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -101,6 +102,8 @@ pub struct Progress {
     pub began: bool,
     /// Bytes of text and reasoning that came.
     received: u64,
+    /// Whether anything was heard of it at all.
+    heard: Arc<AtomicBool>,
     /// Whoever looks on.
     live: Option<Live>,
 }
@@ -117,6 +120,7 @@ impl Progress {
             return;
         }
         self.received += text.len() as u64;
+        self.alive();
         if let Some(live) = &self.live {
             live.piece(part, text);
         }
@@ -126,6 +130,17 @@ impl Progress {
     pub fn used(&mut self, usage: impl Into<Usage>, is_final: bool) {
         self.usage = usage.into();
         self.is_final = is_final;
+        self.alive();
+    }
+
+    /// The provider has begun to answer.
+    pub fn alive(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything was heard of it, for whoever waits while the call holds this.
+    pub fn heard(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.heard)
     }
 
     /// Bytes of text and reasoning that came.

@@ -115,7 +115,7 @@ impl Orchestrator {
             let content = decision.payload.content.as_deref().unwrap_or_default();
             answer(&mut effects, &subject.asker.clone().unwrap_or_default(), content, decision.priority)?;
         } else if let Some(asker) = &subject.asker {
-            answer(&mut effects, asker, &intents::reply(decision, &title), decision.priority)?;
+            answer(&mut effects, asker, &intents::reply(decision, &title, subject.trust), decision.priority)?;
         }
         if answered.flagged {
             warn(&mut effects, &record)?;

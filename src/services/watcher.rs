@@ -27,7 +27,7 @@ use crate::contracts::messages::{
 };
 use crate::contracts::notes::{NoteChange, NoteName};
 use crate::contracts::wiring::{CONTROL, FROM_ORCHESTRATOR, SCHEDULES, TO_ORCHESTRATOR};
-use crate::contracts::{ChannelName, Clock, Priority, ServiceName, Trust, keys};
+use crate::contracts::{ChannelName, Clock, Priority, ServiceName, Trust, Untrusted, keys};
 use crate::llm::tasks::classify::ClassifyInput;
 use crate::llm::tasks::respond::{Reply, RespondInput};
 use crate::llm::tasks::{Classification, Classify, Respond, Verdict};
@@ -67,11 +67,21 @@ impl Watcher {
         if let Some(order) = commands::typed(&chat) {
             return self.order(order, message, cx).await;
         }
+        if let Some(word) = commands::misspelt(&chat) {
+            let told = format!("There is no command {}. There are {}.", wording::line(word, 40), commands::LIST);
+            let mut effects = cx.effects();
+            say(&mut effects, &chat, &told)?;
+            return Ok(effects);
+        }
         // The answer to the first thing that a new team asks.
         if let Some(order) = commands::told_product(&chat).filter(|_| message.envelope.trust >= Trust::Operator)
             && is_unwritten(&NoteState::read(cx.bus(), NoteName::ProductContext).await?.text)
         {
             return self.order(order, message, cx).await;
+        }
+        // How things stand is in the state: no mind is asked, by whatever name the team is spoken to.
+        if commands::asks_for_status(&chat) {
+            return self.order(commands::status(chat), message, cx).await;
         }
         let input = ClassifyInput {
             username: chat.username.clone(),
@@ -109,7 +119,7 @@ impl Watcher {
     ) -> Said {
         let status = gather(cx.bus(), &self.memory).await?;
         let input = RespondInput { username: chat.username.clone(), content: chat.content.clone(), status };
-        let reply = if Respond::asks_for_status(&input) {
+        let reply = if Respond::asks_for_status(&input.content) {
             Respond::rule(&input).output
         } else if let Some(reply) =
             suggested.map(|content| Reply { content }).filter(|reply| Respond::faults(&input, reply).is_empty())
@@ -129,7 +139,7 @@ impl Watcher {
 
     async fn order(&self, order: Order, message: &Received, cx: &Context<grants::Watcher>) -> Said {
         let mut effects = cx.effects();
-        let Order { name, text, asked } = order;
+        let Order { name, text, mut asked } = order;
         let by = asked.user_id.clone().or_else(|| asked.username.as_ref().map(|name| name.line(60)));
         let reason = Some(wording::line(&text, 200)).filter(|reason| !reason.is_empty());
         match name {
@@ -148,7 +158,12 @@ impl Watcher {
             CommandName::Pause => {
                 let hold = Control::from(Hold { reason, by });
                 effects.send(CONTROL, Draft::new(hold).priority(Priority::Urgent))?;
-                say(&mut effects, &asked, "Holding: nothing new starts. `/go` lets the team go on.")?;
+                let told = if message.envelope.trust > Trust::External {
+                    "Holding: nothing new starts. `/go` lets the team go on."
+                } else {
+                    "I ask whoever runs the team to hold it."
+                };
+                say(&mut effects, &asked, told)?;
             }
             CommandName::Go if message.envelope.trust == Trust::External => {
                 say(
@@ -166,6 +181,8 @@ impl Watcher {
                 say(&mut effects, &asked, &format!("Say it after the command: `/{word} TEXT`."))?;
             }
             CommandName::Idea => {
+                // What is handed on is what was said, and not how.
+                asked.content = Untrusted::from(text.clone());
                 let payload = Words { message: format!("noted: {}", wording::line(&text, 200)) };
                 let ack = IdeaAck { payload, priority: Priority::Medium, timestamp: Some(cx.now()) };
                 effects.send(FROM_ORCHESTRATOR, FromOrchestrator::from(ack))?;

@@ -431,6 +431,21 @@ async fn a_stream_that_falls_silent(
     assert_eq!(times, 2);
 }
 
+#[tokio::test]
+async fn who_says_nothing_is_given_up_where_somebody_else_can_be_asked() {
+    let silent = HttpServer::start(vec![vec![Step::Silence]]).await;
+    let other = HttpServer::start(vec![Protocol::Gemini.answer(GOOD)]).await;
+    let mut config = Protocol::Gemini.config(&other.url());
+    config.anthropic = Protocol::Anthropic.config(&silent.url()).anthropic;
+    config.decide = ["anthropic", "gemini", "rules"].iter().map(|link| Link::parse(link).unwrap()).collect();
+    config.thinking_timeout = Duration::from_millis(900);
+    config.header_timeout = Duration::from_secs(30);
+    let answer = ask(&mind(config), &asking()).await.unwrap();
+    assert_eq!(answer.provider, "gemini");
+    assert!(answer.fell_back[0].contains("it said nothing"), "{:?}", answer.fell_back);
+    assert_eq!(silent.asked().len(), 1, "and it is not asked again");
+}
+
 #[table]
 #[tokio::test]
 async fn a_stream_that_never_ends(

@@ -8,14 +8,14 @@ use color_eyre::eyre::{WrapErr, eyre};
 use serde_json::json;
 
 use super::{Ask, Context, With, find, show};
-use crate::approvals::{self, ApprovalState, Record};
+use crate::approvals::{self, ApprovalState, Record, policy};
 use crate::bus::{Draft, SharedBus};
 use crate::cli::given;
 use crate::cli::handled::{self, Handled};
 use crate::cli::output::{FAILED, OK, Usage};
 use crate::config::private_file;
-use crate::contracts::messages::{ApprovalVerdict, ApprovalVerdicts, Intent, RiskClass, Verdict};
-use crate::contracts::wiring::APPROVAL_VERDICTS;
+use crate::contracts::messages::{ApprovalVerdict, ApprovalVerdicts, Control, DropRule, Intent, RiskClass, Verdict};
+use crate::contracts::wiring::{APPROVAL_VERDICTS, CONTROL};
 
 /// The least that a digest must have been copied of.
 const DIGEST_LEAST: usize = 12;
@@ -76,6 +76,25 @@ impl Answerer<'_> {
             failed |= !self.say(&record, verdict, ApprovalState::Denied).await?;
         }
         Ok(if failed { FAILED } else { OK })
+    }
+
+    /// Lets a rule end.
+    pub(super) async fn drop_rule(&self, rule_id: &str, reason: Option<String>) -> color_eyre::Result<ExitCode> {
+        let order = Control::from(DropRule { rule_id: rule_id.to_owned(), reason, by: Some(self.by.to_owned()) });
+        let handled = handled::say(self.cx, self.bus, CONTROL, order, rule_id).await?;
+        let is_there = policy::rules(self.bus).await?.iter().any(|rule| rule.id == rule_id);
+        let is_later = handled == Handled::Later;
+        if self.cx.out.is_json() {
+            self.cx.out.json(&json!({ "rule": rule_id, "dropped": !is_there, "handled": !is_later }))?;
+        } else {
+            match handled {
+                Handled::Later => {
+                    self.cx.out.text("said; no gate runs now, it takes effect when `fullsend serve` does")?
+                }
+                Handled::Yes(words) => words.iter().try_for_each(|words| self.cx.out.text(words))?,
+            }
+        }
+        Ok(if is_later || !is_there { OK } else { FAILED })
     }
 
     pub(super) async fn edit(&self, id: &str, file: Option<&str>, with: &With) -> color_eyre::Result<ExitCode> {

@@ -50,6 +50,38 @@ pub(super) async fn list(all: bool, cx: &Context, bus: &SharedBus) -> color_eyre
     Ok(OK)
 }
 
+/// What goes without asking because somebody said so.
+pub(super) async fn rules(cx: &Context, bus: &SharedBus) -> color_eyre::Result<ExitCode> {
+    let rules = crate::approvals::policy::rules(bus).await?;
+    if cx.out.is_json() {
+        cx.out.json(&rules)?;
+        return Ok(OK);
+    }
+    if rules.is_empty() {
+        cx.out.remark("there are no rules; `fullsend approvals approve ID --always` makes one");
+        return Ok(OK);
+    }
+    let rows: Vec<[String; 7]> = rules
+        .iter()
+        .map(|rule| {
+            let until = rule.until.map_or_else(|| "-".to_owned(), rfc3339);
+            let per_day = rule.per_day.map_or_else(|| "-".to_owned(), |count| count.to_string());
+            let trust = serde_json::to_value(rule.trust).ok().and_then(|trust| trust.as_str().map(str::to_owned));
+            [
+                rule.id.clone(),
+                sanitize_line(&rule.kind, TITLE_LIMIT),
+                u8::from(rule.class).to_string(),
+                trust.unwrap_or_default(),
+                per_day,
+                until,
+                sanitize_line(&rule.created_by, NAME_LIMIT),
+            ]
+        })
+        .collect();
+    cx.out.table(["RULE", "WHAT", "UP TO CLASS", "FROM TRUST", "A DAY", "UNTIL", "BY"], &rows)?;
+    Ok(OK)
+}
+
 /// What a proposal that waits rested on, and is no longer so.
 async fn stale(record: &Record, bus: &SharedBus) -> color_eyre::Result<Vec<Difference>> {
     Ok(match record.state {

@@ -9,6 +9,7 @@ use crate::bus::{BusError, Key, Level, SCHEMA_VERSION, SharedBus, State};
 use crate::cli::Context;
 use crate::contracts::envelope::read_time;
 use crate::contracts::keys;
+use crate::contracts::untrusted::sanitize_line;
 
 /// A timer that is later than this is not fired by anybody.
 const LATE: TimeDelta = TimeDelta::seconds(10);
@@ -29,6 +30,28 @@ pub(super) async fn schema(bus: &SharedBus, report: &mut Report) {
         let what = format!("the store says that its schema is `{found}`; this program knows {SCHEMA_VERSION}");
         report.add(Area::Bus, Level::Error, what, "Use the program that wrote it, or choose another bus or prefix");
     }
+}
+
+/// Whether the team is on hold: then what waits waits for that.
+pub(super) async fn hold(bus: &SharedBus, report: &mut Report) {
+    let held = match bus.get(&Key::new(keys::STATUS)).await {
+        Ok(Some(State::String(status))) => status == "paused",
+        Ok(_) | Err(BusError::ForeignType { .. }) => false,
+        Err(err) => return report.failed(Area::Bus, keys::STATUS, &err),
+    };
+    if !held {
+        return;
+    }
+    let hold = bus.get(&Key::new(keys::HOLD)).await.ok().flatten();
+    let said = |field: &str| {
+        let text = hold.as_ref().and_then(State::document).and_then(|hold| hold.get(field));
+        text.map(|text| sanitize_line(text, 120)).filter(|text| !text.is_empty())
+    };
+    let since = said("since").map(|since| format!(" since {since}")).unwrap_or_default();
+    let by = said("by").map(|by| format!(", by {by}")).unwrap_or_default();
+    let why = said("reason").map(|reason| format!(": {reason}")).unwrap_or_default();
+    let what = format!("the team is on hold{since}{by}{why}; nothing new starts");
+    report.add(Area::Bus, Level::Note, what, "`fullsend go` lets it go on");
 }
 
 /// Whether timers are fired.

@@ -31,6 +31,8 @@ bodies! {
         ResolveAlert(ResolveAlert) = "alert_resolve",
         /// A budget changes.
         SetBudget(SetBudget) = "budget_set",
+        /// What was always allowed is asked for again.
+        DropRule(DropRule) = "rule_drop",
     }
 }
 
@@ -260,6 +262,29 @@ impl Example for SetBudget {
             limit: 5.0,
             until: None,
             reason: Some("launch week".to_owned()),
+            by: Some("operator".to_owned()),
+        }
+    }
+}
+
+/// A rule that allowed something without asking ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DropRule {
+    /// Which.
+    pub rule_id: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who orders it.
+    #[serde(default, deserialize_with = "read::id_option", skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl Example for DropRule {
+    fn example() -> Self {
+        Self {
+            rule_id: "rule_5b1c9e".to_owned(),
+            reason: Some("mails are to be looked at again".to_owned()),
             by: Some("operator".to_owned()),
         }
     }

@@ -3,6 +3,7 @@
 //! Owns the order of these steps, and the sums over all attempts. Must never know what an answer means.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 use thiserror::Error;
@@ -74,6 +75,8 @@ pub(super) struct Calls<'a> {
     /// Whether a person should look.
     pub(super) flagged: bool,
     over_budget: Option<String>,
+    /// Whether another model is asked where this one says nothing.
+    has_others: bool,
 }
 
 impl<'a> Calls<'a> {
@@ -103,7 +106,13 @@ impl<'a> Calls<'a> {
             fell_back: Vec::new(),
             flagged: false,
             over_budget: None,
+            has_others: false,
         }
+    }
+
+    /// Another model comes after this one, or none does.
+    pub(super) fn with_others(&mut self, has_others: bool) {
+        self.has_others = has_others;
     }
 
     /// Who gave the answers of a former run, where they are still in the order.
@@ -156,7 +165,9 @@ impl<'a> Calls<'a> {
                 other => return other,
             };
             let left = self.deadline.saturating_duration_since(Instant::now());
-            let Some(delay) = retry.delay(&err, left).filter(|_| !self.is_probe) else {
+            // Who said nothing for so long is not asked again while there is somebody else.
+            let is_given_up = self.is_probe || self.has_others && err.fault == Fault::Silent;
+            let Some(delay) = retry.delay(&err, left).filter(|_| !is_given_up) else {
                 return Err(Ended::Failed(err));
             };
             tracing::info!(task = %self.task, %candidate, attempt, ?delay, %err, "an attempt failed; it is made again");
@@ -180,6 +191,7 @@ impl<'a> Calls<'a> {
         pass: Pass,
     ) -> Result<Answer, Ended> {
         let (asking, deadline) = (self.asking, self.deadline);
+        let first_word = self.has_others.then(|| first_word(deadline));
         let call_id = self.inner.ids.next(self.inner.clock.now()).to_string();
         let reservation = self.reserve(&call_id, candidate, request).await?;
         let began = Instant::now();
@@ -187,10 +199,7 @@ impl<'a> Calls<'a> {
         let outcome = tokio::select! {
             biased;
             () = asking.stop.cancelled() => Err(Ended::Stopped),
-            outcome = tokio::time::timeout_at(deadline, provider.call(request, &mut progress)) => match outcome {
-                Ok(outcome) => outcome.map_err(Ended::Failed),
-                Err(_) => Err(Ended::TimedOut),
-            },
+            outcome = in_time(provider, request, &mut progress, deadline, first_word) => outcome,
         };
         match &outcome {
             Ok(_) => pass.succeeded(),
@@ -347,6 +356,40 @@ impl<'a> Calls<'a> {
                 NoAnswer::NoProvider { task: self.task.as_str(), why }
             }
         }
+    }
+}
+
+/// Until when a model must have said something, where another one is asked after it: a third of the time that is left.
+fn first_word(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 3
+}
+
+/// A model's answer before the deadline. One that says nothing until `first_word` has failed.
+async fn in_time(
+    provider: &dyn Provider,
+    request: &Request,
+    progress: &mut Progress,
+    deadline: Instant,
+    first_word: Option<Instant>,
+) -> Result<Answer, Ended> {
+    let heard = progress.heard();
+    let call = tokio::time::timeout_at(deadline, provider.call(request, progress));
+    let mut call = std::pin::pin!(call);
+    let outcome = match first_word {
+        None => call.await,
+        Some(first_word) => match tokio::time::timeout_at(first_word, &mut call).await {
+            Ok(outcome) => outcome,
+            Err(_) if heard.load(Ordering::Relaxed) => call.await,
+            Err(_) => {
+                let what = "it said nothing, and another one is there".to_owned();
+                return Err(Ended::Failed(ProviderError::new(Fault::Silent, what)));
+            }
+        },
+    };
+    match outcome {
+        Ok(outcome) => outcome.map_err(Ended::Failed),
+        Err(_) => Err(Ended::TimedOut),
     }
 }
 

@@ -54,8 +54,8 @@ pub const REPLY_LIMIT: usize = 600;
 
 impl Respond {
     /// Whether it asks how things stand: then the answer comes from state, and no model is asked.
-    pub fn asks_for_status(input: &RespondInput) -> bool {
-        rules::is_status_question(&Words::of(input.content.raw()), input.content.raw())
+    pub fn asks_for_status(content: &Untrusted) -> bool {
+        rules::is_status_question(&Words::of(content.raw()), content.raw())
     }
 
     /// How things stand, in one or two sentences.

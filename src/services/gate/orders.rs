@@ -69,8 +69,9 @@ pub(super) async fn handle<'a>(
 fn acts(order: &Control, source: &str, trust: Trust) -> bool {
     let by_a_mind = source == ServiceName::Orchestrator.as_str();
     match order {
-        Control::Hold(_) => true,
-        Control::SetBudget(_) => !by_a_mind && trust >= Trust::Operator,
+        // It stops the company: whoever is one of us may, and anybody else is asked about.
+        Control::Hold(_) => !by_a_mind && trust > Trust::External,
+        Control::SetBudget(_) | Control::DropRule(_) => !by_a_mind && trust >= Trust::Operator,
         _ => !by_a_mind && trust > Trust::External,
     }
 }
@@ -117,6 +118,7 @@ fn said(order: &Control) -> (Option<&str>, Option<&str>) {
         Control::AcknowledgeAlert(it) => (&it.by, &None),
         Control::ResolveAlert(it) => (&it.by, &it.reason),
         Control::SetBudget(it) => (&it.by, &it.reason),
+        Control::DropRule(it) => (&it.by, &it.reason),
     };
     (by.as_deref(), reason.as_deref())
 }
@@ -133,6 +135,7 @@ fn subject(order: &Control) -> String {
         Control::AcknowledgeAlert(it) => &it.alert_id,
         Control::ResolveAlert(it) => &it.alert_id,
         Control::SetBudget(it) => &it.scope,
+        Control::DropRule(it) => &it.rule_id,
     };
     sanitize_line(subject, super::NAME_LIMIT)
 }
@@ -150,6 +153,7 @@ pub(super) async fn carry_out(unit: &mut Unit<'_>, order: &Control, who: &Who) -
         Control::AcknowledgeAlert(it) => acknowledge(unit, &it.alert_id, it.until, who).await?,
         Control::ResolveAlert(it) => resolve(unit, &it.alert_id, who).await?,
         Control::SetBudget(it) => set_budget(unit, it, who).await?,
+        Control::DropRule(it) => drop_rule(unit, &it.rule_id).await?,
     };
     let mut details: Map<String, Value> = [("order".to_owned(), json!(order.type_name()))].into_iter().collect();
     let what = match done.changed {
@@ -279,6 +283,18 @@ async fn resolve(unit: &mut Unit<'_>, alert_id: &str, who: &Who) -> Result<Done,
     let reason = who.reason.clone().unwrap_or_else(|| "somebody said that it is over".to_owned());
     let resolved = unit.resolve(alert_id, who, &reason).await?;
     Ok(done(alert_id, if resolved { json!({ "state": "resolved" }) } else { Value::Null }))
+}
+
+/// What it counted goes with it.
+async fn drop_rule(unit: &mut Unit<'_>, id: &str) -> Result<Done, Undone> {
+    let shown = sanitize_line(id, super::NAME_LIMIT);
+    let key = keys::policy_rule(id).map_err(|bad| Undone::Impossible(bad.to_string()))?;
+    let Some(rule) = unit.document(&key).await?.filter(|rule| rule.get("kind").is_some()) else {
+        return Err(Undone::Impossible(format!("there is no rule `{shown}`; `fullsend approvals rules` shows them")));
+    };
+    let kind = rule.get("kind").map(str::to_owned);
+    unit.push([Op::Delete { key: Key::new(key), expect: Expect::Any }]);
+    Ok(done(id, json!({ "kind": kind })))
 }
 
 /// How the limit is written is the ledger's.

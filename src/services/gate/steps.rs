@@ -73,6 +73,8 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
             if to == ExperimentState::Measuring {
                 go_on_measuring(unit, id, &key).await?;
             }
+            let section = if to == ExperimentState::Draft { Section::Blocked } else { Section::Active };
+            unit.move_item(id, section, format!("{shown} is back ({to}), restored by {}", who.by));
         }
         _ => {}
     }

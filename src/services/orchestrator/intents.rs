@@ -14,7 +14,7 @@ use crate::contracts::messages::{
     RoundtableTopics, ToFullsend, ToOrchestrator, ToolPrd,
 };
 use crate::contracts::notes::{NoteChange, NoteName, Section};
-use crate::contracts::{Body, ChannelName, Priority, ShapeError};
+use crate::contracts::{Body, ChannelName, Priority, ShapeError, Trust};
 use crate::llm::tasks::{Action, Decision};
 use crate::memory::TeamContext;
 use crate::services::wording::{line, outgoing};
@@ -39,8 +39,9 @@ pub(super) fn of(
         {
             // Asked back about something worth keeping: it waits on the worklist, under the name that its dispatch will have.
             (Some(title), Some(idea)) => {
+                let asked = content.split_inclusive('?').next().unwrap_or(&content);
                 let text =
-                    format!("**{}** - waits for an answer: {}", line(title, ITEM_LIMIT), line(&content, ITEM_LIMIT));
+                    format!("**{}** - waits for an answer: {}", line(title, ITEM_LIMIT), line(asked, ITEM_LIMIT));
                 let kept = item(self::request(title, idea), Section::Blocked, text);
                 (format!("Keep on the worklist until it is answered: {}", line(title, 120)), vec![kept])
             }
@@ -166,7 +167,7 @@ pub(super) fn of_result(subject: &Subject) -> Option<NoteChange> {
 }
 
 /// What whoever asked is told about a decision that is not an answer.
-pub(super) fn reply(decision: &Decision, title: &str) -> String {
+pub(super) fn reply(decision: &Decision, title: &str, trust: Trust) -> String {
     let why = line(&decision.reasoning, 400);
     match decision.action {
         Action::NoAction => format!("Not now. {why}"),
@@ -174,6 +175,9 @@ pub(super) fn reply(decision: &Decision, title: &str) -> String {
         Action::DispatchToBuilder => format!("This needs a tool first ({title}): {why}"),
         Action::KillExperiment => format!("I want to stop an experiment ({title}): {why}"),
         Action::InitiateRoundtable => format!("The team should talk about this. {why}"),
+        Action::UpdateWorklist | Action::RecordLearning if trust == Trust::External => {
+            format!("I ask whoever runs the team: {title}")
+        }
         Action::UpdateWorklist | Action::RecordLearning | Action::RespondToDiscord => format!("Noted. {why}"),
     }
 }

@@ -41,7 +41,9 @@ impl Orchestrator {
         ];
         effects.change(record::key(&record.id).map_err(terminal)?, Expect::Version(version), fields, Ttl::Keep);
         // What the policy allows was told when it was proposed.
-        if let (Some(asker), Some(_)) = (&record.asker, &done.surface) {
+        let by_a_person = done.surface.as_deref().is_some_and(|surface| surface != "policy");
+        if let Some(asker) = record.asker.as_ref().filter(|_| by_a_person || done.outcome != ApprovalOutcome::Approved)
+        {
             let what =
                 record.payload.title.as_deref().map(|title| format!("{}: ", line(title, 120))).unwrap_or_default();
             answer(&mut effects, asker, &format!("{what}{outcome}"), Priority::Medium)?;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::contracts::Untrusted;
 use crate::contracts::messages::{ChatMessage, Command, CommandName, IdeaSubmit};
+use crate::llm::tasks::Respond;
 
 /// A command, whoever gave it, wherever.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +23,8 @@ pub(super) struct Order {
 pub(super) fn typed(chat: &ChatMessage) -> Option<Order> {
     let text = chat.content.raw().trim();
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let name = match word {
+    // A telephone begins with a capital.
+    let name = match word.to_ascii_lowercase().as_str() {
         "/status" => CommandName::Status,
         "/pause" => CommandName::Pause,
         "/go" => CommandName::Go,
@@ -34,6 +36,27 @@ pub(super) fn typed(chat: &ChatMessage) -> Option<Order> {
         _ => return None,
     };
     Some(Order { name, text: rest.trim().to_owned(), asked: chat.clone() })
+}
+
+/// Whether a message asks how things stand. What was not said to the team is first looked at by whoever classifies.
+pub(super) fn asks_for_status(chat: &ChatMessage) -> bool {
+    chat.mentions_bot && Respond::asks_for_status(&chat.content)
+}
+
+/// A question how things stand, as the command that it stands for.
+pub(super) fn status(chat: ChatMessage) -> Order {
+    Order { name: CommandName::Status, text: String::new(), asked: chat }
+}
+
+/// The commands, for whoever misspelt one.
+pub(super) const LIST: &str =
+    "`/status`, `/idea TEXT`, `/focus TEXT`, `/learn TEXT`, `/product TEXT`, `/pause`, `/go` and `/wtf`";
+
+/// A message that begins as a command does, and is none.
+pub(super) fn misspelt(chat: &ChatMessage) -> Option<&str> {
+    let word = chat.content.raw().split_whitespace().next()?;
+    let name = word.strip_prefix('/')?;
+    (!name.is_empty() && name.chars().all(char::is_alphabetic)).then_some(word)
 }
 
 /// How people begin when they are asked what they sell.

@@ -5,7 +5,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::bus::{Bound, BusError, Range, SharedBus};
-use crate::contracts::messages::{Alerts, ApprovalOutcome, Approvals, ExperimentResults};
+use crate::contracts::messages::{Alerts, ApprovalCompleted, ApprovalOutcome, Approvals, Audit, ExperimentResults};
 use crate::contracts::{Body, ChannelName};
 use crate::services::orchestrator::record;
 use crate::services::wording::line;
@@ -19,14 +19,17 @@ const TOLD: usize = 4;
 pub(super) async fn last_hour(bus: &SharedBus, now: DateTime<Utc>) -> Result<String, BusError> {
     let since = now - TimeDelta::hours(1);
     let decisions = record::newest(bus, LOOKED_AT).await?;
-    let decided = decisions
-        .iter()
-        .filter(|record| record.at >= since)
-        .map(|record| format!("{}: {}", record.action, line(&record.reasoning, 160)));
+    let decided = decisions.iter().filter(|record| record.at >= since).map(|record| {
+        let what = record.payload.title.as_deref().or(record.payload.content.as_deref()).unwrap_or_default();
+        let what = line(what, 100);
+        let about = if what.is_empty() { String::new() } else { format!(" ({what})") };
+        format!("{}{about}: {}", record.action, line(&record.reasoning, 160))
+    });
     let parts = [
         told("Decided", decided.collect()),
         told("Runs", read(bus, ChannelName::ExperimentResults, since, |found| Some(result(found))).await?),
-        told("Approvals", read(bus, ChannelName::Approvals, since, |found| Some(approval(found))).await?),
+        told("Ordered", read(bus, ChannelName::Audit, since, ordered).await?),
+        told("Approvals", approvals(bus, since).await?),
         told("Alerts", read(bus, ChannelName::Alerts, since, alert).await?),
     ];
     let told: Vec<_> = parts.into_iter().flatten().collect();
@@ -44,12 +47,12 @@ fn told(kind: &str, mut lines: Vec<String>) -> Option<String> {
     Some(format!("**{kind}** ({})\n- {}{rest}", lines.len() + more, lines.join("\n- ")))
 }
 
-async fn read<M: Body>(
+async fn read<M: Body, T>(
     bus: &SharedBus,
     channel: ChannelName,
     since: DateTime<Utc>,
-    tell: impl Fn(M) -> Option<String>,
-) -> Result<Vec<String>, BusError> {
+    tell: impl Fn(M) -> Option<T>,
+) -> Result<Vec<T>, BusError> {
     let range = Range { from: Bound::Time(since), ..Range::newest(LOOKED_AT) };
     let entries = bus.range(channel, range).await?;
     Ok(entries.iter().filter_map(|entry| M::read(&entry.b).ok().and_then(&tell)).collect())
@@ -62,19 +65,42 @@ fn result(result: ExperimentResults) -> String {
     }
 }
 
-fn approval(approval: Approvals) -> String {
-    let done = match approval {
-        Approvals::Created(asked) => return format!("{} waits for an answer", line(&asked.title, 120)),
-        Approvals::Completed(done) => done,
-    };
+/// What was ordered, by whom.
+fn ordered(audit: Audit) -> Option<String> {
+    let Audit::Record(record) = audit;
+    let order = record.details.get("order").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let why = record.details.get("reason").and_then(serde_json::Value::as_str);
+    let why = why.map(|reason| format!(": {}", line(reason, 120))).unwrap_or_default();
+    (record.event == "ordered")
+        .then(|| format!("{} {} by {}{why}", line(order, 40), line(&record.subject, 80), line(&record.by, 40)))
+}
+
+/// What was asked and answered, by title.
+async fn approvals(bus: &SharedBus, since: DateTime<Utc>) -> Result<Vec<String>, BusError> {
+    let found = read(bus, ChannelName::Approvals, since, Some).await?;
+    let mut lines = Vec::new();
+    for found in found {
+        lines.push(match found {
+            Approvals::Created(asked) => format!("{} waits for an answer", line(&asked.title, 120)),
+            Approvals::Completed(done) => {
+                let record = crate::approvals::Record::load(bus, &done.approval_id).await?;
+                let title = record.map_or_else(|| done.approval_id.clone(), |record| record.proposal.title);
+                approval(&title, &done)
+            }
+        });
+    }
+    Ok(lines)
+}
+
+fn approval(title: &str, done: &ApprovalCompleted) -> String {
     let outcome = match done.outcome {
         ApprovalOutcome::Approved => "approved",
         ApprovalOutcome::Denied => "denied",
         ApprovalOutcome::Expired => "expired",
         ApprovalOutcome::Superseded => "superseded",
     };
-    let why = done.reason.map(|reason| format!(": {}", line(&reason, 120))).unwrap_or_default();
-    format!("{} {outcome} by {}{why}", line(&done.approval_id, 40), line(&done.by, 40))
+    let why = done.reason.as_deref().map(|reason| format!(": {}", line(reason, 120))).unwrap_or_default();
+    format!("{} - {outcome} by {}{why}", line(title, 120), line(&done.by, 40))
 }
 
 fn alert(alert: Alerts) -> Option<String> {

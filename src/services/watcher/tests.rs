@@ -93,6 +93,35 @@ async fn a_question_about_how_things_stand_is_answered_from_state() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn said_to_the_team_by_name_the_same_question_has_the_same_answer() {
+    let world = World::new();
+    let mut named = chat("how many experiments are running?");
+    named["mentions_bot"] = json!(true);
+    let said = heard(&world, Trust::Member, named).await;
+    let [(ChannelName::FromOrchestrator, _, reply)] = said.as_slice() else { panic!("{said:?}") };
+    assert!(reply["content"].as_str().unwrap().contains("There are 0 experiments"), "{reply}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_telephone_may_write_commands_with_a_capital_and_an_unknown_one_is_told() {
+    let world = World::new();
+    let said = heard(&world, Trust::Member, chat("/Status")).await;
+    assert!(said[0].2["content"].as_str().unwrap().starts_with("The team is running."), "{said:?}");
+    let said = heard(&world, Trust::Member, chat("/statsu now")).await;
+    let [(ChannelName::FromOrchestrator, _, reply)] = said.as_slice() else { panic!("{said:?}") };
+    let told = reply["content"].as_str().unwrap();
+    assert!(told.contains("no command /statsu") && told.contains("/wtf"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idea_is_handed_on_without_the_command_that_it_was_said_with() {
+    let world = World::new();
+    let said = heard(&world, Trust::Member, chat("/idea mail everyone who starred us")).await;
+    let handed = said.iter().find(|(channel, ..)| *channel == ChannelName::ToOrchestrator).unwrap();
+    assert_eq!(handed.2["original_message"]["content"], "mail everyone who starred us");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_needs_nothing_gets_nothing() {
     let world = World::new();
     assert_eq!(heard(&world, Trust::Member, chat("🎉🎉")).await, []);
@@ -109,6 +138,8 @@ async fn pause_holds_and_go_needs_a_member() {
             (Some("the sender is blocked"), Some("5551"))
         );
         assert_eq!(said[1].1.priority, Priority::Urgent);
+        let told = said[0].2["content"].as_str().unwrap();
+        assert_eq!(told.starts_with("Holding"), trust == Trust::Member, "whoever is outside only asks: {told}");
     }
     let refused = heard(&world, Trust::External, command("go", "")).await;
     let [(ChannelName::FromOrchestrator, _, reply)] = refused.as_slice() else { panic!("{refused:?}") };

@@ -46,8 +46,8 @@ pub(in crate::llm::tasks) fn is_status_question(words: &Words, text: &str) -> bo
 pub(super) fn status_in_words(status: &Status) -> String {
     let mut text = match status.held {
         Some(true) => "The team is on hold (paused): nothing new starts.".to_owned(),
-        Some(false) => "The team is running.".to_owned(),
-        None => "The team is up, or may be starting.".to_owned(),
+        // Where nobody ever held it, whoever answers this is running.
+        Some(false) | None => "The team is running.".to_owned(),
     };
     let are = |n: u64| if n == 1 { "is" } else { "are" };
     let experiments = if status.experiments == 1 { "experiment" } else { "experiments" };
