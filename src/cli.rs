@@ -375,7 +375,8 @@ mod tests {
     #[test]
     fn no_argument_has_the_name_of_a_setting() {
         let cli = Cli::command();
-        let settings: Vec<_> = cli.get_arguments().filter(|it| it.is_global_set()).map(|it| it.get_id().clone()).collect();
+        let settings: Vec<_> =
+            cli.get_arguments().filter(|it| it.is_global_set()).map(|it| it.get_id().clone()).collect();
         fn all(verb: &clap::Command, settings: &[clap::Id]) {
             for argument in verb.get_arguments().filter(|it| !it.is_global_set()) {
                 assert!(!settings.contains(argument.get_id()), "`{}` of {}", argument.get_id(), verb.get_name());

@@ -188,12 +188,10 @@ fn of_order(body: &Map<String, Value>, facts: &[Fact], trust: Trust, targets: &T
         Control::Restore(restore) => step(LifecycleEvent::Restore, &restore.experiment_id),
         Control::Pause(pause) => step(LifecycleEvent::Pause, &pause.experiment_id),
         Control::Resume(resume) => step(LifecycleEvent::Resume, &resume.experiment_id),
-        Control::CancelRun(_) => RiskClass::Reversible,
+        Control::CancelRun(_) | Control::DropRule(_) => RiskClass::Reversible,
         Control::Hold(_) | Control::AcknowledgeAlert(_) | Control::ResolveAlert(_) => RiskClass::Internal,
         // Everything that waits goes out at once; money.
         Control::Go(_) | Control::SetBudget(_) => RiskClass::Outward,
-        // From then on more is asked for, not less.
-        Control::DropRule(_) => RiskClass::Internal,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fullsend::config::LlmConfig;
+use fullsend::config::{Link, LlmConfig};
 use fullsend::contracts::Priority;
 use fullsend::llm::tasks::{Action, Decision};
 use fullsend::llm::{Answered, NoAnswer};

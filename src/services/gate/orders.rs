@@ -1,7 +1,7 @@
 //! Orders: kill, restore, pause, resume, stop a run, hold, go, alerts, budgets.
 //!
 //! Owns which orders act and which become proposals. Every order is audited with who gave it; what cannot be done is told to people
-//! and changes nothing. Must never act on an order from outside, but hold: that is safe.
+//! and changes nothing. Must never act on an order from outside.
 
 use serde_json::{Map, Value, json};
 

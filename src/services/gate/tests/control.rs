@@ -138,11 +138,14 @@ async fn status(story: &Story) -> Option<State> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn anybody_can_hold_and_nobody_from_outside_lets_go() {
+async fn whoever_is_one_of_us_can_hold_and_nobody_from_outside_holds_or_lets_go() {
     let story = Story::new(Mode::Autopilot);
     let paused = Some(State::String("paused".to_owned()));
     let hold = json!({ "type": "hold", "reason": "stop!", "by": "eve" });
     story.order(hold.clone(), "bridge", Trust::External).await;
+    assert_eq!(status(&story).await, None, "a stranger does not stop the company");
+    assert_eq!(story.created().await[0].class, RiskClass::Internal, "somebody is asked");
+    story.order(hold.clone(), "discord", Trust::Member).await;
     assert_eq!(status(&story).await, paused);
     let document = story.read(keys::HOLD).await.unwrap();
     assert_eq!(["by", "reason", "level"].map(|field| document.get(field)), [Some("eve"), Some("stop!"), Some("hold")]);
@@ -151,8 +154,8 @@ async fn anybody_can_hold_and_nobody_from_outside_lets_go() {
     story.order(json!({ "type": "go" }), "bridge", Trust::External).await;
     assert_eq!(status(&story).await, paused, "it became a proposal");
     let created = story.created().await;
-    assert_eq!((created[0].class, created[0].trust), (RiskClass::Outward, Trust::External));
-    story.verdict(&created[0].approval_id, Verdict::Approve).await;
+    assert_eq!((created[1].class, created[1].trust), (RiskClass::Outward, Trust::External));
+    story.verdict(&created[1].approval_id, Verdict::Approve).await;
     assert_eq!(status(&story).await, Some(State::String("running".to_owned())));
     assert_eq!(story.read(keys::HOLD).await, None);
     story.order(json!({ "type": "go" }), "control_room", Trust::Operator).await;

@@ -224,6 +224,12 @@ async fn always_makes_a_rule_of_the_operators_and_of_nobody_elses() {
     assert_eq!(story.events().await, ["approved", "approved", "policy_changed", "approved"]);
     let by = story.completed().await.pop().unwrap().by;
     assert!(by.starts_with("rule r_") && by.ends_with(" of mara"), "{by}");
+    let rules = crate::approvals::policy::rules(&story.world.bus()).await.unwrap();
+    let drop = json!({ "type": "rule_drop", "rule_id": rules[0].id });
+    story.order(drop.clone(), "discord", Trust::Member).await;
+    assert_eq!(crate::approvals::policy::rules(&story.world.bus()).await.unwrap(), rules, "the operator alone");
+    story.order(drop, "control_room", Trust::Operator).await;
+    assert_eq!(crate::approvals::policy::rules(&story.world.bus()).await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
