@@ -89,7 +89,7 @@ impl Answerer<'_> {
         } else {
             match handled {
                 Handled::Later => {
-                    self.cx.out.text("said; no gate runs now, it takes effect when `fullsend serve` does")?
+                    self.cx.out.text("said; no gate runs now, it takes effect when `fullsend serve` does")?;
                 }
                 Handled::Yes(words) => words.iter().try_for_each(|words| self.cx.out.text(words))?,
             }
