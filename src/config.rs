@@ -121,6 +121,8 @@ pub struct BusConfig {
     pub response_timeout: Duration,
     /// PEM file with the roots that a TLS server's certificate must go back to, besides the usual ones.
     pub ca: Option<PathBuf>,
+    /// The password of the Sentinels, where it is not their master's.
+    pub sentinel_password: Option<SecretString>,
 }
 
 /// What is kept on the bus. What a group still needs is always kept.
@@ -207,6 +209,7 @@ impl Config {
                 durability: Durability::Normal,
                 response_timeout: seconds(5),
                 ca: None,
+                sentinel_password: None,
             },
             retention: Retention { age: 7 * DAY, length: 100_000 },
             services: Services { only: Vec::new(), except: Vec::new() },
@@ -245,7 +248,8 @@ impl Config {
             Row::new(
                 "context",
                 Slot::Folder(&mut self.context),
-                "The folder of the working files that the person and the team share. Default: ./context if it exists, else in the home.",
+                "The folder of the working files that the person and the team share. Default: ./context if it exists, else in the home; with a prefix \
+                 a folder of its own in the home.",
             )
             .flag("--context")
             .founding_env(&["CONTEXT_PATH"]),
@@ -283,6 +287,11 @@ impl Config {
                 "bus.ca",
                 Slot::File(&mut self.bus.ca),
                 "PEM file with further roots for the certificate of a TLS server.",
+            ),
+            Row::new(
+                "bus.sentinel_password",
+                Slot::Secret(&mut self.bus.sentinel_password),
+                "The password of the Sentinels. Without it they are asked without one, then with that of the URL.",
             ),
             Row::new(
                 "retention.age",
@@ -364,7 +373,14 @@ impl Config {
         }
         if *config.source("context") == Source::Default {
             let here = env.folder.join("context");
-            config.context = if here.is_dir() { here } else { config.home.join("context") };
+            config.context = if !config.bus.prefix.is_empty() {
+                // Another workspace's notes are others, so its files are its own.
+                config.home.join(format!("context-{}", config.bus.prefix))
+            } else if here.is_dir() {
+                here
+            } else {
+                config.home.join("context")
+            };
         }
         config.check(&mut problems);
         if !problems.is_empty() {
@@ -443,17 +459,12 @@ impl Config {
     pub fn secrets(&self) -> Vec<SecretString> {
         let password = |url: &SecretString| redact::password(url.expose_secret());
         let passwords = self.bus.url.iter().filter_map(password).map(SecretString::from);
-        passwords.chain(self.llm.secrets().cloned()).collect()
+        passwords.chain(self.bus.sentinel_password.clone()).chain(self.llm.secrets().cloned()).collect()
     }
 
     /// The embedded engine's file.
     pub fn store(&self) -> PathBuf {
         self.home.join("fullsend.db")
-    }
-
-    /// The copy of the audit chain.
-    pub fn audit_file(&self) -> PathBuf {
-        self.home.join("audit.jsonl")
     }
 
     /// The folder of the home's tools.

@@ -669,6 +669,32 @@ async fn a_damaged_file_is_moved_aside_and_what_can_be_read_is_saved() {
     assert!(send(&bus, "next").await > left[left.len() - 1].id);
 }
 
+/// Whichever pages are hit, and whenever that is noticed: a start, or the one after it, saves what can be read.
+#[tokio::test]
+async fn damage_that_the_start_itself_meets_is_mended_by_it() {
+    let mut chance = fastrand::Rng::with_seed(5);
+    for first in [1, 2, 4, 5, 9, 16, 30] {
+        let home = Home::new();
+        let bus = home.open();
+        bus.ensure_group(WORK, "echo").await.unwrap();
+        for n in 0..200 {
+            send(&bus, &format!("{n} {}", "p".repeat(1_500))).await;
+        }
+        bus.close().await;
+        let mut bytes = std::fs::read(home.path()).unwrap();
+        let at = first * 4096;
+        assert!(bytes.len() > at + 20 * 4096, "{} bytes", bytes.len());
+        bytes[at..at + 20 * 4096].fill_with(|| chance.u8(..));
+        std::fs::write(home.path(), &bytes).unwrap();
+        let bus = home.open();
+        let is_mended = bus.opened().salvaged.is_some();
+        let read = bus.range(WORK, Range::after(EntryId::ZERO, 999)).await;
+        bus.close().await;
+        assert!(is_mended || read.is_ok() || home.open().opened().salvaged.is_some(), "page {first}: {read:?}");
+        send(&home.open(), "it goes on").await;
+    }
+}
+
 #[tokio::test]
 async fn a_file_cut_short_or_of_another_kind_still_opens() {
     for keep in [10_000, 4096, 50, 0] {

@@ -151,7 +151,7 @@ async fn a_gate_that_is_killed_commits_each_yes_once_and_leaves_its_chain_whole(
         .until("the chain is copied", async |_| {
             let (code, said) = copied();
             assert_eq!(code, Some(0), "{said}");
-            said.contains(&format!("audit.jsonl: whole, {records} records\n"))
+            said.contains(&format!(".jsonl: whole, {records} records\n"))
         })
         .await;
     gate.kill().unwrap();

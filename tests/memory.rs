@@ -57,10 +57,22 @@ impl Office {
     }
 
     async fn embedded() -> Self {
-        let place = tempfile::tempdir().unwrap();
+        Self::embedded_at(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn embedded_at(place: tempfile::TempDir) -> Self {
         let options = EmbeddedOptions::new(place.path().join("fullsend.db"), Arc::new(SystemClock));
         let bus = tokio::task::spawn_blocking(|| EmbeddedBus::open(options)).await.unwrap().unwrap();
         Self { place, ..Self::new(Arc::new(bus)).await }
+    }
+
+    /// The same folder under a bus that knows nothing.
+    async fn with_another_bus(self) -> Self {
+        self.bus.close().await;
+        for part in ["fullsend.db", "fullsend.db-wal", "fullsend.db-shm"] {
+            let _ = fs::remove_file(self.place.path().join(part));
+        }
+        Self::embedded_at(self.place).await
     }
 
     async fn redis(server: &RedisServer) -> Self {
@@ -287,6 +299,69 @@ async fn a_person_and_the_team_write_the_same_notes_on_embedded() {
 async fn a_person_and_the_team_write_the_same_notes_on_redis() {
     let server = RedisServer::fleeting();
     story(Office::redis(&server).await).await;
+}
+
+/// A note with two versions, the last of them in its file.
+async fn written(office: &Office) -> String {
+    fs::create_dir(office.folder()).unwrap();
+    fs::write(office.file(NAME), WORKLIST).unwrap();
+    let mirror = office.mirror();
+    office.until("taken over", async || office.note().await.version == 1).await;
+    office.item("exp_1", Section::Active, "exp_1 runs").await;
+    office.same("the team's change", "- [ ] exp_1 runs\n").await;
+    // That both are the same is put down, too.
+    let digest = fullsend::contracts::canonical::sha256(office.text().as_bytes());
+    let record = office.place.path().join("mirror.json");
+    office.until("put down", async || fs::read_to_string(&record).is_ok_and(|text| text.contains(&digest))).await;
+    stop(mirror).await;
+    office.text()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bus_that_knows_no_note_gets_it_from_its_file() {
+    let office = Office::embedded().await;
+    let text = written(&office).await;
+    let office = office.with_another_bus().await;
+    let mirror = office.mirror();
+    office.until("the note is back", async || office.note().await.text == text).await;
+    assert_eq!((office.text(), office.note().await.version), (text, 1));
+    stop(mirror).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lost_everything_under_the_mirror_gets_the_notes_from_their_files() {
+    let server = RedisServer::fleeting();
+    let office = Office::redis(&server).await;
+    let text = written(&office).await;
+    let mirror = office.mirror();
+    office.same("in step", "exp_1 runs").await;
+    server.run(&["FLUSHALL"]);
+    mirror.await.unwrap();
+    assert_eq!(office.text(), text, "its lease was lost, and nothing was written");
+    let fence = office.bus.lease("mirror", "test", Duration::from_hours(1)).await.unwrap().unwrap();
+    let office = Office { fence, ..office };
+    let mirror = office.mirror();
+    office.until("the note is back", async || office.note().await.text == text).await;
+    assert_eq!(office.text(), text);
+    stop(mirror).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bus_that_went_back_to_an_older_version_loses_none_of_the_files_lines() {
+    let office = Office::embedded().await;
+    let text = written(&office).await;
+    let office = office.with_another_bus().await;
+    // As an older backup has it: the first version, and another second one.
+    office.change(&NoteChange::Rewrite { text: WORKLIST.to_owned(), base: 0 }).await;
+    office.item("exp_1", Section::Active, "exp_1 waits").await;
+    let ours = office.note().await.text;
+    let mirror = office.mirror();
+    office.until("the conflict", async || office.alerted("notes:conflict").await.is_some()).await;
+    office.same("the note stays", "exp_1 waits").await;
+    assert_eq!(office.note().await.text, ours);
+    assert!(office.texts().await.contains(&text), "the file's text is a version");
+    assert_eq!(office.proposals().await.len(), 1);
+    stop(mirror).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -189,6 +189,7 @@ impl Work<'_> {
                 under: Some(self.fence.clone()),
                 ..Commit::of(vec![Op::Append(message)])
             },
+            Err(err @ ShapeError::NotTheTeams { .. }) => self.dead(heard, format!("published bare: {err}")),
             Err(err) => self.dead(heard, format!("published bare, and not to be understood: {err}")),
         }
     }
@@ -208,8 +209,12 @@ impl Work<'_> {
         if heard.body.len() > BODY_LIMIT {
             return Err(ShapeError::TooLarge(heard.body.len()));
         }
-        let kind = heard.channel.check(&heard.body)?;
-        let mut envelope = self.origin.envelope(kind, grants::Bridge::SERVICE.as_str());
+        let (channel, by) = (heard.channel, grants::Bridge::SERVICE.as_str());
+        if !channel.believes(by) {
+            return Err(ShapeError::NotTheTeams { channel, by: by.to_owned() });
+        }
+        let kind = channel.check(&heard.body)?;
+        let mut envelope = self.origin.envelope(kind, by);
         envelope.trust = Trust::External;
         envelope.priority = stated_priority(&heard.body).unwrap_or_default();
         // It was heard on its channel already: announced again, old readers would handle it twice.

@@ -10,7 +10,7 @@ mod slot;
 mod tests;
 mod window;
 
-pub use run::in_handler;
+pub use run::{DATA_LOST, in_handler};
 
 use std::future::Future;
 use std::marker::PhantomData;

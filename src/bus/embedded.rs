@@ -136,6 +136,18 @@ impl EmbeddedBus {
     /// [`BusError::Unsupported`] where the place is not fit (a network file system, no rights) or the schema is newer;
     /// [`BusError::ReadOnly`] where the disk is full.
     pub fn open(options: EmbeddedOptions) -> Result<Self, BusError> {
+        match Self::try_open(options.clone()) {
+            // The damage was met beyond what opening looks at first. It is marked now, so all of it is looked at, and what can be read is
+            // saved; unless another program has it open.
+            Err(error) if open::is_suspect(&options.path) => {
+                tracing::warn!(%error, "the store is opened again, to be mended");
+                Self::try_open(options)
+            }
+            opened => opened,
+        }
+    }
+
+    fn try_open(options: EmbeddedOptions) -> Result<Self, BusError> {
         let opened = open::open(&options)?;
         if let Some(pages) = options.max_pages {
             let limited = opened.conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
@@ -143,7 +155,7 @@ impl EmbeddedBus {
         }
         let (inbox, messages) = sync_channel(QUEUE_ROOM);
         let mut store = Store::new(opened.conn, Arc::clone(&options.clock), options.on_step);
-        store.refresh().map_err(|error| schema::told(&error, &opened.path))?;
+        store.refresh().map_err(|error| open::met(&error, &opened.path))?;
         let shared = Arc::new(Shared::new(opened.path, options.clock, inbox, opened.presence));
         shared.publish(&store, None);
         let bus = Self {

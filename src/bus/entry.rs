@@ -116,6 +116,11 @@ impl Entry {
         Ok(Message { envelope, body: &self.b, channel: self.channel, id: self.id })
     }
 
+    /// Whether it is a message that counts: on a channel of the team's own, one that the team said.
+    pub fn is_believed(&self) -> bool {
+        self.message().is_ok_and(|message| self.channel.believes(&message.envelope.source))
+    }
+
     /// The envelope that a bare body gets: the same for everybody who reads the entry, however often.
     fn bare(&self) -> Result<Envelope, ShapeError> {
         if self.b.len() > BODY_LIMIT {

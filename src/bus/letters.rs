@@ -23,6 +23,8 @@ use crate::contracts::{Body, ChannelName, Envelope, Grant, Trust};
 
 /// Most characters of a reason: it may quote what was sent.
 const REASON_LIMIT: usize = 2_000;
+/// Characters of a type that somebody else wrote.
+const NAME_LIMIT: usize = 60;
 /// Letters of one cause ring at most this often.
 const RING_EVERY: Duration = Duration::from_mins(1);
 
@@ -80,7 +82,7 @@ pub fn dead(origin: &Origin, letter: &Letter<'_>, bell: &mut Bell, now: Duration
         Some(fields) if letter.code == DeadLetterCode::Malformed => kept(fields),
         _ => kept(&letter.entry.b),
     };
-    let body = DeadLetter {
+    let letter_body = DeadLetter {
         channel: channel.as_str().to_owned(),
         entry: letter.entry.id.to_string(),
         group: letter.group.map(str::to_owned),
@@ -92,19 +94,23 @@ pub fn dead(origin: &Origin, letter: &Letter<'_>, bell: &mut Bell, now: Duration
         envelope_cut,
         body_cut,
     };
+    let kind =
+        letter_body.original_type().map_or_else(|| "a message".to_owned(), |kind| sanitize_line(&kind, NAME_LIMIT));
     let envelope = origin.envelope(DEAD_LETTER_TYPE, grants::Bus::SERVICE.as_str());
     // A dead letter quotes the original, so it alone may exceed the limit of a body.
-    let body = serde_json::to_string(&crate::contracts::messages::DeadLetters::DeadLetter(body)).unwrap_or_default();
+    let body =
+        serde_json::to_string(&crate::contracts::messages::DeadLetters::DeadLetter(letter_body)).unwrap_or_default();
     let mut ops = vec![Op::Append(Outgoing { channel: DEAD_LETTER.name, envelope, body, announce: true })];
     let alert_id =
         format!("dead-letter:{}:{}:{}", letter.group.unwrap_or("bus"), channel.short(), letter.code.as_str());
     if let Some(silent) = bell.ring(&alert_id, now) {
         let more = if silent == 0 { String::new() } else { format!(", and {silent} more since this was last said") };
-        let message = format!(
-            "{} of {channel} was given up after {} attempts{more}: {reason}",
-            letter.envelope.map_or("a message", |envelope| envelope.kind.as_ref()),
-            letter.attempts,
-        );
+        let after = match letter.attempts {
+            0 => "untried".to_owned(),
+            1 => "after an attempt".to_owned(),
+            attempts => format!("after {attempts} attempts"),
+        };
+        let message = format!("{kind} of {channel} was given up {after}{more}: {reason}");
         let fix = "see `fullsend dead-letters list`; when the cause is gone, `fullsend dead-letters replay`";
         ops.extend(alert(&origin, alert_id, Severity::Warning, &message, fix));
     }

@@ -63,6 +63,8 @@ pub struct RedisOptions {
     pub response_timeout: Duration,
     /// A file with the certificates (PEM) that are trusted instead of the public ones.
     pub ca_file: Option<PathBuf>,
+    /// The password of the Sentinels, where it is not their master's.
+    pub sentinel_password: Option<SecretString>,
     /// For the times in backups.
     pub clock: Arc<dyn Clock>,
 }
@@ -75,6 +77,7 @@ impl RedisOptions {
             prefix: String::new(),
             response_timeout: Duration::from_secs(5),
             ca_file: None,
+            sentinel_password: None,
             clock,
         }
     }
@@ -120,7 +123,8 @@ impl RedisBus {
             })?),
             None => None,
         };
-        let target = Target::parse(options.url.expose_secret(), authority)?;
+        let target = Target::parse(options.url.expose_secret(), authority)?
+            .with_sentinel_password(options.sentinel_password.clone());
         let link = Link::new(target, Names::new(&options.prefix), options.response_timeout);
         link.open().await?;
         Ok(Self {

@@ -19,6 +19,7 @@ use crate::contracts::envelope::rfc3339;
 use crate::contracts::messages::{Audit, AuditRecord};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{Body, ChannelName, keys};
+use crate::services::gate;
 use crate::telemetry::audit::{Broken, Checker, Head};
 
 /// Records read at a time.
@@ -28,8 +29,8 @@ const LIMIT: usize = 80;
 
 /// Shows the audit chain, and checks it
 ///
-/// Each approval, denial, order and rule is a record that carries the hash of the one before, in `fullsend:audit` and in
-/// `audit.jsonl` of the home.
+/// Each approval, denial, order and rule is a record that carries the hash of the one before, in `fullsend:audit` and in a copy in the
+/// home: `audit-….jsonl`, a file for each chain.
 ///
 /// Example: fullsend audit verify
 #[derive(clap::Args)]
@@ -42,7 +43,7 @@ pub struct Args {
 enum Action {
     /// Checks that nothing was changed, left out, reordered or cut off
     Verify {
-        /// A copy of the chain; otherwise that of the home, or what the bus holds where there is none
+        /// A copy of the chain; otherwise that of this bus's chain in the home, or what the bus holds where there is none
         file: Option<PathBuf>,
     },
     /// Shows the newest records, the oldest of them first
@@ -73,20 +74,29 @@ struct Checked {
     place: String,
     checker: Checker,
     broken: Option<Broken>,
+    /// Entries of the stream that the gate did not say: they are no records.
+    strangers: usize,
+}
+
+impl Checked {
+    fn of(place: String) -> Self {
+        Self { place, checker: Checker::default(), broken: None, strangers: 0 }
+    }
 }
 
 async fn verify(file: Option<&Path>, cx: &Context, bus: &SharedBus) -> color_eyre::Result<ExitCode> {
-    let home = cx.config.audit_file();
-    let path = file.or_else(|| home.exists().then_some(home.as_path()));
+    let (chain, head) = match bus.get(&Key::new(keys::AUDIT_HEAD)).await? {
+        Some(State::Hash(document)) => (gate::chain(&document).map(str::to_owned), gate::head(&document)),
+        _ => (None, Head::default()),
+    };
+    // A file of another chain says nothing about this one.
+    let copy = Some(gate::copy_file(&cx.config.home, chain.as_deref())).filter(|copy| head.number > 0 && copy.exists());
+    let path = file.or(copy.as_deref());
     let mut checked = match path {
         Some(path) => check_file(path)?,
-        None => Checked { place: ChannelName::Audit.to_string(), checker: Checker::default(), broken: None },
+        None => Checked::of(ChannelName::Audit.to_string()),
     };
     let in_file = path.map(|_| checked.checker.head().number);
-    let head = match bus.get(&Key::new(keys::AUDIT_HEAD)).await? {
-        Some(State::Hash(document)) => crate::services::gate::head(&document),
-        _ => Head::default(),
-    };
     if checked.broken.is_none() {
         // What the file does not hold yet must follow it on the bus.
         check_stream(bus, &mut checked, path.is_none()).await?;
@@ -100,7 +110,7 @@ async fn verify(file: Option<&Path>, cx: &Context, bus: &SharedBus) -> color_eyr
         let broken = checked.broken.as_ref().map(ToString::to_string);
         cx.out.json(&json!({
             "place": checked.place, "records": last, "head": head, "whole": broken.is_none(), "broken": broken,
-            "not_copied": waiting,
+            "not_copied": waiting, "passed_over": checked.strangers,
         }))?;
     } else if let Some(broken) = &checked.broken {
         cx.out.text(&format!("{}: {broken}", checked.place))?;
@@ -114,6 +124,9 @@ async fn verify(file: Option<&Path>, cx: &Context, bus: &SharedBus) -> color_eyr
         };
         cx.out.text(&format!("{}: whole, {last} records{behind}", checked.place))?;
     }
+    if checked.strangers > 0 {
+        cx.out.remark(&format!("{} entries of the stream are not the gate's, and were passed over", checked.strangers));
+    }
     Ok(if checked.broken.is_none() { OK } else { FAILED })
 }
 
@@ -121,7 +134,7 @@ fn check_file(path: &Path) -> color_eyre::Result<Checked> {
     let file = std::fs::File::open(path)
         .wrap_err_with(|| format!("{} cannot be read", path.display()))
         .suggestion("`fullsend audit verify` without a file checks what the bus holds")?;
-    let mut checked = Checked { place: path.display().to_string(), checker: Checker::default(), broken: None };
+    let mut checked = Checked::of(path.display().to_string());
     for line in BufReader::new(file).split(b'\n') {
         let line = line.wrap_err_with(|| format!("{} cannot be read", path.display()))?;
         if let Err(broken) = checked.checker.next(&String::from_utf8_lossy(&line), false) {
@@ -140,6 +153,10 @@ async fn check_stream(bus: &SharedBus, checked: &mut Checked, trimmed: bool) -> 
         let Some(last) = page.last() else { return Ok(()) };
         cursor = last.id;
         for entry in &page {
+            if !entry.is_believed() {
+                checked.strangers += 1;
+                continue;
+            }
             let number = serde_json::from_str::<Value>(&entry.b).ok().and_then(|body| body.get("number")?.as_u64());
             let known = !trimmed && number.is_some_and(|number| number <= checked.checker.head().number);
             if known {
@@ -160,9 +177,11 @@ async fn tail(lines: usize, cx: &Context, bus: &SharedBus) -> color_eyre::Result
         let page = bus.range(ChannelName::Audit, range).await?;
         let Some(last) = page.last() else { break };
         range.to = Bound::Entry(last.id);
-        records.extend(page.iter().filter_map(|entry| match Audit::read(&entry.b) {
-            Ok(Audit::Record(record)) => Some(record),
-            Err(_) => None,
+        records.extend(page.iter().filter(|entry| entry.is_believed()).filter_map(|entry| {
+            match Audit::read(&entry.b) {
+                Ok(Audit::Record(record)) => Some(record),
+                Err(_) => None,
+            }
         }));
     }
     records.truncate(lines);

@@ -133,6 +133,8 @@ async fn look_at(bus: &SharedBus, cx: &Context, report: &mut Report) {
     // Before the probe, whose own message would be in the way.
     groups::look(bus, cx, report).await;
     upkeep::hold(bus, report).await;
+    upkeep::lost(bus, report).await;
+    upkeep::modes(bus, report).await;
     upkeep::timers(bus, cx, report).await;
     upkeep::bridge(bus, cx, report).await;
     keys::look(bus, report).await;

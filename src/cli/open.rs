@@ -46,6 +46,7 @@ pub async fn at(cx: &Context, url: Option<&SecretString>) -> color_eyre::Result<
             prefix: cx.config.bus.prefix.clone(),
             response_timeout: cx.config.bus.response_timeout,
             ca_file: cx.config.bus.ca.clone(),
+            sentinel_password: cx.config.bus.sentinel_password.clone(),
             clock: Arc::clone(&cx.clock),
         };
         RedisBus::connect(options).await.map(|bus| Arc::new(bus) as SharedBus)

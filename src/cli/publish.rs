@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Says something on a channel
 ///
 /// The body is a JSON object as `fullsend schema` describes it, and is sent as it is. It is checked first. On `discord_raw`, plain
-/// text is a chat message of yours.
+/// text is a chat message of yours. What the wiring table lets nobody but services say wants `--force`; what only the team's own word
+/// counts for (proposals, approvals, alerts, audit, dead letters) cannot be said.
 ///
 /// Example: fullsend publish metrics - < event.json
 #[derive(clap::Args)]
@@ -38,7 +39,7 @@ pub struct Args {
     #[arg(value_name = "JSON|-")]
     pub body: Option<String>,
 
-    /// Send it even if it does not fit the channel
+    /// Send it even if it does not fit the channel, or is not yours to say
     #[arg(long)]
     pub force: bool,
 
@@ -153,6 +154,7 @@ fn compose(args: &Args, given: String, operator: &str, cx: &Context) -> color_ey
     if body.len() > BODY_LIMIT {
         return Err(ShapeError::TooLarge(body.len()).into());
     }
+    may_speak(channel, args.force)?;
     let mut announce = true;
     envelope.kind = match check(channel, &body) {
         Ok(kind) => kind.into(),
@@ -164,6 +166,23 @@ fn compose(args: &Args, given: String, operator: &str, cx: &Context) -> color_ey
         Err(refused) => return Err(refused),
     };
     Ok(Outgoing { announce, ..Outgoing::new(channel, envelope, body)? })
+}
+
+/// Refuses what is not the operator's to say: on a channel of the team's own always, elsewhere unless it is forced.
+fn may_speak(channel: ChannelName, force: bool) -> color_eyre::Result<()> {
+    let own = ServiceName::ControlRoom;
+    if !channel.believes(own.as_str()) {
+        let by = own.to_string();
+        let refused = Report::new(ShapeError::NotTheTeams { channel, by }).wrap_err("nothing was said");
+        return Err(refused.suggestion("`fullsend approvals`, `hold`, `go` and `notes` say what an operator decides"));
+    }
+    let publishers = channel.route().publishers;
+    if force || publishers.contains(&own) {
+        return Ok(());
+    }
+    let names = publishers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let refused = eyre!("{channel} is not yours to speak on; nothing was said. The wiring table gives it to {names}");
+    Err(refused.suggestion("`--force` says it all the same"))
 }
 
 /// Whether a text is meant as words: not JSON, nor an attempt at it.

@@ -17,6 +17,8 @@ use super::output::{FAILED, OK, Output, Usage};
 use super::{Context, open, room, team};
 use crate::bus::backoff::Backoff;
 use crate::bus::{BusError, SharedBus};
+use crate::contracts::ServiceName;
+use crate::services::gate::mode;
 use crate::supervisor::Ended;
 
 /// How soon a place that is taken is asked for again.
@@ -78,6 +80,7 @@ async fn serve(cx: &Context, stop: CancellationToken) -> color_eyre::Result<Exit
         cx.config.logs().display()
     ));
     health.findings.iter().for_each(|finding| cx.out.finding(finding));
+    tell_other_mode(cx, &bus).await?;
     let instance = team::instance();
     let look = stop.run_until_cancelled(others::others(&bus, &instance));
     let (_place, ended, ()) = tokio::join!(place(cx, &stop), supervisor.run(stop.clone()), async {
@@ -113,6 +116,19 @@ async fn place(cx: &Context, stop: &CancellationToken) -> Option<Flock<File>> {
         };
     }
     None
+}
+
+/// Tells where a gate of another mode runs on this bus.
+async fn tell_other_mode(cx: &Context, bus: &SharedBus) -> Result<(), BusError> {
+    let own = cx.config.mode;
+    let others: Vec<_> = mode::running(bus).await?.into_iter().filter(|mode| *mode != own).collect();
+    if cx.config.services.runs(ServiceName::Gate) && !others.is_empty() {
+        let others = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        cx.out.remark(&format!(
+            "warning: this gate is to run in the mode {own}, and one in the mode {others} runs on this bus: the strictest counts for all"
+        ));
+    }
+    Ok(())
 }
 
 /// The bus of the settings. One that cannot be reached is waited for, until `stop`: then there is none.

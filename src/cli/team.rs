@@ -4,11 +4,17 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
 use super::{Context, open};
 use crate::bus::bridge::Bridge;
+use crate::bus::consumer::Counts;
 use crate::bus::retention::{RetentionPolicy, Trimmer};
 use crate::bus::timers::Timers;
 use crate::bus::{Consumer, Handler, SharedBus};
+use crate::config::Mode;
 use crate::contracts::ServiceName;
 use crate::llm::ledger::Sweeper;
 use crate::memory::Memory;
@@ -17,7 +23,7 @@ use crate::services::gate::{self, AuditCopy, Gate, Notifier};
 use crate::services::mirror::Mirror;
 use crate::services::orchestrator::Orchestrator;
 use crate::services::watcher::Watcher;
-use crate::supervisor::{ConsumerService, LeasedService, Phase, Supervisor};
+use crate::supervisor::{ConsumerService, LeasedService, Phase, Service, Supervisor};
 use crate::tools::registry::shelf::Shelf;
 
 /// The name of this process on the bus: host and process.
@@ -39,7 +45,8 @@ pub fn supervisor(cx: &Context, bus: &SharedBus) -> color_eyre::Result<Superviso
     }
     think(cx, bus, &mut supervisor)?;
     if runs(ServiceName::Gate) {
-        supervisor.add(consumer(cx, bus, Gate::new(open::gate_options(cx))));
+        let consumer = consumer(cx, bus, Gate::new(open::gate_options(cx)));
+        supervisor.add(GateService { consumer, bus: Arc::clone(bus), mode: cx.config.mode });
     }
     keep(cx, bus, &mut supervisor);
     Ok(supervisor)
@@ -82,7 +89,8 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
         supervisor.add(LeasedService::new(mirror, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Gate) {
-        let copy = AuditCopy { bus: Arc::clone(bus), path: cx.config.audit_file() };
+        let home = cx.config.home.clone();
+        let copy = AuditCopy { bus: Arc::clone(bus), home, clock: clock(), ids: ids() };
         supervisor.add(LeasedService::new(copy, Phase::Housekeeping, at()));
         let command = cx.config.notify_command.clone();
         let notifier = Notifier { bus: Arc::clone(bus), clock: clock(), command, terminal: gate::terminal() };
@@ -100,6 +108,38 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
         let policy = RetentionPolicy { age: cx.config.retention.age, length: cx.config.retention.length };
         let trimmer = Trimmer { bus: Arc::clone(bus), policy, clock: clock(), ids: ids() };
         supervisor.add(LeasedService::new(trimmer, Phase::Housekeeping, at()));
+    }
+}
+
+/// The gate, which says while it runs in which mode it does.
+struct GateService {
+    consumer: ConsumerService<Gate>,
+    bus: SharedBus,
+    mode: Mode,
+}
+
+impl Service for GateService {
+    fn name(&self) -> &'static str {
+        self.consumer.name()
+    }
+
+    fn phase(&self) -> Phase {
+        self.consumer.phase()
+    }
+
+    fn counts(&self) -> Arc<Counts> {
+        self.consumer.counts()
+    }
+
+    fn run(&self, stop: CancellationToken) -> BoxFuture<'_, color_eyre::Result<()>> {
+        let said = gate::mode::keep_saying(&self.bus, self.mode);
+        async move {
+            tokio::select! {
+                ended = self.consumer.run(stop) => ended,
+                never = said => match never {},
+            }
+        }
+        .boxed()
     }
 }
 

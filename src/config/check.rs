@@ -102,7 +102,7 @@ impl Config {
             ),
             _ => {}
         }
-        for key in ["llm.anthropic.key", "llm.gemini.key", "llm.openai.key"] {
+        for key in ["bus.sentinel_password", "llm.anthropic.key", "llm.gemini.key", "llm.openai.key"] {
             if let Some(Source::File { path, .. }) = self.sources.get(key)
                 && is_open_to_others(path)
             {
@@ -112,7 +112,7 @@ impl Config {
                 );
             }
         }
-        if is_open_to_others(&self.home) {
+        if self.home.is_dir() && is_open_to_others(&self.home) {
             warn(
                 format!("the home {} is open to other users", self.home.display()),
                 format!("chmod 700 {}", self.home.display()),

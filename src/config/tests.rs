@@ -85,6 +85,17 @@ fn the_defaults() {
     assert_eq!(place.load(&[]).unwrap().context, place.env.folder.join("context"));
 }
 
+#[test]
+fn two_workspaces_on_one_server_share_no_notes() {
+    let place = Place::new().var("FULLSEND_BUS__PREFIX", "a:");
+    fs::create_dir(place.env.folder.join("context")).unwrap();
+    let config = place.load(&[]).unwrap();
+    assert_eq!(config.context, config.home.join("context-a:"));
+    // What is named is taken, with a prefix too.
+    let named = place.var("FULLSEND_CONTEXT", "notes");
+    assert_eq!(named.load(&[]).unwrap().context, named.env.folder.join("notes"));
+}
+
 /// Each setting with three values: file (as TOML), environment, flag; and how each is shown.
 #[rstest]
 #[case("mode", r#""manual""#, "autopilot", "guarded", ["manual", "autopilot", "guarded"])]
@@ -95,6 +106,7 @@ fn the_defaults() {
 #[case("bus.durability", r#""full""#, "normal", "full", ["full", "normal", "full"])]
 #[case("bus.response_timeout", r#""1s""#, "2s", "3s", ["1s", "2s", "3s"])]
 #[case("bus.ca", r#""/a.pem""#, "/b.pem", "/c.pem", ["/a.pem", "/b.pem", "/c.pem"])]
+#[case("bus.sentinel_password", r#""canary-a""#, "canary-b", "canary-c", ["***", "***", "***"])]
 #[case("retention.age", r#""1d""#, "2d", "36h", ["1d", "2d", "1d12h"])]
 #[case("retention.length", "1_000", "2_000", "3000", ["1000", "2000", "3000"])]
 #[case("services.only", r#"["echo"]"#, "bridge", "echo, bridge", ["echo", "bridge", "echo,bridge"])]

@@ -43,6 +43,14 @@ pub enum ShapeError {
         /// What is wrong there.
         reason: String,
     },
+    /// Only the team speaks on its channel, and it is not the team's.
+    #[error("only the team speaks on {channel}; what `{who}` says there does not count", who = super::untrusted::sanitize_line(.by, 60))]
+    NotTheTeams {
+        /// The channel.
+        channel: super::ChannelName,
+        /// Who says it.
+        by: String,
+    },
     /// Larger than [`BODY_LIMIT`].
     #[error("the body has {0} bytes; at most {BODY_LIMIT} are carried. Put the bulk into a file and send its path")]
     TooLarge(usize),
@@ -172,7 +180,15 @@ pub fn read_tidied<T: DeserializeOwned>(kind: &'static str, json: &str, tidy: Ti
 }
 
 fn at_field(kind: &'static str, located: &serde_path_to_error::Error<serde_json::Error>) -> ShapeError {
-    ShapeError::Field { kind, path: located.path().to_string(), reason: plain(located.inner()) }
+    let (path, reason) = (located.path().to_string(), plain(located.inner()));
+    // serde names the place where a field is missing; what is to be filled in is that field.
+    let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let path = match missing {
+        Some(field) if path == "." => field.to_owned(),
+        Some(field) => format!("{path}.{field}"),
+        None => path,
+    };
+    ShapeError::Field { kind, path, reason }
 }
 
 /// An error of serde's without the line and column, which mean nothing to somebody who sent one line.

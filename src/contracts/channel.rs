@@ -117,6 +117,16 @@ impl ChannelName {
         }
     }
 
+    /// Whether only the team speaks here: what somebody else says would be taken for an answer, a record or an alarm of the team's.
+    pub const fn is_the_teams_own(self) -> bool {
+        matches!(self, Self::Proposals | Self::Approvals | Self::Alerts | Self::Audit | Self::DeadLetter)
+    }
+
+    /// Whether a message in the name of `source` counts here: on a channel of the team's own, only where the table names it.
+    pub fn believes(self, source: &str) -> bool {
+        !self.is_the_teams_own() || self.route().publishers.iter().any(|service| service.as_str() == source)
+    }
+
     /// The name without `fullsend:`, as screens show it.
     pub fn short(self) -> &'static str {
         let name = self.as_str();

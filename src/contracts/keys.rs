@@ -145,6 +145,8 @@ one_id! {
     reservation = "reservations:";
     /// A rule of the operator: what is allowed, or refused, without asking.
     policy_rule = "policy:";
+    /// That a gate runs in this mode.
+    gate_mode = "gate:mode:";
     /// What became of a dead letter, by its entry.
     dead_letter = "dead_letters:";
     /// Who holds a lease.
@@ -255,6 +257,7 @@ pub const FAMILIES: &[Family] = &[
     family("journal:{message}", KeyType::Hash, "what models answered to a message"),
     family("reservations:{call}", KeyType::Hash, "money reserved for a model call under way"),
     family("policy:{rule}", KeyType::Hash, "a rule of the operator"),
+    family("gate:mode:{mode}", KeyType::Hash, "that a gate runs in this mode"),
     family(HOLD, KeyType::Hash, "who holds everything back, since when and why"),
     family(PENDING_APPROVALS, KeyType::Set, "approvals that wait for a person"),
     family(AUDIT_HEAD, KeyType::Hash, "the end of the audit chain"),
@@ -323,6 +326,7 @@ mod tests {
         (journal, "journal:{message}"),
         (reservation, "reservations:{call}"),
         (policy_rule, "policy:{rule}"),
+        (gate_mode, "gate:mode:{mode}"),
         (dead_letter, "dead_letters:{entry}"),
         (lease, "bus:lease:{name}"),
         (fence, "bus:fence:{name}"),

@@ -30,7 +30,11 @@ pub fn findings(team: &TeamContext) -> Vec<Finding> {
             } else {
                 "The team fills it as it works"
             };
-            say(level, format!("the {name} is {what}"), format!("{fix}: {edit}"));
+            let what = match name {
+                NoteName::Learnings => "there are no learnings yet".to_owned(),
+                NoteName::ProductContext | NoteName::Worklist => format!("the {name} is {what}"),
+            };
+            say(level, what, format!("{fix}: {edit}"));
         }
         if text.len() > NOTE_LIMIT {
             say(

@@ -8,6 +8,7 @@
 mod copy;
 mod deadlines;
 mod intents;
+pub mod mode;
 mod notifier;
 mod orders;
 mod proposals;
@@ -19,9 +20,9 @@ mod verdicts;
 
 use std::time::Duration;
 
-pub use copy::AuditCopy;
+pub use copy::{AuditCopy, copy_file};
 pub use notifier::{Notifier, terminal};
-pub(crate) use unit::head;
+pub(crate) use unit::{chain, head};
 
 use crate::approvals::policy::Limits;
 use crate::bus::{BusError, Context, Effects, Failure, Handler, Received};

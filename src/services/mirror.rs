@@ -2,7 +2,7 @@
 //!
 //! Owns `product_context.md`, `worklist.md` and `learnings.md` in the folder, under the lease `mirror`. A person's edit becomes a new
 //! version, merged with what the team wrote meanwhile; a new version is written into its file. Must never overwrite a text that is in no
-//! version, and never take a text in while it is still being written.
+//! version of this bus, and never take a text in while it is still being written.
 
 mod conflict;
 mod files;
@@ -238,11 +238,15 @@ impl<'a> Holder<'a> {
             self.synced.set(name, document.version, digest).await;
             return Ok(Step::Settled);
         }
-        if self.synced.digest(name).is_some_and(|synced| synced == digest) {
+        if document.version > 0 && self.is_only_behind(name, &digest).await? {
             return self.write(name, &text, &document).await;
         }
         if !self.stands_still(&path, &text).await {
             return Ok(Step::Again);
+        }
+        if document.version == 0 {
+            // The bus is new, or another one, or has lost the note: the file may be the last that holds the text.
+            return self.take_in(name, text, 0, &document).await;
         }
         match self.base(name, &digest).await? {
             Base::Stale => self.write(name, &text, &document).await,
@@ -287,6 +291,20 @@ impl<'a> Holder<'a> {
     async fn stands_still(&self, path: &Path, text: &str) -> bool {
         tokio::time::sleep(if text.trim().is_empty() { STILL_EMPTY } else { STILL }).await;
         matches!(files::read(path).await, Found::Text(now) if now == text)
+    }
+
+    /// Whether the file holds, untouched, what we wrote there, and this bus has that as a version. The record alone does not say so: the
+    /// folder may have belonged to another bus, and a bus may have been set back.
+    async fn is_only_behind(&self, name: NoteName, digest: &str) -> Result<bool, BusError> {
+        let Some((version, synced)) = self.synced.same(name) else { return Ok(false) };
+        if synced != digest {
+            return Ok(false);
+        }
+        match history::version(self.bus(), name, version).await {
+            Ok(known) => Ok(known.digest == digest),
+            Err(history::HistoryError::Bus(err)) => Err(err),
+            Err(_) => Ok(false),
+        }
     }
 
     /// What the file's text was made from.

@@ -279,7 +279,7 @@ impl Store {
                     }
                 }
             }
-            ChannelName::Alerts => {
+            ChannelName::Alerts if row.is_believed() => {
                 if let Ok(said) = messages::Alerts::read(&row.body) {
                     self.alerts.said(said, row.at().unwrap_or(self.now));
                 }

@@ -61,6 +61,8 @@ pub(crate) async fn flushall(_run: Run) -> color_eyre::Result<()> {
     let mut after = Sent::default();
     send(&bus, 100..150, &mut after).await?;
     eventually("the group is there again", async || Ok(work::group(&*bus).await?.is_some())).await?;
+    let lost = async || Ok(alerts(&bus).await?.iter().any(|alert| alert.starts_with("data-lost: ")));
+    eventually("it is said that the server lost its data", lost).await?;
     ensure!(rig.errors().is_empty(), "{:?}", rig.errors());
     finish(&bus, rig, &after).await
 }

@@ -132,6 +132,38 @@ async fn sentinel_is_asked_where_the_master_is() {
 }
 
 #[tokio::test]
+async fn a_sentinel_may_have_a_password_of_its_own_or_its_masters() {
+    let settings = Settings { password: Some("of-master".to_owned()), ..Settings::default() };
+    let master = RedisServer::start(settings);
+    let port = master.port().to_string();
+    for (own, given, is_taken) in [
+        (None, None, true),
+        (Some("of-master"), None, true),
+        (Some("of-sentinel"), Some("of-sentinel"), true),
+        (Some("of-sentinel"), None, false),
+        (Some("of-sentinel"), Some("of-master"), false),
+    ] {
+        let sentinel = RedisServer::start(Settings {
+            sentinel: true,
+            password: own.map(str::to_owned),
+            more: ["--sentinel", "monitor", "main", "127.0.0.1", &port, "1"].map(str::to_owned).to_vec(),
+            ..Settings::default()
+        });
+        let url = format!("redis+sentinel://:of-master@127.0.0.1:{}/main/0", sentinel.port());
+        let given = given.map(secrecy::SecretString::from);
+        let connected = RedisBus::connect(RedisOptions { sentinel_password: given, ..options(url) }).await;
+        match connected {
+            Ok(_) => assert!(is_taken),
+            Err(error) => {
+                assert!(!is_taken, "{error}");
+                let text = error.to_string();
+                assert!(text.contains("`bus.sentinel_password`") && !text.contains("of-"), "{text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_silent_server_is_told_from_one_that_is_not_there() {
     let patience = Duration::from_millis(100);
     let impatient = |url: String| RedisOptions { response_timeout: patience, ..options(url) };

@@ -111,6 +111,33 @@ async fn nonsense_becomes_a_dead_letter_with_an_alert() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_only_the_team_speaks_a_bare_body_is_a_dead_letter() {
+    for (channel, name) in [
+        (ChannelName::Proposals, "proposal"),
+        (ChannelName::Approvals, "approval_completed"),
+        (ChannelName::Alerts, "alert_triggered"),
+        (ChannelName::Audit, "audit_record"),
+        (ChannelName::DeadLetter, "dead_letter"),
+    ] {
+        let world = World::new();
+        let bridge = listening(&world).await;
+        let body = crate::contracts::schema::find(name).unwrap().example().to_string();
+        world.store.publish_bare(channel, &body);
+        let letter = letter(&world).await;
+        assert_eq!((letter.channel.as_str(), letter.code), (channel.as_str(), DeadLetterCode::Malformed));
+        let said =
+            format!("published bare: only the team speaks on {channel}; what `bridge` says there does not count");
+        assert_eq!(letter.reason, said);
+        assert!(
+            channel == ChannelName::DeadLetter
+                || channel == ChannelName::Alerts
+                || world.entries(channel).await.is_empty()
+        );
+        stopped(bridge).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_body_of_3_mib_the_beginning_is_kept_as_a_dead_letter() {
     let world = World::new();
     let bridge = listening(&world).await;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::aside::Aside;
+pub use self::aside::DATA_LOST;
 use self::hold::OnHold;
 use self::parked::MOST_PARKED;
 use super::slot::Slot;
@@ -100,6 +101,8 @@ struct Loop<'a, H: Handler> {
     /// Those that are read.
     channels: Vec<ChannelName>,
     aside: Vec<Aside>,
+    /// Those whose group was seen here.
+    served: HashSet<ChannelName>,
     slots: usize,
     hold: OnHold,
     window: Window,
@@ -170,6 +173,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             slot,
             channels: consumer.handler.channels().to_vec(),
             aside: Vec::new(),
+            served: HashSet::new(),
             slots: consumer.handler.slots().max(1),
             hold,
             window: Window::default(),

@@ -30,7 +30,13 @@ pub(super) type HeldKey = (ChannelName, EntryId);
 impl Held {
     /// A message handed out at `now`; `started` if its record counts the attempt that is about to start.
     pub(super) fn new(claimed: Claimed, started: bool, now: Duration) -> Self {
-        let envelope = claimed.entry.message().map(|message| message.envelope);
+        let channel = claimed.entry.channel;
+        let envelope = match claimed.entry.message().map(|message| message.envelope) {
+            Ok(envelope) if !channel.believes(&envelope.source) => {
+                Err(ShapeError::NotTheTeams { channel, by: envelope.source.into_owned() })
+            }
+            envelope => envelope,
+        };
         let attempts = if started { claimed.attempt.saturating_sub(1) } else { claimed.attempt };
         Self { claimed, envelope, attempts, marked: started, since: now }
     }

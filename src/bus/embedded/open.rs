@@ -119,16 +119,16 @@ pub(super) fn open(options: &EmbeddedOptions) -> Result<Opened, BusError> {
             report.salvaged = Some(salvage::salvage(&path, options.clock.now(), &error.to_string())?);
             prepare(&path, role, &mut report).map_err(|error| told(&error, &path))?
         }
-        Err(error) => return Err(told(&error, &path)),
+        Err(error) => return Err(met(&error, &path)),
     };
-    let stored = schema::version(&conn).map_err(|error| told(&error, &path))?;
+    let stored = schema::version(&conn).map_err(|error| met(&error, &path))?;
     if stored > SCHEMA_VERSION {
         return Err(BusError::Unsupported(format!(
             "{} has schema {stored}, this program knows up to {SCHEMA_VERSION}. Use the newer program, or another `--home`",
             path.display()
         )));
     }
-    begin_boot(&conn, &options.clock.boot()).map_err(|error| told(&error, &path))?;
+    begin_boot(&conn, &options.clock.boot()).map_err(|error| met(&error, &path))?;
     for sentence in report.sentences() {
         tracing::warn!(store = %path.display(), "{sentence}");
     }
@@ -219,6 +219,19 @@ pub(super) fn create(path: &Path) -> Result<(), BusError> {
 pub(super) fn suspect(path: &Path) {
     // Where not even that can be written there is nothing more to do; the caller is told anyway.
     let _ = private(&beside(path, ".suspect"));
+}
+
+/// Whether the store is marked as damaged.
+pub(super) fn is_suspect(path: &Path) -> bool {
+    beside(path, ".suspect").exists()
+}
+
+/// What an error means to a caller; where it means damage, the store is marked.
+pub(super) fn met(error: &rusqlite::Error, path: &Path) -> BusError {
+    if is_damage(error) {
+        suspect(path);
+    }
+    told(error, path)
 }
 
 /// Looks at the files as bytes, before SQLite does, and mends what cannot be opened. Only while nobody has them open.

@@ -125,6 +125,13 @@ impl Desk {
             (None, Err(_)) => forced_kind(channel, &body),
         };
         let mut envelope = origin.envelope(kind, ServiceName::ControlRoom.as_str());
+        if channel.is_the_teams_own() {
+            // There the operator's word is none: it is said again in the name of whoever of the team said it, or not at all.
+            let ours = original.as_ref().filter(|it| entry.is_believed() && channel.believes(&it.source));
+            let source = ours.map(|original| original.source.clone());
+            envelope.source =
+                source.ok_or_else(|| format!("only the team speaks on {channel}, and it was not the team's"))?;
+        }
         if let Some(original) = original {
             envelope.v = original.v;
             envelope.subject = original.subject;

@@ -65,6 +65,12 @@ pub(super) fn of_text(text: &str) -> BusError {
     }
 }
 
+/// Whether the user or the password was wanted, or is wrong.
+pub(super) fn is_refused_login(error: &RedisError) -> bool {
+    let text = error.to_string();
+    error.kind() == redis::ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") || text.contains("NOAUTH")
+}
+
 /// The error of a connection that could not be made: nothing was asked yet.
 pub(super) fn of_dial(error: &RedisError, location: &str) -> BusError {
     let text = error.to_string();
@@ -76,7 +82,7 @@ pub(super) fn of_dial(error: &RedisError, location: &str) -> BusError {
     if error.is_io_error() {
         return BusError::Unreachable(format!("{location}: {text}"));
     }
-    if error.kind() == redis::ErrorKind::AuthenticationFailed || text.contains("WRONGPASS") || text.contains("NOAUTH") {
+    if is_refused_login(error) {
         return BusError::Unsupported(format!(
             "{location} refuses the user or the password; mend them in the URL (redis://user:password@host)"
         ));

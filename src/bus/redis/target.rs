@@ -10,6 +10,8 @@ use redis::{
     RedisConnectionInfo, TlsCertificates, Value,
 };
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::{fault, value};
 use crate::bus::error::BusError;
 
@@ -20,6 +22,8 @@ pub(super) struct Target {
     kind: Kind,
     tls: Option<TlsCertificates>,
     location: String,
+    /// The password of the Sentinels.
+    sentinel_password: Option<SecretString>,
 }
 
 enum Kind {
@@ -53,7 +57,12 @@ impl Target {
             ConnectionAddr::Unix(path) => format!("unix://{}?db={database}", path.display()),
             _ => "redis".to_owned(),
         };
-        Ok(Self { kind: Kind::Direct(info), tls, location })
+        Ok(Self { kind: Kind::Direct(info), tls, location, sentinel_password: None })
+    }
+
+    /// The same, whose Sentinels want a password of their own.
+    pub(super) fn with_sentinel_password(self, password: Option<SecretString>) -> Self {
+        Self { sentinel_password: password, ..self }
     }
 
     fn sentinel(rest: &str, tls: bool, certificates: Option<TlsCertificates>) -> Result<Self, BusError> {
@@ -79,6 +88,7 @@ impl Target {
             location: format!("redis+sentinel://{hosts}/{master}/{database}"),
             kind: Kind::Sentinel { nodes, master: master.to_owned(), settings: settings.redis_settings().clone(), tls },
             tls: certificates,
+            sentinel_password: None,
         })
     }
 
@@ -99,7 +109,7 @@ impl Target {
             Kind::Sentinel { nodes, master, settings, tls } => {
                 let mut last = BusError::Unreachable("no Sentinel answered".to_owned());
                 for node in nodes {
-                    match self.ask(node, master, *tls, patience).await {
+                    match self.ask(node, master, settings, *tls, patience).await {
                         Ok(found) => return self.open(info_at(&found, settings.clone(), *tls)?),
                         Err(error) => last = error,
                     }
@@ -122,27 +132,44 @@ impl Target {
         })
     }
 
+    /// How a Sentinel may be spoken to, in this order: with its own password where one is known; else without, and then as its master.
+    fn logins(&self, master: &RedisConnectionInfo) -> Vec<RedisConnectionInfo> {
+        let plain = RedisConnectionInfo::default();
+        if let Some(password) = &self.sentinel_password {
+            return vec![plain.set_password(password.expose_secret())];
+        }
+        let mut logins = vec![plain.clone()];
+        if let Some(password) = master.password() {
+            let login = plain.set_password(password);
+            logins.push(match master.username() {
+                Some(user) => login.set_username(user),
+                None => login,
+            });
+        }
+        logins
+    }
+
     async fn ask(
         &self,
         node: &(String, u16),
         master: &str,
+        settings: &RedisConnectionInfo,
         tls: bool,
         patience: Duration,
     ) -> Result<(String, u16), BusError> {
         let place = format!("Sentinel {}:{}", node.0, node.1);
-        let client = self.open(info_at(node, RedisConnectionInfo::default(), tls)?)?;
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(|error| fault::of_dial(&error, &place))?;
-        let answer: Value = redis::cmd("SENTINEL")
-            .arg("get-master-addr-by-name")
-            .arg(master)
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| fault::of_dial(&error, &place))?;
+        let refused = format!("{place} refuses the password; name its own by `bus.sentinel_password`");
+        let mut answer = Err(BusError::Unsupported(refused));
+        for login in self.logins(settings) {
+            match ask_as(&self.open(info_at(node, login, tls)?)?, master, patience).await {
+                Err(error) if fault::is_refused_login(&error) => {}
+                asked => {
+                    answer = asked.map_err(|error| fault::of_dial(&error, &place));
+                    break;
+                }
+            }
+        }
+        let answer = answer?;
         if answer == Value::Nil {
             return Err(BusError::Unreachable(format!("{place} knows no master `{master}`")));
         }
@@ -150,6 +177,13 @@ impl Target {
         let port = u16::try_from(value::int(&port)?).map_err(|_| value::odd("a port", &port))?;
         Ok((value::into_text(host)?, port))
     }
+}
+
+async fn ask_as(client: &Client, master: &str, patience: Duration) -> redis::RedisResult<Value> {
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    redis::cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).query_async(&mut connection).await
 }
 
 fn bad_url() -> BusError {

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::{Context, OK, PAGE};
 use crate::bus::letters::mark::{Mark, Marks, Status};
 use crate::bus::{Bound, Entry, Range, SharedBus, letters};
+use crate::contracts::ChannelName;
 use crate::contracts::envelope::rfc3339;
-use crate::contracts::messages::{Cut, DeadLetter};
+use crate::contracts::messages::Cut;
 use crate::contracts::untrusted::{sanitize, sanitize_line};
-use crate::contracts::{ChannelName, Envelope};
 
 /// Characters of a reason in the list.
 const REASON_LIMIT: usize = 120;
@@ -65,11 +65,6 @@ pub(super) async fn list(
     Ok(OK)
 }
 
-/// The type of the original message, where its envelope can be read.
-fn original_type(letter: &DeadLetter) -> Option<String> {
-    serde_json::from_str::<Envelope>(&letter.original_envelope).ok().map(|envelope| envelope.kind.into_owned())
-}
-
 fn row(entry: &Entry, mark: &Mark) -> [String; 9] {
     let name = |text: &str| sanitize_line(text, NAME_LIMIT);
     let at = rfc3339(entry.id.at());
@@ -80,7 +75,7 @@ fn row(entry: &Entry, mark: &Mark) -> [String; 9] {
             at,
             state,
             name(&letter.channel),
-            original_type(&letter).map_or_else(|| "-".to_owned(), |kind| name(&kind)),
+            letter.original_type().map_or_else(|| "-".to_owned(), |kind| name(&kind)),
             letter.group.as_deref().map_or_else(|| "-".to_owned(), name),
             letter.code.as_str().to_owned(),
             letter.attempts.to_string(),
@@ -99,7 +94,7 @@ fn as_json(entry: &Entry, mark: &Mark) -> Value {
     let at = rfc3339(entry.id.at());
     match letters::read(entry) {
         Ok(letter) => {
-            let kind = original_type(&letter);
+            let kind = letter.original_type();
             json!({ "id": entry.id, "at": at, "mark": mark, "type": kind, "letter": letter, "envelope": envelope })
         }
         Err(err) => {

@@ -314,6 +314,38 @@ async fn late_timers_and_a_deaf_bridge_are_findings() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn data_that_was_lost_is_an_error_until_somebody_has_dealt_with_it() {
+    let place = Place::new(false);
+    let bus = healthy(&place).await;
+    let alert = async |state: &str| {
+        let field = |name: &str, text: &str| (name.to_owned(), Some(text.to_owned()));
+        let fields = vec![field("state", state), field("message", "the server lost what it held")];
+        let change = Op::Change { key: Key::new("alerts:data-lost"), expect: Expect::Any, fields, ttl: Ttl::Keep };
+        bus.commit(vec![Commit::of(vec![change])]).await.unwrap();
+    };
+    alert("triggered").await;
+    let report = looked(&place, &bus).await;
+    assert_eq!(only(&report), (Level::Error, "the server lost what it held"));
+    alert("resolved").await;
+    assert_eq!(looked(&place, &bus).await.findings.len(), 1, "the echo alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn gates_of_different_modes_are_a_warning() {
+    let place = Place::new(false);
+    let bus = healthy(&place).await;
+    for mode in ["autopilot", "guarded"] {
+        let fields = vec![("mode".to_owned(), Some(mode.to_owned()))];
+        let key = Key::new(format!("gate:mode:{mode}"));
+        let change = Op::Change { key, expect: Expect::Any, fields, ttl: Ttl::Keep };
+        bus.commit(vec![Commit::of(vec![change])]).await.unwrap();
+    }
+    let report = looked(&place, &bus).await;
+    let told = "gates run on this bus in the modes guarded and autopilot; guarded counts";
+    assert_eq!(only(&report), (Level::Warning, told));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_of_another_schema_is_an_error() {
     let place = Place::new(false);
     let bus = healthy(&place).await;

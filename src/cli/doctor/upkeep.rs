@@ -1,15 +1,17 @@
-//! Upkeep: the version of the store, timers that nobody fires, bare bodies that nobody hears.
+//! Upkeep: the version of the store, data that was lost, timers that nobody fires, bare bodies that nobody hears.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
 use super::{Area, Report, long};
+use crate::bus::consumer::DATA_LOST;
 use crate::bus::{BusError, Key, Level, SCHEMA_VERSION, SharedBus, State};
 use crate::cli::Context;
 use crate::contracts::envelope::read_time;
 use crate::contracts::keys;
 use crate::contracts::untrusted::sanitize_line;
+use crate::services::gate::mode;
 
 /// A timer that is later than this is not fired by anybody.
 const LATE: TimeDelta = TimeDelta::seconds(10);
@@ -52,6 +54,39 @@ pub(super) async fn hold(bus: &SharedBus, report: &mut Report) {
     let why = said("reason").map(|reason| format!(": {reason}")).unwrap_or_default();
     let what = format!("the team is on hold{since}{by}{why}; nothing new starts");
     report.add(Area::Bus, Level::Note, what, "`fullsend go` lets it go on");
+}
+
+/// Whether the server lost its data, and nobody has dealt with that yet.
+pub(super) async fn lost(bus: &SharedBus, report: &mut Report) {
+    let Ok(key) = keys::alert(DATA_LOST) else { return };
+    let found = match bus.get(&Key::new(key.as_str())).await {
+        Ok(found) => found,
+        // What stands there instead is said where the keys are looked at.
+        Err(BusError::ForeignType { .. }) => return,
+        Err(err) => return report.failed(Area::Bus, &key, &err),
+    };
+    let Some(alert) = found.as_ref().and_then(State::document) else { return };
+    if alert.get("state") == Some("triggered") {
+        let what = sanitize_line(alert.get("message").unwrap_or("the server lost its data"), 400);
+        let fix = format!(
+            "Restore a backup (`fullsend restore`), or go on as it is; then `fullsend publish control '{{\"type\":\"alert_resolve\",\
+             \"alert_id\":\"{DATA_LOST}\"}}'`"
+        );
+        report.add(Area::Bus, Level::Error, what, fix);
+    }
+}
+
+/// Whether gates run in different modes.
+pub(super) async fn modes(bus: &SharedBus, report: &mut Report) {
+    let running = match mode::running(bus).await {
+        Ok(running) => running,
+        Err(err) => return report.failed(Area::Work, "the modes of the gates", &err),
+    };
+    if let [strictest, _, ..] = running.as_slice() {
+        let names = running.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let what = format!("gates run on this bus in the modes {names}; {strictest} counts");
+        report.add(Area::Work, Level::Warning, what, "Run every `fullsend serve` of this bus with the same `--mode`");
+    }
 }
 
 /// Whether timers are fired.

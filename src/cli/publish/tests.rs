@@ -53,16 +53,16 @@ async fn a_body_is_sent_as_it_is_in_the_operators_name() {
 async fn a_missing_type_is_told_by_the_channel_and_one_line_is_printed() {
     let stage = Stage::new();
     let (cx, results, _) = stage.context(false);
-    let example = crate::contracts::schema::find("tool_prd").unwrap().example();
+    let example = crate::contracts::schema::find("roundtable_topic").unwrap().example();
     let mut example = example.as_object().unwrap().clone();
     example.remove("type");
-    publish(&args(ChannelName::BuilderTasks), json!(example).to_string(), "mara", &cx, &stage.bus).await.unwrap();
-    let stored = entries(&stage, ChannelName::BuilderTasks).await;
-    assert_eq!(stored[0].message().unwrap().envelope.kind, "tool_prd");
-    assert!(!stored[0].b.contains("tool_prd"), "{}", stored[0].b);
+    publish(&args(ChannelName::Roundtable), json!(example).to_string(), "mara", &cx, &stage.bus).await.unwrap();
+    let stored = entries(&stage, ChannelName::Roundtable).await;
+    assert_eq!(stored[0].message().unwrap().envelope.kind, "roundtable_topic");
+    assert!(!stored[0].b.contains("roundtable_topic"), "{}", stored[0].b);
     let text = results.text();
     assert_eq!(text.lines().count(), 1);
-    assert!(text.starts_with(&format!("fullsend:builder_tasks  {}  id 019", stored[0].id)), "{text}");
+    assert!(text.starts_with(&format!("fullsend:roundtable  {}  id 019", stored[0].id)), "{text}");
 }
 
 #[rstest]
@@ -141,6 +141,32 @@ async fn plain_text_in_the_chat_channel_is_a_chat_message() {
 }
 
 #[tokio::test]
+async fn what_is_not_the_operators_to_say_wants_force_and_the_teams_own_word_is_never_said() {
+    let stage = Stage::new();
+    let (cx, ..) = stage.context(false);
+    let example = |name: &str| crate::contracts::schema::find(name).unwrap().example().to_string();
+    let builders = args(ChannelName::BuilderTasks);
+    let err = publish(&builders, example("tool_prd"), "mara", &cx, &stage.bus).await.unwrap_err();
+    assert!(err.to_string().contains("The wiring table gives it to orchestrator, fullsend"), "{err}");
+    let forced = Args { force: true, ..builders };
+    publish(&forced, example("tool_prd"), "mara", &cx, &stage.bus).await.unwrap();
+    for (channel, name) in [
+        (ChannelName::Audit, "audit_record"),
+        (ChannelName::Approvals, "approval_completed"),
+        (ChannelName::Proposals, "proposal"),
+        (ChannelName::Alerts, "alert_triggered"),
+        (ChannelName::DeadLetter, "dead_letter"),
+    ] {
+        for force in [false, true] {
+            let args = Args { force, ..args(channel) };
+            let err = publish(&args, example(name), "mara", &cx, &stage.bus).await.unwrap_err();
+            assert!(format!("{err:#}").contains("only the team speaks on"), "{err:#}");
+        }
+        assert_eq!(entries(&stage, channel).await, []);
+    }
+}
+
+#[tokio::test]
 async fn with_a_key_it_is_said_once() {
     let stage = Stage::new();
     let (cx, results, _) = stage.context(true);
@@ -177,11 +203,12 @@ async fn a_notice_is_told_to_whoever_listens() {
     let (cx, results, _) = stage.context(false);
     let mut listener = stage.bus.listen(&[ChannelName::Costs]).await.unwrap();
     let body = crate::contracts::schema::find("cost_recorded").unwrap().example().to_string();
-    publish(&args(ChannelName::Costs), body, "mara", &cx, &stage.bus).await.unwrap();
+    let costs = Args { force: true, ..args(ChannelName::Costs) };
+    publish(&costs, body, "mara", &cx, &stage.bus).await.unwrap();
     assert_eq!(listener.heard.recv().await.unwrap().envelope.unwrap().kind, "cost_recorded");
     assert!(results.text().starts_with("fullsend:costs  notice  id "), "{}", results.text());
 
-    let once = Args { once: Some("a".to_owned()), ..args(ChannelName::Costs) };
+    let once = Args { once: Some("a".to_owned()), ..costs };
     let body = crate::contracts::schema::find("cost_recorded").unwrap().example().to_string();
     assert!(publish(&once, body, "mara", &cx, &stage.bus).await.unwrap_err().is::<Usage>());
 }

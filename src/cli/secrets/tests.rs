@@ -29,7 +29,10 @@ fn a_secret_is_kept_listed_by_name_and_forgotten() {
     list(&cx).unwrap();
     let shown = json_lines(&results.text()).remove(0);
     let row = |name: &str| shown.as_array().unwrap().iter().find(|row| row["name"] == name).cloned().unwrap();
-    assert_eq!(row("RESEND_API_KEY"), json!({ "name": "RESEND_API_KEY", "from": "file", "tools": ["email_send", "poster"] }));
+    assert_eq!(
+        row("RESEND_API_KEY"),
+        json!({ "name": "RESEND_API_KEY", "from": "file", "tools": ["email_send", "poster"] })
+    );
     assert_eq!(row("NOBODY_HAS_IT")["from"], "missing");
     assert!(!results.text().contains("9876543210"));
 

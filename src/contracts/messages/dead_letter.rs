@@ -42,6 +42,18 @@ pub struct DeadLetter {
     pub body_cut: Option<Cut>,
 }
 
+impl DeadLetter {
+    /// The type of the original message: as its envelope says, or its body where it came without one. Raw.
+    pub fn original_type(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Typed {
+            r#type: String,
+        }
+        let of = |json: &str| serde_json::from_str::<Typed>(json).ok().map(|typed| typed.r#type);
+        of(&self.original_envelope).or_else(|| of(&self.original_body))
+    }
+}
+
 /// The whole of a text of which only the beginning is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cut {
@@ -83,7 +95,7 @@ impl Example for DeadLetter {
             channel: "fullsend:to_orchestrator".to_owned(),
             entry: "1772357400000-0".to_owned(),
             group: Some("orchestrator".to_owned()),
-            reason: "escalation: missing field `original_message` (at `.`)".to_owned(),
+            reason: "escalation: missing field `original_message` (at `original_message`)".to_owned(),
             code: DeadLetterCode::Malformed,
             attempts: 0,
             original_envelope: "{}".to_owned(),

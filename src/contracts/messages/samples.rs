@@ -310,6 +310,8 @@ fn an_edited_or_unknown_approval_answer_is_read_or_refused() {
     r#"{"type":"escalation","original_message":{"content":5}}"#,
     "original_message.content"
 )]
+#[case::missing("to_orchestrator", r#"{"type":"escalation"}"#, "original_message")]
+#[case::missing_within("to_orchestrator", r#"{"type":"escalation","original_message":{}}"#, "original_message.content")]
 #[case::of_a_tidied_body("discord_raw", r#"{"type":"command","payload":{"command":"dance"}}"#, "payload.command")]
 #[case::of_an_id("discord_raw", r#"{"content":"x","channel_id":[]}"#, "channel_id")]
 fn a_wrong_field_is_named_by_its_path(#[case] channel: ChannelName, #[case] json: &str, #[case] expected: &str) {

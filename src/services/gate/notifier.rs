@@ -134,7 +134,8 @@ impl Notifier {
     async fn look(&self, entry: &Entry, place: &mut Place, events: &mut Vec<Event>) -> Result<(), BusError> {
         if entry.channel == ChannelName::Alerts {
             place.alerts = entry.id;
-            if let Ok(Alerts::Triggered(alert)) = Alerts::read(&entry.b)
+            if entry.is_believed()
+                && let Ok(Alerts::Triggered(alert)) = Alerts::read(&entry.b)
                 && alert.severity == Severity::Critical
             {
                 events.push(Event {
@@ -147,6 +148,9 @@ impl Notifier {
             return Ok(());
         }
         place.approvals = entry.id;
+        if !entry.is_believed() {
+            return Ok(());
+        }
         match Approvals::read(&entry.b) {
             Ok(Approvals::Created(created)) if !place.needs_you => {
                 place.needs_you = true;

@@ -249,7 +249,7 @@ async fn known_alert(unit: &mut Unit<'_>, alert_id: &str) -> Result<String, Undo
     let said = unit.bus().range(ChannelName::Alerts, Range::newest(ALERTS_LOOKED_AT)).await?;
     let names_it =
         |body: &str| matches!(Alerts::read(body), Ok(Alerts::Triggered(alert)) if alert.alert_id == alert_id);
-    if said.iter().any(|entry| names_it(&entry.b)) { Ok(key) } else { Err(unknown()) }
+    if said.iter().any(|entry| entry.is_believed() && names_it(&entry.b)) { Ok(key) } else { Err(unknown()) }
 }
 
 async fn acknowledge(

@@ -114,7 +114,8 @@ pub(super) async fn consider(
         return ask(options, unit, record, "what it rests on changed before anybody saw it");
     }
     let (trust, now) = (record.trust, unit.now());
-    match policy::answer(unit.bus(), options.mode, options.limits, &record.proposal, trust, now).await? {
+    let mode = super::mode::counting(unit.bus(), options.mode).await?;
+    match policy::answer(unit.bus(), mode, options.limits, &record.proposal, trust, now).await? {
         Answer::Goes { policy, counts } => {
             let committed = approve(options, unit, record, trust, &Who::policy(policy)).await?;
             if let Some((key, most)) = counts.filter(|_| committed) {

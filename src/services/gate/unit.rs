@@ -24,6 +24,9 @@ use crate::memory;
 use crate::memory::note::{Author, ChangeError};
 use crate::telemetry::audit::{Head, link};
 
+/// Characters of a chain's name.
+const CHAIN_NAME: usize = 12;
+
 /// A document as it was read, with what is to change of it.
 #[derive(Clone)]
 struct Planned {
@@ -290,7 +293,10 @@ impl<'a> Unit<'a> {
             hash: String::new(),
         };
         let record = link(&head, record);
-        let fields = [("number", Some(record.number.to_string())), ("hash", Some(record.hash.clone()))];
+        let mut fields = vec![("number", Some(record.number.to_string())), ("hash", Some(record.hash.clone()))];
+        if record.number == 1 {
+            fields.push(("chain", record.hash.get(..CHAIN_NAME).map(str::to_owned)));
+        }
         self.set(keys::AUDIT_HEAD, fields).await?;
         Ok(self.say(AUDIT, Draft::new(Audit::Record(record)).subject(subject))?)
     }
@@ -315,6 +321,13 @@ pub(crate) fn head(document: &Document) -> Head {
         (Some(number), Some(hash)) => Head { number, hash: hash.to_owned() },
         _ => Head::default(),
     }
+}
+
+/// The name of the audit chain, as the document of its end says: the beginning of its first record's hash. None for the chain of an
+/// older version.
+pub(crate) fn chain(document: &Document) -> Option<&str> {
+    let is_name = |name: &&str| name.len() == CHAIN_NAME && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    document.get("chain").filter(is_name)
 }
 
 /// A value's name, as it is written.

@@ -39,7 +39,13 @@ impl Synced {
 
     /// The digest of what the file held when it was last the same as its note.
     pub(super) fn digest(&self, name: NoteName) -> Option<&str> {
-        self.entries.get(&name).map(|entry| entry.digest.as_str()).filter(|digest| !digest.is_empty())
+        self.same(name).map(|(_, digest)| digest)
+    }
+
+    /// The version, and its digest, that the file held when it was last the same as its note.
+    pub(super) fn same(&self, name: NoteName) -> Option<(u64, &str)> {
+        let entry = self.entries.get(&name)?;
+        Some((entry.version, entry.digest.as_str())).filter(|(_, digest)| !digest.is_empty())
     }
 
     /// The versions that the file may be made from, with their digests. One that did not come about is not in the history.

@@ -55,7 +55,8 @@ async fn read<M: Body, T>(
 ) -> Result<Vec<T>, BusError> {
     let range = Range { from: Bound::Time(since), ..Range::newest(LOOKED_AT) };
     let entries = bus.range(channel, range).await?;
-    Ok(entries.iter().filter_map(|entry| M::read(&entry.b).ok().and_then(&tell)).collect())
+    let believed = entries.iter().filter(|entry| entry.is_believed());
+    Ok(believed.filter_map(|entry| M::read(&entry.b).ok().and_then(&tell)).collect())
 }
 
 fn result(result: ExperimentResults) -> String {

@@ -10,13 +10,16 @@ use super::field::Field;
 use super::{Input, Then};
 use crate::contracts::body::{BODY_LIMIT, BodyType};
 use crate::contracts::untrusted::sanitize_line;
-use crate::contracts::{ChannelKind, ChannelName};
+use crate::contracts::{ChannelKind, ChannelName, ServiceName, ShapeError};
 use crate::tui::actions::Action;
 use crate::tui::app::{Draft, Effect, Model, RECALLED, Saying, Ticket};
 use crate::tui::draw::popup;
 use crate::tui::draw::text::{self, Piece};
 use crate::tui::store::Row;
 use crate::tui::theme::Role;
+
+/// In whose name it is said.
+const OPERATOR: &str = ServiceName::ControlRoom.as_str();
 
 /// The form.
 #[derive(Debug, Clone)]
@@ -45,9 +48,10 @@ enum Check {
     Wrong(String),
 }
 
-/// Channels that a person can say something on: those that are kept.
+/// Channels that a person can say something on: those that are kept, but for the team's own.
 fn channels() -> Vec<ChannelName> {
-    ChannelName::ALL.iter().copied().filter(|channel| channel.route().kind == ChannelKind::Work).collect()
+    let can = |channel: &ChannelName| channel.route().kind == ChannelKind::Work && channel.believes(OPERATOR);
+    ChannelName::ALL.iter().copied().filter(can).collect()
 }
 
 /// Whether a text is meant as words: not JSON, nor an attempt at it.
@@ -134,8 +138,11 @@ impl Inject {
 
     fn look(&mut self) {
         let text = self.field.text();
+        let channel = self.channel;
         self.check = if text.trim().is_empty() {
             Check::Empty
+        } else if !channel.believes(OPERATOR) {
+            Check::Wrong(ShapeError::NotTheTeams { channel, by: OPERATOR.to_owned() }.to_string())
         } else if self.takes_words() && is_plain(&text) {
             Check::Words
         } else if text.len() > BODY_LIMIT {

@@ -422,8 +422,9 @@ fn replies(lines: &mut Lines, model: &Model, it: &Experiment) {
 fn audit(lines: &mut Lines, model: &Model, it: &Experiment) {
     let Some(channel) = model.store.channel(ChannelName::Audit) else { return };
     let rows = channel.ring.shown().iter().rev().filter_map(|line| line.row());
-    let about =
-        rows.filter(|row| row.envelope.as_ref().is_some_and(|of| of.subject.as_deref() == Some(it.id.as_str())));
+    let about = rows
+        .filter(|row| row.is_believed())
+        .filter(|row| row.envelope.as_ref().is_some_and(|of| of.subject.as_deref() == Some(it.id.as_str())));
     let mut is_first = true;
     for row in about.take(LISTED) {
         let Ok(Audit::Record(record)) = Audit::read(&row.body) else { continue };

@@ -143,6 +143,11 @@ impl Row {
         Self { channel, entry, envelope, body, gist: OnceLock::new(), fault: OnceLock::new(), speaker: OnceLock::new() }
     }
 
+    /// Whether it counts: on a channel of the team's own, only what the team said.
+    pub fn is_believed(&self) -> bool {
+        self.envelope.as_ref().is_some_and(|envelope| self.channel.believes(&envelope.source))
+    }
+
     /// Whether it only says that something goes on, many times a minute: kept with its channel, not among all.
     pub fn is_pulse(&self) -> bool {
         self.envelope.as_ref().is_some_and(|it| match it.kind.as_ref() {
@@ -189,8 +194,10 @@ impl Row {
     /// Why it is no message of its channel, harmless; none where it is one.
     pub fn fault(&self) -> Option<&str> {
         let look = || {
-            if self.envelope.is_none() {
-                return Some("it has no envelope that can be read".into());
+            let Some(envelope) = &self.envelope else { return Some("it has no envelope that can be read".into()) };
+            if !self.is_believed() {
+                let (channel, by) = (self.channel, envelope.source.to_string());
+                return Some(crate::contracts::ShapeError::NotTheTeams { channel, by }.to_string().into_boxed_str());
             }
             let err = self.channel.check(&self.body).err()?;
             Some(sanitize_line(&err.to_string(), GIST_LIMIT).into_boxed_str())

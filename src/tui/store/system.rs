@@ -13,7 +13,6 @@ use super::back::Source;
 use super::item::Row;
 use super::ring::{Caps, Ring};
 use crate::bus::{ChannelInfo, EntryId, Health};
-use crate::contracts::Envelope;
 use crate::contracts::envelope::read_time;
 use crate::contracts::messages::{Cut, DeadLetter};
 use crate::contracts::untrusted::sanitize_line;
@@ -117,12 +116,11 @@ impl System {
 
 fn of(id: EntryId, letter: &DeadLetter) -> Letter {
     let line = |text: &str, limit| sanitize_line(text, limit);
-    let kind = serde_json::from_str::<Envelope>(&letter.original_envelope).ok();
     let cut = |cut: &Option<Cut>| cut.is_some();
     Letter {
         id,
         channel: line(letter.channel.trim_start_matches("fullsend:"), NAME_LIMIT),
-        kind: kind.map_or_else(|| "-".to_owned(), |envelope| line(&envelope.kind, NAME_LIMIT)),
+        kind: letter.original_type().map_or_else(|| "-".to_owned(), |kind| line(&kind, NAME_LIMIT)),
         group: letter.group.as_deref().map_or_else(|| "-".to_owned(), |group| line(group, NAME_LIMIT)),
         code: letter.code.as_str(),
         attempts: letter.attempts,

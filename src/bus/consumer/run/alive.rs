@@ -26,7 +26,7 @@ impl<H: Handler> Loop<'_, H> {
                 // Somebody else reads what is pending under the old name. What runs goes on: the first commit wins.
                 tracing::warn!(
                     slot = self.slot.reader.consumer,
-                    "the slot was lost: this process stood still for too long"
+                    "the slot was lost: this process stood still for too long, or the server lost its data"
                 );
                 self.window.drain();
                 self.delayed.clear();

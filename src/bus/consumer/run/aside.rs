@@ -9,13 +9,17 @@ use tokio::time::Instant;
 use super::Loop;
 use crate::bus::backoff::Backoff;
 use crate::bus::consumer::Handler;
-use crate::bus::{BusError, GroupFound};
-use crate::contracts::ChannelName;
+use crate::bus::{BusError, Commit, Expect, GroupFound, Key, Op, Ttl, letters};
+use crate::contracts::envelope::rfc3339;
 use crate::contracts::messages::Severity;
+use crate::contracts::{ChannelName, Trust, keys};
 
 /// A channel that is tried again at most this often, and at least every minute.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// The alert for a server that has lost everything; `doctor` looks for it.
+pub const DATA_LOST: &str = "data-lost";
 
 /// A channel that is left out.
 pub(super) struct Aside {
@@ -47,15 +51,50 @@ impl<H: Handler> Loop<'_, H> {
     }
 
     async fn ensure_group(&mut self, channel: ChannelName) -> Result<(), BusError> {
-        if let GroupFound::Resumed(id) = self.consumer.bus.ensure_group(channel, self.consumer.group).await? {
-            let message = format!(
-                "the group `{}` of {channel} had been deleted; it goes on after {id}, where its acknowledgements had come to",
-                self.consumer.group
-            );
-            let fix = "find out who deletes groups; messages that were handled out of order after that entry are handled again";
-            self.alert("group-resumed", channel, Severity::High, &message, fix).await;
+        let found = self.consumer.bus.ensure_group(channel, self.consumer.group).await?;
+        let known = !self.served.insert(channel);
+        match found {
+            GroupFound::Resumed(id) => {
+                let message = format!(
+                    "the group `{}` of {channel} had been deleted; it goes on after {id}, where its acknowledgements had come to",
+                    self.consumer.group
+                );
+                let fix = "find out who deletes groups; messages that were handled out of order after that entry are handled again";
+                self.alert("group-resumed", channel, Severity::High, &message, fix).await;
+            }
+            GroupFound::Created if known => self.say_lost(channel).await,
+            GroupFound::Created | GroupFound::Existing => {}
         }
         Ok(())
+    }
+
+    /// A group that was there is new, and nothing says how far it had come: the server has lost its data. Said once, by whoever meets it
+    /// first, and kept until a person has dealt with it.
+    async fn say_lost(&mut self, channel: ChannelName) {
+        let now = self.consumer.clock.now();
+        let message = format!(
+            "{channel} is empty and its group `{}` is new: the server lost what it held before {} (FLUSHALL, or a restart without its data)",
+            self.consumer.group,
+            rfc3339(now)
+        );
+        tracing::error!(%message, alert_id = DATA_LOST);
+        let fix = "restore a backup (`fullsend restore`) if you have one; look at how the server keeps its data, and who may flush it";
+        let origin = self.consumer.origin(Trust::System);
+        let mut ops = letters::alert(&origin, DATA_LOST.to_owned(), Severity::Critical, &message, fix);
+        let field = |name: &str, text: String| (name.to_owned(), Some(text));
+        let fields = vec![
+            field("state", "triggered".to_owned()),
+            field("severity", "critical".to_owned()),
+            field("message", message),
+            field("triggered_at", rfc3339(now)),
+        ];
+        let key = Key::new(keys::alert(DATA_LOST).unwrap_or_default());
+        ops.push(Op::Change { key, expect: Expect::Any, fields, ttl: Ttl::Keep });
+        // The groups of all services meet it at the same time.
+        let once = Some(format!("{DATA_LOST}:{}", now.format("%Y-%m-%dT%H")));
+        if let Err(err) = self.consumer.bus.commit(vec![Commit { once, ..Commit::of(ops) }]).await {
+            tracing::error!(%err, "the alert could not be said on the bus");
+        }
     }
 
     async fn leave_out(&mut self, channel: ChannelName, key: String, err: &BusError) {
