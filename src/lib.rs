@@ -73,6 +73,10 @@
 //! | A chain is shown whole: every message of it is in its tree, once, whatever caused what | `chain::tests::whatever_caused_what_every_message_is_in_the_tree_once`, `feed::chain::tests::a_chain_is_read_from_the_streams_with_its_documents` |
 //! | A recording holds no secret; a replay is the same room, and says nothing | `recording::tests::no_secret_is_recorded_and_what_is_left_can_be_read`, `replay::tests::wherever_it_goes_the_room_is_as_if_it_had_been_played_until_there`, `replay::tests::in_a_replay_nothing_is_said_and_that_is_told` |
 //! | A store moves to another engine and back with nothing lost | `stores::a_bus_moves_to_redis_and_back`, `conformance::moving::a_moved_store_goes_on` |
+//! | A tool reaches nothing but what its manifest and its parameters name; where it cannot be shut in it does not run | `tools::escapes::it_writes_its_work_folder_and_temporary_files_and_nothing_else`, `tools::escapes::it_opens_no_network_and_sees_none`, `tools::escapes::it_sees_no_other_process_and_calls_nothing_that_it_should_not`, `tools::escapes::without_a_layer_nothing_runs_unless_the_operator_says_so`, `tools::network::no_other_place_is_reached_beside_a_named_one` |
+//! | Every tool ends within two seconds of a stop or its time, and nothing of it is left | `tools::ends::one_that_hangs_and_ignores_every_signal_is_killed_within_two_seconds`, `tools::ends::a_stop_is_heeded_within_two_seconds_and_what_was_done_is_still_heard`, `tools::ends::a_fork_bomb_is_ended` |
+//! | A tool gets the secrets that it names, on its input only, and passes none on | `tools::escapes::nothing_of_the_environment_comes_along_and_secrets_come_by_name_only`, `secrets::tests::the_programs_own_are_not_for_tools` |
+//! | The tools that the README shows are sound and pass their tests | `tools::readme::the_tools_of_the_readme_work_as_it_says` |
 //! | The README's pictures are what the program draws | `pictures::the_pictures_are_what_the_program_draws` |
 //! | The README shows what there is | `readme::every_verb_is_shown`, `readme::every_command_line_is_taken` |
 //!
@@ -88,6 +92,7 @@
 //! - **singleton** (one of a kind on a bus): implement [`bus::leased::Singleton`] (it comes round at
 //!   least twice a minute), and add it in `cli/serve.rs` as a
 //!   [`supervisor::LeasedService`].
+//! - **tool that is shipped**: see [`tools::shipped`]; one of the home: see the README.
 //! - **action, screen, layer, theme** of the control room: see [`tui`].
 //! - **verb**: see [`cli`]; and its line and example in the README.
 //! - **setting**: a field of [`config::Config`] and a row in `Config::rows`. File, environment, `fullsend config` and the template follow

@@ -11,5 +11,7 @@ mod escapes;
 mod network;
 #[path = "tools/protocol.rs"]
 mod protocol;
+#[path = "tools/readme.rs"]
+mod readme;
 #[path = "tools/rig.rs"]
 mod rig;

@@ -7,6 +7,7 @@ mod groups;
 mod keys;
 mod machine;
 mod probe;
+mod tools;
 mod upkeep;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ enum Area {
     Bus,
     Work,
     Keys,
+    Tools,
 }
 
 /// A finding and where it belongs.
@@ -66,6 +68,9 @@ struct Report {
     dead_letters: u64,
     keys: u64,
     groups: Vec<groups::Row>,
+    /// How tools are shut in here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox: Option<crate::tools::sandbox::Level>,
     findings: Vec<Found>,
 }
 
@@ -103,6 +108,7 @@ pub async fn run(cx: &Context) -> color_eyre::Result<ExitCode> {
         let fix = format!("Is that the home that you mean ({place})? `fullsend serve` makes the store");
         report.add(Area::Bus, Level::Warning, what, fix);
         machine::look(&cx.config, &mut report);
+        tools::look(cx, &mut report).await;
         return print(report, &cx.out);
     }
     match open::bus(cx).await {
@@ -113,6 +119,7 @@ pub async fn run(cx: &Context) -> color_eyre::Result<ExitCode> {
         Err(err) => unopened(&err, cx, &mut report),
     }
     machine::look(&cx.config, &mut report);
+    tools::look(cx, &mut report).await;
     print(report, &cx.out)
 }
 
@@ -178,6 +185,9 @@ fn print(mut report: Report, out: &Output) -> color_eyre::Result<ExitCode> {
         out.text("")?;
         groups::print(&report.groups, out)?;
     }
+    if let Some(level) = &report.sandbox {
+        out.text(&format!("\ntools are shut in by: {}", level.line()))?;
+    }
     findings(&report, out)?;
     Ok(code)
 }
@@ -219,6 +229,7 @@ fn findings(report: &Report, out: &Output) -> color_eyre::Result<()> {
                 Area::Bus => "bus",
                 Area::Work => "work",
                 Area::Keys => "keys",
+                Area::Tools => "tools",
             };
             out.text(&format!("\n{name}"))?;
         }

@@ -97,7 +97,8 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
         supervisor.add(LeasedService::new(notifier, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Executor) {
-        let shelf = Shelf { bus: Arc::clone(bus), registry: open::registry(cx), clock: clock() };
+        let (registry, sandbox) = (open::registry(cx), Arc::new(open::sandbox(cx)));
+        let shelf = Shelf { bus: Arc::clone(bus), registry, sandbox, clock: clock() };
         supervisor.add(LeasedService::new(shelf, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Timers) {

@@ -61,8 +61,8 @@ enum Action {
         #[arg(long, value_name = "JSON", default_value = "{}")]
         params: String,
         /// Whether it reaches anybody: `dry_run`, `simulation` or `live`
-        #[arg(long, value_name = "MODE", default_value = "dry_run", value_parser = mode)]
-        mode: Mode,
+        #[arg(long = "as", value_name = "MODE", default_value = "dry_run", value_parser = mode)]
+        run_as: Mode,
         /// How long it may take
         #[arg(long, value_name = "TIME", value_parser = duration::parse)]
         timeout: Option<Duration>,
@@ -98,7 +98,7 @@ pub async fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
     match &args.action {
         Action::List => list(&open::registry(cx).list(), cx),
         Action::Show { name } => show(name, cx),
-        Action::Run { name, params, mode, timeout } => run_one(name, params, (*mode, *timeout), cx).await,
+        Action::Run { name, params, run_as, timeout } => run_one(name, params, (*run_as, *timeout), cx).await,
         Action::Check { folder } => check::check(folder, cx).await,
     }
 }

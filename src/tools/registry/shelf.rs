@@ -14,6 +14,7 @@ use crate::bus::leased::Singleton;
 use crate::bus::{BusError, Commit, Document, Expect, Key, LeaseFence, Op, Outcome, SharedBus, State, Ttl};
 use crate::contracts::envelope::rfc3339;
 use crate::contracts::{Clock, keys};
+use crate::tools::sandbox::Sandbox;
 
 /// How often the folder is looked at.
 const EVERY: Duration = Duration::from_secs(3);
@@ -21,6 +22,8 @@ const EVERY: Duration = Duration::from_secs(3);
 const PAGE: usize = 500;
 /// What a document of ours says of where its tool is.
 const PLACE: &str = "place";
+/// What is missing of the sandbox, in the document of a tool that runs all the same.
+pub const UNSANDBOXED: &str = "unsandboxed";
 
 /// Keeps the documents in step with the folder: the holder of the lease `tools`.
 pub struct Shelf {
@@ -28,6 +31,8 @@ pub struct Shelf {
     pub bus: SharedBus,
     /// Which tools there are.
     pub registry: Registry,
+    /// Whether they can be shut in here.
+    pub sandbox: Arc<Sandbox>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -46,8 +51,9 @@ impl Shelf {
     pub async fn sync(&self, under: Option<&LeaseFence>) -> Result<usize, BusError> {
         let registry = self.registry.clone();
         let Ok(listed) = tokio::task::spawn_blocking(move || registry.list()).await else { return Ok(0) };
-        let mut wanted: BTreeMap<String, Vec<(&'static str, String)>> =
-            listed.iter().filter_map(|listed| Some((keys::tool(&listed.name).ok()?, fields(listed)))).collect();
+        let open = self.open().await;
+        let of = |listed: &Listed| Some((keys::tool(&listed.name).ok()?, fields(listed, open.as_ref())));
+        let mut wanted: BTreeMap<String, Vec<(&'static str, String)>> = listed.iter().filter_map(of).collect();
         let mut changed = 0;
         let known = self.documents().await?;
         let all: BTreeSet<String> = wanted.keys().chain(known.keys()).cloned().collect();
@@ -68,6 +74,12 @@ impl Shelf {
             }
         }
         Ok(changed)
+    }
+
+    /// What is missing of the sandbox here, and whether tools run all the same; none where nothing is.
+    async fn open(&self) -> Option<(String, bool)> {
+        let level = self.sandbox.level().await;
+        (!level.is_whole()).then(|| (level.missing.join("; "), self.sandbox.options().unsandboxed))
     }
 
     async fn documents(&self) -> Result<BTreeMap<String, Document>, BusError> {
@@ -121,9 +133,10 @@ impl Singleton for Shelf {
     }
 }
 
-/// What stands in the document of a tool.
-fn fields(listed: &Listed) -> Vec<(&'static str, String)> {
-    let state = if listed.tool.is_ok() { "active" } else { "broken" };
+/// What stands in the document of a tool, where so much of the sandbox is missing.
+fn fields(listed: &Listed, open: Option<&(String, bool)>) -> Vec<(&'static str, String)> {
+    let runs = listed.tool.is_ok() && open.is_none_or(|(_, runs)| *runs);
+    let state = if runs { "active" } else { "broken" };
     // `status` is the founding name, `state` ours.
     let mut fields = vec![("name", listed.name.clone()), ("state", state.to_owned()), ("status", state.to_owned())];
     let tool = match &listed.tool {
@@ -151,6 +164,11 @@ fn fields(listed: &Listed) -> Vec<(&'static str, String)> {
         ("secrets", list(manifest.secrets.iter().map(ToString::to_string).collect())),
         ("timeout", manifest.timeout.map(String::from).unwrap_or_default()),
     ]);
+    match open {
+        Some((missing, true)) => fields.push((UNSANDBOXED, missing.clone())),
+        Some((missing, false)) => fields.push(("error", format!("it could not be shut in: {missing}"))),
+        None => {}
+    }
     fields
 }
 
@@ -181,7 +199,7 @@ fn difference(wanted: &[(&'static str, String)], there: Option<&Document>) -> Ve
         .map(|(name, text)| ((*name).to_owned(), Some(text.clone())))
         .collect();
     let is_wanted = |name: &str| wanted.iter().any(|(wanted, text)| *wanted == name && !text.is_empty());
-    let gone = OURS.iter().chain(&["error"]).filter(|name| has(name).is_some() && !is_wanted(name));
+    let gone = OURS.iter().chain(&["error", UNSANDBOXED]).filter(|name| has(name).is_some() && !is_wanted(name));
     change.extend(gone.map(|name| ((*name).to_owned(), None)));
     change
 }
@@ -193,6 +211,7 @@ mod tests {
     use super::*;
     use crate::bus::memory::MemoryBus;
     use crate::contracts::ManualClock;
+    use crate::tools::sandbox::Options;
 
     const SHIPPED: &[(&str, &str)] = &[(
         "poster",
@@ -206,7 +225,9 @@ mod tests {
         let bus: SharedBus = Arc::new(MemoryBus::new(clock.clone()));
         let home = tempfile::tempdir().unwrap();
         let registry = Registry::new(home.path(), SHIPPED);
-        let shelf = Shelf { bus: Arc::clone(&bus), registry, clock };
+        let options = Options { program: "/bin/false".into(), unsandboxed: true, allow_private: Vec::new() };
+        let sandbox = Arc::new(Sandbox::new(options));
+        let mut shelf = Shelf { bus: Arc::clone(&bus), registry, sandbox, clock };
         let theirs = Op::Change {
             key: Key::new("tools:theirs"),
             expect: Expect::Absent,
@@ -228,6 +249,7 @@ mod tests {
         let mine = read("mine").await;
         assert_eq!(mine.get("status"), Some("broken"));
         assert!(mine.get("error").unwrap().contains("tool.toml cannot be read"), "{mine:?}");
+        assert!(poster.get(UNSANDBOXED).unwrap().contains("namespaces"), "nothing shuts it in, and that is said");
         assert_eq!(shelf.sync(None).await.unwrap(), 0, "nothing changed");
 
         std::fs::remove_dir(home.path().join("mine")).unwrap();
@@ -235,5 +257,12 @@ mod tests {
         assert_eq!(read("mine").await.get("state"), Some("deprecated"));
         assert_eq!(shelf.sync(None).await.unwrap(), 0);
         assert_eq!(read("theirs").await.get("status"), Some("building"));
+
+        let options = Options { unsandboxed: false, ..shelf.sandbox.options().clone() };
+        shelf.sandbox = Arc::new(Sandbox::new(options));
+        assert_eq!(shelf.sync(None).await.unwrap(), 1);
+        let poster = read("poster").await;
+        assert_eq!((poster.get("state"), poster.get(UNSANDBOXED)), (Some("broken"), None));
+        assert!(poster.get("error").unwrap().starts_with("it could not be shut in: "), "{poster:?}");
     }
 }

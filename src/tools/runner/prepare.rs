@@ -69,9 +69,13 @@ impl Runner {
         let hosts = hosts(&tool, &params)?;
         let secrets = self.secrets(&tool).await?;
         let work = self.work_folder(&run.run_id, &run.step);
+        let own = match &tool.place {
+            Place::Folder(folder) => Some(folder.clone()),
+            Place::Shipped => None,
+        };
         let (parts, made, names) = (Arc::clone(&self.parts), work.clone(), manifest.path_params.clone());
         let looked = tokio::task::spawn_blocking(move || {
-            let reads = paths(&parts, &names, &mut params)?;
+            let reads = paths(&parts, own.as_deref(), &names, &mut params)?;
             private_folder(&made)
                 .map_err(|err| error(ErrorCode::Tool, format!("the work folder cannot be made: {err}")))?;
             Ok((params, reads))
@@ -115,11 +119,16 @@ impl Runner {
 }
 
 /// The files and folders that parameters name, each made absolute in its place.
-fn paths(parts: &RunnerParts, names: &[String], params: &mut Map<String, Value>) -> Result<Vec<PathBuf>, ToolError> {
+fn paths(
+    parts: &RunnerParts,
+    own: Option<&Path>,
+    names: &[String],
+    params: &mut Map<String, Value>,
+) -> Result<Vec<PathBuf>, ToolError> {
     let mut paths = Vec::new();
     let mut take = |name: &str, value: &mut Value| -> Result<(), ToolError> {
         if let Value::String(text) = value {
-            let path = path(parts, name, text)?;
+            let path = path(parts, own, name, text)?;
             *text = path.to_string_lossy().into_owned();
             paths.push(path);
         }
@@ -138,7 +147,7 @@ fn paths(parts: &RunnerParts, names: &[String], params: &mut Map<String, Value>)
 }
 
 /// Where a path leads, if a tool may be given that.
-fn path(parts: &RunnerParts, name: &str, text: &str) -> Result<PathBuf, ToolError> {
+fn path(parts: &RunnerParts, own: Option<&Path>, name: &str, text: &str) -> Result<PathBuf, ToolError> {
     let refused = |why: &str| {
         let shown = sanitize_line(text, 200);
         error(ErrorCode::InvalidParams, format!("the parameter `{name}` names `{shown}`, {why}"))
@@ -146,11 +155,14 @@ fn path(parts: &RunnerParts, name: &str, text: &str) -> Result<PathBuf, ToolErro
     // Links are followed here, once; what they lead to is what is looked at and given.
     let real = fs::canonicalize(text).map_err(|err| refused(&format!("which cannot be read: {err}")))?;
     let work = fs::canonicalize(&parts.work).unwrap_or_else(|_| parts.work.clone());
+    // Its own folder it sees anyway: a list of its tests.
+    let own = own.and_then(|own| fs::canonicalize(own).ok());
+    let is_its_own = own.is_some_and(|own| real.starts_with(own));
     let is_ours = |ours: &PathBuf| {
         let ours = fs::canonicalize(ours).unwrap_or_else(|_| ours.clone());
         (real.starts_with(&ours) && !real.starts_with(&work)) || ours.starts_with(&real)
     };
-    if parts.forbidden.iter().any(is_ours) {
+    if !is_its_own && parts.forbidden.iter().any(is_ours) {
         return Err(refused("which is or holds the program's own; no tool is given that"));
     }
     if real.components().any(|part| PRIVATE_PARTS.iter().any(|private| part.as_os_str() == *private)) {

@@ -224,20 +224,20 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_private_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let four = |high: u16, low: u16| {
-        let ([w, x], [y, z]) = (high.to_be_bytes(), low.to_be_bytes());
-        is_private_v4(Ipv4Addr::new(w, x, y, z))
-    };
-    match (a, b) {
-        // Addresses of version 4 in the clothes of version 6.
-        (0, 0) if c == 0 && d == 0 && e == 0 && (f == 0xffff || f == 0) => four(g, h),
-        (0x64, 0xff9b) => four(g, h),
-        (0x2002, _) => four(b, c),
-        (0x2001, 0) => true,
-        (0x2001, 0xdb8) => true,
+    let parts = address.segments();
+    let four = |at: usize| is_private_v4(Ipv4Addr::from((u32::from(parts[at]) << 16) | u32::from(parts[at + 1])));
+    match parts {
+        // Addresses of version 4 in the clothes of version 6: as such, mapped, translated, tunnelled.
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, ..] => four(6),
+        [0x2002, ..] => four(1),
+        [0x2001, 0 | 0xdb8, ..] => true,
         // Unique local, link-local, site-local, multicast, discard.
-        _ => a & 0xfe00 == 0xfc00 || a & 0xffc0 == 0xfe80 || a & 0xffc0 == 0xfec0 || a & 0xff00 == 0xff00 || a == 0x100,
+        [first, ..] => {
+            first & 0xfe00 == 0xfc00
+                || matches!(first & 0xffc0, 0xfe80 | 0xfec0)
+                || first & 0xff00 == 0xff00
+                || first == 0x100
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::content::{Entry, Target};
 use crate::bus::{Key, State};
 use crate::contracts::ServiceName;
 use crate::contracts::untrusted::sanitize_line;
+use crate::tools::registry::shelf::UNSANDBOXED;
 use crate::tui::app::Model;
 use crate::tui::draw::text::{self, Piece};
 use crate::tui::store::builds::Build;
@@ -168,6 +169,9 @@ fn tool(model: &Model, key: &Key, state: &State) -> Entry {
         Piece::new(role, format!("{} ", text::padded(if state.is_empty() { "no state" } else { &state }, 9))),
         Piece::new(Role::Text, said(&["description", "purpose"], 200)),
     ];
+    if !said(&[UNSANDBOXED], 20).is_empty() {
+        pieces.push(Piece::new(Role::Danger, "  NOT SHUT IN"));
+    }
     let waiting = match model.store.documents.get(&format!("pending_experiments:{name}")) {
         Some(State::Set(waiting)) if !waiting.is_empty() => {
             let names: Vec<String> = waiting.iter().take(5).map(|id| sanitize_line(id, 40)).collect();

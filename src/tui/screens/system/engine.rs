@@ -7,6 +7,7 @@ use crate::contracts::messages::RunState;
 use crate::contracts::topology::{self, Party};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{ChannelKind, WIRING};
+use crate::tools::registry::shelf::UNSANDBOXED;
 use crate::tui::app::Model;
 use crate::tui::draw::frame;
 use crate::tui::draw::text::{self, Piece};
@@ -29,6 +30,11 @@ pub fn engine(model: &Model, columns: u16) -> Vec<Entry> {
         }
         (_, crate::tui::store::EngineStatus::Opening) => say("state", Role::Muted, "◐ opening"),
         _ => say("state", Role::Ok, "● live"),
+    }
+    // All the time, as long as it is so.
+    let unsandboxed = store.documents.of("tools:").find_map(|(_, state)| state.document()?.get(UNSANDBOXED));
+    if let Some(missing) = unsandboxed {
+        say("▼ tools", Role::Danger, &format!("run without the whole sandbox (tools.unsandboxed); missing: {missing}"));
     }
     let Some(health) = &store.system.health else {
         say("engine", Role::Text, &model.about.engine);
