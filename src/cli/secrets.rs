@@ -24,7 +24,7 @@ use crate::tools::registry::Listed;
 /// A tool is given the secrets that its manifest names, and no others. They come from the environment, from `secrets.toml` in the home
 /// (mode 0600; this verb writes it), or from the command of `secrets.command`, in this order. Values are never printed.
 ///
-/// Example: fullsend secrets set RESEND_API_KEY
+/// Example: fullsend secrets set TOKEN
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -35,7 +35,7 @@ pub struct Args {
 enum Action {
     /// Keeps a secret in the home; its value is asked for, or comes on standard input
     Set {
-        /// Its name, like RESEND_API_KEY
+        /// Its name, in capitals: TOKEN
         name: String,
     },
     /// Lists the names: where each comes from, and which tools want it

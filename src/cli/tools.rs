@@ -33,7 +33,7 @@ use crate::tools::registry::{Listed, Place, Tool};
 /// one that comes with this program. It runs in a sandbox: its own work folder, the files that its parameters name, the places that its
 /// manifest names, and nothing else.
 ///
-/// Example: fullsend tools run csv_leads --params '{"path": "leads.csv"}'
+/// Example: fullsend tools list
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -53,7 +53,7 @@ enum Action {
     ///
     /// Without an experiment there are no limits, no quiet hours and no list of those who want no mail: in live mode each act is asked here.
     ///
-    /// Example: fullsend tools run web_page --params '{"url": "https://example.org"}'
+    /// Example: fullsend tools run finder --params '{"word": "rust"}'
     Run {
         /// Which
         name: String,
@@ -72,7 +72,7 @@ enum Action {
     /// A test is an object: `params`, `expected` (what the result must at least hold) or `error` (its code, or words of it), and where they
     /// matter `mode` and `answers` (`go`, `skip` or `stop` for each act, in order).
     ///
-    /// Example: fullsend tools check ./my_tool
+    /// Example: fullsend tools check ./finder
     Check {
         /// The folder
         folder: PathBuf,

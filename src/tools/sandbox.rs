@@ -244,7 +244,6 @@ impl Sandbox {
         Policy {
             report: false,
             must,
-            filter: true,
             reads,
             writes,
             seconds: plan.timeout.as_secs().max(60),

@@ -72,7 +72,7 @@ pub(super) async fn check(folder: &Path, cx: &Context) -> color_eyre::Result<Exi
             match said {
                 Ok(()) => cx.out.text(&format!("  passed  {}", sanitize_line(test, 80)))?,
                 Err(why) => {
-                    cx.out.text(&format!("  FAILED  {}: {}", sanitize_line(test, 80), sanitize_line(why, 600)))?
+                    cx.out.text(&format!("  FAILED  {}: {}", sanitize_line(test, 80), sanitize_line(why, 600)))?;
                 }
             }
         }

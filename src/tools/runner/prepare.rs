@@ -207,9 +207,9 @@ pub(super) fn folder_name(id: &str) -> String {
     if !id.is_empty() && id.len() <= 80 && !id.starts_with('.') && id.chars().all(fits) {
         return id.to_owned();
     }
-    let readable: String = id.chars().filter(|c| c.is_ascii_alphanumeric()).take(40).collect();
-    let hash: String = Sha256::digest(id).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("{readable}-{hash}")
+    let readable: String = id.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+    let hash = Sha256::digest(id).first_chunk().copied().unwrap_or_default();
+    format!("{readable}-{:016x}", u64::from_be_bytes(hash))
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub(super) enum Happened {
 }
 
 /// A tool that runs.
+#[expect(clippy::struct_excessive_bools, reason = "its three ends come in any order")]
 pub(super) struct Running {
     child: Child,
     pid: Option<Pid>,

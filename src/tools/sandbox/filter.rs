@@ -98,6 +98,7 @@ pub(super) fn apply() -> Result<(), String> {
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
+#[expect(clippy::useless_conversion, reason = "the numbers' types differ between systems")]
 fn programs() -> Result<[BpfProgram; 2], String> {
     let mut refused: Rules = REFUSED.iter().map(|call| (i64::from(*call), Vec::new())).collect();
     refused.insert(libc::SYS_socket.into(), vec![rule(other_sockets()?)?]);

@@ -45,8 +45,6 @@ pub struct Policy {
     pub report: bool,
     /// Whether Landlock must hold.
     pub must: bool,
-    /// Whether system calls are filtered.
-    pub filter: bool,
     /// What may be read and run.
     pub reads: Vec<PathBuf>,
     /// What may be written, too.
@@ -101,7 +99,7 @@ fn become_tool(words: Vec<OsString>) -> Result<u8, String> {
     SigSet::empty().thread_set_mask().map_err(|err| format!("signals: {err}"))?;
     limit(&policy).map_err(|err| format!("limits of resources: {err}"))?;
     let landlock = restrict(&policy).map_err(|err| format!("Landlock: {err}"));
-    let filtered = if policy.filter { filter::apply() } else { Err("it was not asked for".to_owned()) };
+    let filtered = filter::apply();
     if policy.report {
         return report(&landlock, &filtered);
     }
