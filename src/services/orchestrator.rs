@@ -44,6 +44,8 @@ const TRIES: u32 = 3;
 const TRIES_FOR_MONEY: u32 = 18;
 /// How long after the first try; it doubles, up to two hours.
 const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
+/// Where only the budget is in the way, it is looked at again at least this often.
+const OVER_BUDGET: TimeDelta = TimeDelta::minutes(5);
 
 type Said = Result<Effects<grants::Orchestrator>, Failure>;
 
@@ -327,7 +329,12 @@ fn stays_open(subject: &Subject, err: &NoAnswer, tries: u32, turn: Turn<'_>) -> 
     if let (1, Some(asker)) = (tries, &subject.asker) {
         answer(&mut effects, asker, unanswered(err), Priority::Medium)?;
     }
-    let at = turn.cx.now() + AGAIN_AFTER * 2_i32.pow(tries.saturating_sub(1).min(8));
+    let mut wait = AGAIN_AFTER * 2_i32.pow(tries.saturating_sub(1).min(8));
+    if matches!(err, NoAnswer::OverBudget(_)) {
+        // Whoever raised the budget is not kept waiting.
+        wait = wait.min(OVER_BUDGET);
+    }
+    let at = turn.cx.now() + wait;
     let draft = Draft::new(subject.again.clone()).subject(subject::again(&subject.id)).priority(priority);
     effects.send_at(format!("open:{}", subject.id), at, TO_ORCHESTRATOR, draft)?;
     Ok(effects)
