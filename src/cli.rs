@@ -24,6 +24,7 @@ pub mod groups;
 mod handled;
 pub mod hold;
 pub mod keys;
+pub mod metrics;
 pub mod models;
 pub mod notes;
 pub mod open;
@@ -156,6 +157,7 @@ enum Command {
     Context(context::Args),
     Notes(notes::Args),
     Budget(budget::Args),
+    Metrics(metrics::Args),
     Decide(decide::Args),
     Classify(classify::Args),
     Decisions(decisions::Args),
@@ -307,6 +309,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Context(args) => context::run(args, cx),
         Command::Notes(args) => notes::run(args, cx),
         Command::Budget(args) => budget::run(args, cx),
+        Command::Metrics(args) => metrics::run(args, cx),
         Command::Decide(args) => decide::run(args, cx),
         Command::Classify(args) => classify::run(args, cx),
         Command::Decisions(args) => decisions::run(args, cx),

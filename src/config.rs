@@ -14,6 +14,7 @@ mod home;
 mod layers;
 pub mod llm;
 pub mod outreach;
+mod redis_agent;
 mod room;
 mod setting;
 mod template;
@@ -34,6 +35,7 @@ pub use home::{private_file, private_folder};
 pub use layers::{Environment, Flag};
 pub use llm::{Link, LlmConfig, PlainHttp, ProviderConfig, ProviderName};
 pub use outreach::{OutreachConfig, QuietHours};
+pub use redis_agent::RedisAgentConfig;
 pub use room::{RoomConfig, Switch};
 pub use setting::Shown;
 pub use template::template;
@@ -96,6 +98,8 @@ pub struct Config {
     pub outreach: OutreachConfig,
     /// What tools may do beyond their sandbox.
     pub tools: ToolsConfig,
+    /// How often numbers raise alerts.
+    pub redis_agent: RedisAgentConfig,
     /// The program, with its arguments, that tells the person that something needs him; empty for none.
     pub notify_command: Vec<String>,
     /// The control room.
@@ -225,6 +229,7 @@ impl Config {
             executor: ExecutorConfig::default(),
             outreach: OutreachConfig::default(),
             tools: ToolsConfig::default(),
+            redis_agent: RedisAgentConfig::default(),
             notify_command: Vec::new(),
             room: RoomConfig::default(),
             log: Log { level: "info".to_owned(), keep: 14 },
@@ -338,9 +343,9 @@ impl Config {
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
         ];
         let (room, approvals, executor) = (self.room.rows(), self.approvals.rows(), self.executor.rows());
-        let (outreach, tools, llm, budget) =
-            (self.outreach.rows(), self.tools.rows(), self.llm.rows(), self.budget.rows());
-        rows.extend([room, approvals, executor, outreach, tools, llm, budget].into_iter().flatten());
+        let (outreach, tools, agent) = (self.outreach.rows(), self.tools.rows(), self.redis_agent.rows());
+        let (llm, budget) = (self.llm.rows(), self.budget.rows());
+        rows.extend([room, approvals, executor, outreach, tools, agent, llm, budget].into_iter().flatten());
         rows
     }
 

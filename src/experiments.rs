@@ -6,6 +6,8 @@
 pub mod criteria;
 pub mod document;
 pub mod events;
+pub mod judgement;
+pub mod numbers;
 pub mod outreach;
 pub mod schedule;
 pub mod spec;

@@ -17,7 +17,7 @@
 //! | [`experiments`] | what experiments are made of: specification, criteria, statistics, schedules |
 //! | [`tools`] | programs that experiments run: their contract, registry, runner, sandbox |
 //! | [`approvals`] | what needs a yes: risk classes, policy, proposals and what came of them |
-//! | [`services`] | the team: watcher, orchestrator, gate, mirror; and `echo` |
+//! | [`services`] | the team: watcher, orchestrator, gate, `redis_agent`, mirror; and `echo` |
 //! | [`supervisor`] | start, heartbeat, restart, ordered stop |
 //! | [`tui`] | the control room: feed, store, model, screens, layers, themes, the loop |
 //! | [`cli`] | one file per verb |
@@ -78,6 +78,10 @@
 //! | A tool gets the secrets that it names, on its input only, and passes none on | `tools::escapes::nothing_of_the_environment_comes_along_and_secrets_come_by_name_only`, `secrets::tests::the_programs_own_are_not_for_tools` |
 //! | The tools that the README shows are sound and pass their tests | `tools::readme::the_tools_of_the_readme_work_as_it_says` |
 //! | The README's pictures are what the program draws | `pictures::the_pictures_are_what_the_program_draws` |
+//! | Criteria have one language; what is unknown is neither true nor false | `criteria::tests::what_is_written_reads_back_the_same`, `criteria::tests::unknown_is_a_value` |
+//! | Each event is counted once, whoever is killed | `numbers::each_event_is_counted_once_whoever_is_killed_on_embedded`, `numbers::each_event_is_counted_once_whoever_is_killed_on_redis`, `together::what_came_together_is_one_unit` |
+//! | A verdict is wrong at most as often as it says, however often one looks; a kill is recommended only by one | `statistics::tests::on_the_line_the_average_of_the_evidence_is_one`, `redis_agent::tests::a_kill_is_recommended_when_the_evidence_says_so` |
+//! | An alert is raised on the edge, once, across restarts; none for what is archived | `redis_agent::tests::an_alert_fires_on_the_edge_and_is_armed_again_when_it_is_over`, `redis_agent::tests::a_restart_forgets_nothing`, `redis_agent::tests::what_is_archived_raises_no_alert` |
 //! | The README shows what there is | `readme::every_verb_is_shown`, `readme::every_command_line_is_taken` |
 //!
 //! # How do I add a …

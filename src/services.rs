@@ -7,5 +7,6 @@ pub mod echo;
 pub mod gate;
 pub mod mirror;
 pub mod orchestrator;
+pub mod redis_agent;
 pub mod watcher;
 pub mod wording;

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::{Draft, Effects, Origin};
-use super::{BusError, Entry, SharedBus};
+use super::{BusError, Entry, EntryId, SharedBus};
 use crate::contracts::{Body, Channel, ChannelName, Clock, Envelope, Grant, Ids, Says, ShapeError, Trust};
 
 /// A message as a handler gets it.
@@ -101,12 +101,43 @@ pub trait Handler: Send + Sync + 'static {
         false
     }
 
+    /// How many messages it takes together, at most. With more than one they come to [`Handler::handle_together`], in their order
+    /// and without regard to priority; and its slots are one.
+    fn together(&self) -> usize {
+        1
+    }
+
     /// Handles one message: nothing but the returned effects may change anything that others see.
     fn handle(
         &self,
         message: Received,
         cx: Context<Self::Grant>,
     ) -> impl Future<Output = Result<Effects<Self::Grant>, Failure>> + Send;
+
+    /// Handles several messages as one: their effects are committed with all their acknowledgements, or none of it. Where it fails,
+    /// or the commit is refused, each of them is handled by itself.
+    fn handle_together(
+        &self,
+        _messages: Vec<Received>,
+        _cx: Context<Self::Grant>,
+    ) -> impl Future<Output = Result<Together<Self::Grant>, Failure>> + Send {
+        async { Err(Failure::from(color_eyre::eyre::eyre!("it handles one message at a time"))) }
+    }
+}
+
+/// What came of several messages.
+#[derive(Debug)]
+pub struct Together<G> {
+    /// The effects of those that are not refused.
+    pub effects: Effects<G>,
+    /// Those that failed, each by itself: tried again or given up as its failure says, without the others.
+    pub refused: Vec<(ChannelName, EntryId, Failure)>,
+}
+
+impl<G> From<Effects<G>> for Together<G> {
+    fn from(effects: Effects<G>) -> Self {
+        Self { effects, refused: Vec::new() }
+    }
 }
 
 /// What a handler has besides its message.
@@ -234,7 +265,11 @@ impl Counts {
     }
 
     fn up(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
+        Self::up_by(counter, 1);
+    }
+
+    fn up_by(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::services::echo::Echo;
 use crate::services::gate::{self, AuditCopy, Gate, Notifier};
 use crate::services::mirror::Mirror;
 use crate::services::orchestrator::Orchestrator;
+use crate::services::redis_agent::{AgentOptions, RedisAgent, Summaries};
 use crate::services::watcher::Watcher;
 use crate::supervisor::{ConsumerService, LeasedService, Phase, Service, Supervisor};
 use crate::tools::registry::shelf::Shelf;
@@ -47,6 +48,10 @@ pub fn supervisor(cx: &Context, bus: &SharedBus) -> color_eyre::Result<Superviso
     if runs(ServiceName::Gate) {
         let consumer = consumer(cx, bus, Gate::new(open::gate_options(cx)));
         supervisor.add(GateService { consumer, bus: Arc::clone(bus), mode: cx.config.mode });
+    }
+    if runs(ServiceName::RedisAgent) {
+        let (cooldown, settle) = (cx.config.redis_agent.alert_cooldown, cx.config.redis_agent.settle);
+        supervisor.add(consumer(cx, bus, RedisAgent::new(AgentOptions { cooldown, settle })));
     }
     keep(cx, bus, &mut supervisor);
     Ok(supervisor)
@@ -100,6 +105,11 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
         let (registry, sandbox) = (open::registry(cx), Arc::new(open::sandbox(cx)));
         let shelf = Shelf { bus: Arc::clone(bus), registry, sandbox, clock: clock() };
         supervisor.add(LeasedService::new(shelf, Phase::Housekeeping, at()));
+    }
+    if runs(ServiceName::RedisAgent) {
+        let interval = cx.config.redis_agent.summary_interval;
+        let summaries = Summaries { bus: Arc::clone(bus), clock: clock(), ids: ids(), interval };
+        supervisor.add(LeasedService::new(summaries, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::Timers) {
         let timers = Timers { bus: Arc::clone(bus), clock: clock() };

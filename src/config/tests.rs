@@ -175,6 +175,9 @@ fn two_workspaces_on_one_server_share_no_notes() {
 #[case("tools.allow_private", r#"["127.0.0.1:1025"]"#, "a:1, b:2", "[::1]:25", ["127.0.0.1:1025", "a:1,b:2", "[::1]:25"])]
 #[case("tools.unsandboxed", r#""on""#, "off", "on", ["on", "off", "on"])]
 #[case("secrets.command", r#"["pass", "show"]"#, "print it", "print", ["pass,show", "print,it", "print"])]
+#[case("redis_agent.alert_cooldown", r#""1m""#, "2m", "0s", ["1m", "2m", "0s"])]
+#[case("redis_agent.settle", r#""1h""#, "2h", "3d", ["1h", "2h", "3d"])]
+#[case("redis_agent.summary_interval", r#""10m""#, "2h", "1d", ["10m", "2h", "1d"])]
 #[case("log.level", r#""warn""#, "debug", "info,fullsend::bus=trace", ["warn", "debug", "info,fullsend::bus=trace"])]
 #[case("log.keep", "1", "2", "3", ["1", "2", "3"])]
 fn later_layers_win(

@@ -179,7 +179,7 @@ services! {
     /// Runs experiments.
     Executor = "executor", built false;
     /// Watches the numbers.
-    RedisAgent = "redis_agent", built false;
+    RedisAgent = "redis_agent", built true;
     /// Debates when the team is stuck.
     Roundtable = "roundtable", built false;
     /// The only door to an outward effect: approvals.

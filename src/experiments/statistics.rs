@@ -102,6 +102,8 @@ pub struct Verdict {
     pub line: f64,
     /// The share.
     pub count: Count,
+    /// Of the `n`, those of which it is known whether they count.
+    pub settled: u64,
     /// Whether the comparison holds: decided once the evidence for either side reaches `1 / LEVEL`.
     pub state: State,
     /// How sure it is that it holds, from 0 to just below 1. Valid whenever it is looked at: 1 − 1/e.
@@ -122,7 +124,11 @@ impl Verdict {
 }
 
 /// What is known of a comparison with a line; none where it is no such comparison.
-pub fn judge(count: Count, how: Comparison, line: f64) -> Option<Verdict> {
+///
+/// Only `settled` of the `n` are old enough that it is known whether they count; of the others that did not count so far, some still may. So
+/// a share is below a line if it would be with the settled ones alone, and all that count; and above it if it would be with all. Both err on the side of
+/// no verdict.
+pub fn judge(count: Count, settled: u64, how: Comparison, line: f64) -> Option<Verdict> {
     let (this, other) = match how {
         Comparison::Above | Comparison::AtLeast => (Side::Above, Side::Below),
         Comparison::Below | Comparison::AtMost => (Side::Below, Side::Above),
@@ -131,15 +137,27 @@ pub fn judge(count: Count, how: Comparison, line: f64) -> Option<Verdict> {
     if !(line > 0.0 && line < 1.0) {
         return None;
     }
-    let (for_it, against) = (evidence(count, this, line), evidence(count, other, line));
+    let old = Count { k: count.k, n: settled.clamp(count.k, count.n) };
+    let of = |side| if side == Side::Below { old } else { count };
+    let (for_it, against) = (evidence(of(this), this, line), evidence(of(other), other, line));
     let enough = -LEVEL.ln();
     let state = match (for_it >= enough, against >= enough) {
         (true, false) => State::Holds,
         (false, true) => State::DoesNotHold,
         _ => State::Undecided,
     };
-    let (low, high) = bounds(count, LEVEL);
-    Some(Verdict { how, line, count, state, holds: sureness(for_it), fails: sureness(against), low, high })
+    let (low, high) = (bounds(count, LEVEL).0, bounds(old, LEVEL).1);
+    Some(Verdict {
+        how,
+        line,
+        count,
+        settled: old.n,
+        state,
+        holds: sureness(for_it),
+        fails: sureness(against),
+        low,
+        high,
+    })
 }
 
 /// How sure evidence makes, from 0 to just below 1: 1 − 1/e.
@@ -278,7 +296,7 @@ mod tests {
     }
 
     fn verdict(k: u64, n: u64, how: Comparison, line: f64) -> Verdict {
-        judge(count(k, n), how, line).unwrap()
+        judge(count(k, n), n, how, line).unwrap()
     }
 
     /// Experiments whose share is `truth`, watched after every event: how many ever say that it is on this side of the line, and after how
@@ -367,9 +385,20 @@ mod tests {
         let nothing = verdict(0, 0, Comparison::Below, 0.05);
         assert_eq!((nothing.state, nothing.holds, nothing.fails), (State::Undecided, 0.0, 0.0));
         assert_eq!((nothing.low, nothing.high), (0.0, 1.0));
-        assert_eq!(judge(count(1, 2), Comparison::Equal, 0.05), None);
-        assert_eq!(judge(count(1, 2), Comparison::Below, 1.0), None);
-        assert_eq!(judge(count(1, 2), Comparison::Below, f64::NAN), None);
+        assert_eq!(judge(count(1, 2), 2, Comparison::Equal, 0.05), None);
+        assert_eq!(judge(count(1, 2), 2, Comparison::Below, 1.0), None);
+        assert_eq!(judge(count(1, 2), 2, Comparison::Below, f64::NAN), None);
+    }
+
+    /// Messages that nobody could answer yet are no failures; those that bounced did.
+    #[test]
+    fn what_is_too_young_does_not_count_against_a_share() {
+        let judged = |k, n, settled, how| judge(count(k, n), settled, how, 0.05).unwrap();
+        let just_sent = judged(0, 400, 0, Comparison::Below);
+        assert_eq!((just_sent.state, just_sent.holds, just_sent.high), (State::Undecided, 0.0, 1.0));
+        assert_eq!(judged(0, 400, 400, Comparison::Below).state, State::Holds);
+        assert_eq!(judged(2, 400, 10, Comparison::Below).state, State::Undecided);
+        assert_eq!(judged(80, 400, 0, Comparison::Above).state, State::Holds);
     }
 
     #[rstest]
@@ -441,7 +470,7 @@ mod tests {
         #[test]
         fn whatever_was_counted_is_judged(k in 0_u64..10_000_000, more in 0_u64..10_000_000, line in 0.000_001_f64..0.999_999) {
             let count = count(k, k + more);
-            let verdict = judge(count, Comparison::Below, line).unwrap();
+            let verdict = judge(count, count.n, Comparison::Below, line).unwrap();
             let share = count.share().unwrap_or(0.5);
             prop_assert!((0.0..1.0).contains(&verdict.holds) && (0.0..1.0).contains(&verdict.fails));
             prop_assert!(0.0 <= verdict.low && verdict.low <= share && share <= verdict.high && verdict.high <= 1.0);

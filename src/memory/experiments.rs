@@ -95,11 +95,13 @@ pub(crate) fn document(state: State) -> Option<Document> {
     }
 }
 
-/// The numbers in a document.
+/// The numbers in a document: what is computed before what it is computed from, and nothing of single variants.
 pub(crate) fn numbers(document: &Document) -> BTreeMap<String, f64> {
     let number = |(name, text): (&String, &String)| {
         let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
         Some((sanitize_line(name, NAME_LIMIT), value))
     };
-    document.fields.iter().filter_map(number).take(METRICS_LIMIT).collect()
+    let (parts, computed): (Vec<_>, Vec<_>) =
+        document.fields.iter().filter(|(name, _)| !name.contains('@')).partition(|(name, _)| name.contains('.'));
+    computed.into_iter().chain(parts).filter_map(number).take(METRICS_LIMIT).collect()
 }

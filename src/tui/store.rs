@@ -8,7 +8,6 @@ pub mod back;
 pub mod builds;
 pub mod calls;
 pub mod chain;
-pub mod criteria;
 pub mod debates;
 pub mod decisions;
 pub mod documents;

@@ -26,9 +26,9 @@ use self::hold::OnHold;
 use self::parked::MOST_PARKED;
 use super::slot::Slot;
 use super::window::{Held, HeldKey, Window};
-use super::{BusRef, Consumer, Context, Failure, Handler, Received};
+use super::{BusRef, Consumer, Context, Failure, Handler, Received, Together};
 use crate::bus::backoff::Backoff;
-use crate::bus::{BusError, Claimed, Commit, Effects, Op, Outcome, PendingRef, Want, letters::Bell};
+use crate::bus::{BusError, Claimed, Commit, Op, Origin, Outcome, PendingRef, Want, letters::Bell};
 use crate::contracts::messages::DeadLetterCode;
 use crate::contracts::{ChannelName, Grant, Trust};
 
@@ -53,11 +53,11 @@ pub fn in_handler() -> bool {
     HANDLING.try_with(|()| ()).is_ok()
 }
 
-/// A handler that came to an end.
+/// A handler that came to an end, on one message or on several together.
 struct Done<G> {
-    held: Held,
+    held: Vec<Held>,
     reruns: u32,
-    result: Result<Effects<G>, Failure>,
+    result: Result<Together<G>, Failure>,
 }
 
 /// A unit on its way to the bus, and what it settles.
@@ -68,11 +68,11 @@ struct Unit {
 
 enum Settles {
     /// A handler's effects.
-    Handled { held: Held, reruns: u32 },
+    Handled { held: Vec<Held>, reruns: u32 },
     /// The message goes to the dead letters; `again` if that was refused before.
     Dead { again: bool },
     /// The claim record counts an attempt that starts as soon as this is committed.
-    Start { held: Held },
+    Start { held: Box<Held> },
     /// The claim record forgets a start that did not happen.
     Unstart,
 }
@@ -104,6 +104,8 @@ struct Loop<'a, H: Handler> {
     /// Those whose group was seen here.
     served: HashSet<ChannelName>,
     slots: usize,
+    /// How many its handler takes together.
+    together: usize,
     hold: OnHold,
     window: Window,
     delayed: Vec<(Instant, Held, u32)>,
@@ -174,7 +176,8 @@ impl<'a, H: Handler> Loop<'a, H> {
             channels: consumer.handler.channels().to_vec(),
             aside: Vec::new(),
             served: HashSet::new(),
-            slots: consumer.handler.slots().max(1),
+            slots: if consumer.handler.together() > 1 { 1 } else { consumer.handler.slots().max(1) },
+            together: consumer.handler.together().max(1),
             hold,
             window: Window::default(),
             delayed: Vec::new(),
@@ -303,6 +306,10 @@ impl<'a, H: Handler> Loop<'a, H> {
         if self.reading.is_some() || self.quiet_until.is_some() || full || self.hold.is_on() {
             return;
         }
+        if self.together > 1 {
+            self.start_reading_together();
+            return;
+        }
         let capacity = self.consumer.options.window;
         let start = self.free_slots().saturating_sub(self.window.len());
         let room = capacity.saturating_sub(self.window.len());
@@ -316,6 +323,17 @@ impl<'a, H: Handler> Loop<'a, H> {
         } else {
             return;
         };
+        self.read_by(want, wait);
+    }
+
+    /// What is handled together is read when nothing else waits: those that came by themselves are handled so, and first.
+    fn start_reading_together(&mut self) {
+        if self.free_slots() > 0 && self.window.len() == 0 && self.delayed.is_empty() {
+            self.read_by(Want { start: self.together, ahead: 0 }, READ_WAIT);
+        }
+    }
+
+    fn read_by(&mut self, want: Want, wait: Duration) {
         let bus = Arc::clone(&self.consumer.bus);
         let (reader, channels) = (self.slot.reader.clone(), self.channels.clone());
         let read = async move { bus.read(&reader, &channels, want, wait).await };
@@ -328,13 +346,18 @@ impl<'a, H: Handler> Loop<'a, H> {
                 self.backoff.reset();
                 self.more = claimed.len() >= want.start.max(1);
                 let now = self.consumer.clock.monotonic();
-                let mut free = self.free_slots().saturating_sub(self.window.len());
+                let mut free = self.free_slots().saturating_sub(self.window.len()) * self.together;
+                let mut together = Vec::new();
                 for message in claimed {
                     let started = message.attempt > 0;
                     let mut held = Held::new(message, started, now);
                     if started && free > 0 && !self.hold.is_on() {
                         free -= 1;
-                        self.begin(held, 0);
+                        if self.together > 1 {
+                            together.push(held);
+                        } else {
+                            self.begin(held, 0);
+                        }
                     } else {
                         if started {
                             // More came than there are slots (several channels at once), or a hold: this one has not started.
@@ -344,6 +367,7 @@ impl<'a, H: Handler> Loop<'a, H> {
                         self.window.put(held);
                     }
                 }
+                self.begin_together(together, 0);
                 Ok(())
             }
             Err(err) => self.bus_failed(&err, "read").await,
@@ -398,7 +422,7 @@ impl<'a, H: Handler> Loop<'a, H> {
             } else {
                 let attempt = held.attempts + 1;
                 let unit = self.mark(&held, attempt, Settles::Unstart);
-                self.units.push(Unit { settles: Settles::Start { held }, ..unit });
+                self.units.push(Unit { settles: Settles::Start { held: Box::new(held) }, ..unit });
             }
         }
     }
@@ -440,14 +464,8 @@ impl<'a, H: Handler> Loop<'a, H> {
         let Ok(envelope) = held.envelope.clone() else { return };
         self.running_keys.insert(held.key());
         let handler = Arc::clone(&self.consumer.handler);
-        let limit = handler.time_limit().unwrap_or(self.consumer.options.handler_timeout);
-        let cx = Context {
-            bus: BusRef(Arc::clone(&self.consumer.bus)),
-            origin: self.consumer.origin(Trust::System).caused_by(&envelope),
-            consumer: Arc::from(self.slot.reader.consumer.as_str()),
-            stop: self.stop.clone(),
-            speaks_as: std::marker::PhantomData,
-        };
+        let limit = self.time_limit();
+        let cx = self.context(self.consumer.origin(Trust::System).caused_by(&envelope));
         let span = tracing::info_span!(
             "handle",
             group = self.consumer.group,
@@ -457,11 +475,56 @@ impl<'a, H: Handler> Loop<'a, H> {
         );
         let message = Received { entry: held.claimed.entry.clone(), envelope, attempt: held.attempts };
         let work = async move {
-            let result = attempt(&*handler, message, cx, limit).await;
+            let result = attempt(async { handler.handle(message, cx).await.map(Together::from) }, limit).await;
+            Done { held: vec![held], reruns, result }
+        };
+        self.work(work.instrument(span));
+    }
+
+    /// Starts the handler on several messages together. The claim records already count the attempt.
+    fn begin_together(&mut self, all: Vec<Held>, reruns: u32) {
+        let (mut held, mut messages) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+        for mut one in all {
+            if let Some((code, reason)) = (reruns == 0).then(|| self.unstartable(&one)).flatten() {
+                self.give_up(&one, code, reason);
+                continue;
+            }
+            let Ok(envelope) = one.envelope.clone() else { continue };
+            one.attempts += u32::from(reruns == 0);
+            self.running_keys.insert(one.key());
+            messages.push(Received { entry: one.claimed.entry.clone(), envelope, attempt: one.attempts });
+            held.push(one);
+        }
+        if held.is_empty() {
+            return;
+        }
+        let handler = Arc::clone(&self.consumer.handler);
+        let (limit, cx) = (self.time_limit(), self.context(self.consumer.origin(Trust::System)));
+        let span = tracing::info_span!("handle", group = self.consumer.group, messages = held.len());
+        let work = async move {
+            let result = attempt(handler.handle_together(messages, cx), limit).await;
             Done { held, reruns, result }
         };
-        // Most handlers are done without waiting for anything: the first step is taken here, and only what waits gets a task.
-        let mut work = Box::pin(work.instrument(span));
+        self.work(work.instrument(span));
+    }
+
+    fn time_limit(&self) -> Duration {
+        self.consumer.handler.time_limit().unwrap_or(self.consumer.options.handler_timeout)
+    }
+
+    fn context(&self, origin: Origin) -> Context<H::Grant> {
+        Context {
+            bus: BusRef(Arc::clone(&self.consumer.bus)),
+            origin,
+            consumer: Arc::from(self.slot.reader.consumer.as_str()),
+            stop: self.stop.clone(),
+            speaks_as: std::marker::PhantomData,
+        }
+    }
+
+    /// Most handlers are done without waiting for anything: the first step is taken here, and only what waits gets a task.
+    fn work(&mut self, work: impl Future<Output = Done<H::Grant>> + Send + 'static) {
+        let mut work = Box::pin(work);
         match work.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
             Poll::Ready(done) => self.settle(Ok(done)),
             Poll::Pending => {
@@ -477,14 +540,12 @@ async fn take_slot<H: Handler>(consumer: &Consumer<H>) -> Result<Slot, BusError>
     Slot::take(&consumer.bus, consumer.group, &consumer.options.host, owner, ttl).await
 }
 
-/// One attempt: bounded in time, its panics caught.
-async fn attempt<H: Handler>(
-    handler: &H,
-    message: Received,
-    cx: Context<H::Grant>,
+/// One attempt of this service's: bounded in time, its panics caught.
+async fn attempt<G: Grant>(
+    work: impl Future<Output = Result<Together<G>, Failure>>,
     limit: Duration,
-) -> Result<Effects<H::Grant>, Failure> {
-    let work = HANDLING.scope((), AssertUnwindSafe(handler.handle(message, cx)).catch_unwind());
+) -> Result<Together<G>, Failure> {
+    let work = HANDLING.scope((), AssertUnwindSafe(work).catch_unwind());
     match tokio::time::timeout(limit, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => {
@@ -493,11 +554,9 @@ async fn attempt<H: Handler>(
                 .map(|text| (*text).to_owned())
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_else(|| "without a text".to_owned());
-            Err(color_eyre::eyre::eyre!("the handler of `{}` panicked: {text}", H::Grant::SERVICE).into())
+            Err(color_eyre::eyre::eyre!("the handler of `{}` panicked: {text}", G::SERVICE).into())
         }
-        Err(_) => {
-            Err(color_eyre::eyre::eyre!("the handler of `{}` took longer than {limit:?}", H::Grant::SERVICE).into())
-        }
+        Err(_) => Err(color_eyre::eyre::eyre!("the handler of `{}` took longer than {limit:?}", G::SERVICE).into()),
     }
 }
 

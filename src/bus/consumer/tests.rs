@@ -1,5 +1,7 @@
 //! The loop against the engine in memory, on paused time: every wait takes no time and happens in order.
 
+mod together;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 

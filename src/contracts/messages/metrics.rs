@@ -1,6 +1,6 @@
 //! `fullsend:metrics`: what happened in runs, and business events.
 //!
-//! Told apart by `event`, not by `type`, as the founding designs have it. Four events have a meaning of their own; every other name
+//! Told apart by `event`, not by `type`, as the founding designs have it. Five events have a meaning of their own; every other name
 //! is a business event (`email_sent`, `meeting_booked`, …), whose message type is called `event`. A body with a `type` in place of `event`
 //! is read by that.
 
@@ -32,6 +32,9 @@ pub enum Metrics {
     /// A run failed.
     #[serde(rename = "error")]
     Error(RunError),
+    /// Nothing happened, but time passed: an experiment's criteria are to be looked at again.
+    #[serde(rename = "look_again")]
+    Look(LookAgain),
     /// Anything else that happened, by its name.
     #[serde(untagged)]
     Event(BusinessEvent),
@@ -60,6 +63,7 @@ impl Body for Metrics {
         event!("items_processed", ItemsProcessed(ItemsProcessed)),
         event!("run_completed", RunCompleted(RunCompleted)),
         event!("error", Error(RunError)),
+        event!("look_again", Look(LookAgain)),
         BodyType {
             name: "event",
             aliases: &[],
@@ -74,6 +78,7 @@ impl Body for Metrics {
             Self::ItemsProcessed(_) => "items_processed",
             Self::RunCompleted(_) => "run_completed",
             Self::Error(_) => "error",
+            Self::Look(_) => "look_again",
             Self::Event(_) => "event",
         }
     }
@@ -90,6 +95,7 @@ impl Body for Metrics {
             "items_processed" => body::read_as("items_processed", json).map(Self::ItemsProcessed),
             "run_completed" => body::read_as("run_completed", json).map(Self::RunCompleted),
             "error" => body::read_as("error", json).map(Self::Error),
+            "look_again" => body::read_as("look_again", json).map(Self::Look),
             _ => body::read_tidied("event", json, name_event).map(Self::Event),
         }
     }
@@ -210,6 +216,19 @@ impl Example for RunError {
             retry_attempts: Some(3),
             timestamp: read_time("2026-03-01T09:35:09Z"),
         }
+    }
+}
+
+/// Nothing happened, but time passed: an experiment's criteria are to be looked at again. A timer says it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LookAgain {
+    /// The experiment.
+    pub experiment_id: String,
+}
+
+impl Example for LookAgain {
+    fn example() -> Self {
+        Self { experiment_id: "exp_20260301_forum".to_owned() }
     }
 }
 

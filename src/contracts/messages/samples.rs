@@ -46,6 +46,7 @@ metrics run_started = {"event":"run_started","run_id":"exp_20260301_forum:177235
 metrics items_processed = {"event":"items_processed","count":42,"run_id":"exp_20260301_forum:1772357400","experiment_id":"exp_20260301_forum"}
 metrics run_completed = {"event":"run_completed","run_id":"r","timestamp":1772357409.9,"experiment_id":"exp_20260301_forum"}
 metrics error = {"event":"error","experiment_id":"exp_20260301_forum","run_id":"r","message":"…","error_type":"ToolTimeoutError","timestamp":"2026-03-01T09:35:09+00:00","timeout_seconds":300,"retry_attempts":3}
+metrics look_again = {"event":"look_again","experiment_id":"exp_20260301_forum"}
 metrics event = {"experiment_id":"exp_test","event":"email_sent","count":1}
 metrics event = {"event":"partial_completion","experiment_id":"exp_test","done":3}
 experiment_results experiment_completed = {"type":"experiment_completed","experiment_id":"exp_20260301_forum","run_id":"r","status":"success","duration":9.8,"result_summary":{"emails_sent":42}}

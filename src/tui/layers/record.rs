@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 
 use super::field::Field;
 use super::{Input, Then};
+use crate::contracts::ChannelName;
 use crate::contracts::body::Body;
 use crate::contracts::envelope::rfc3339;
 use crate::contracts::messages::Metrics;
 use crate::contracts::untrusted::sanitize_line;
-use crate::contracts::{ChannelName, ServiceName};
+use crate::experiments::numbers::MOST_AT_ONCE;
 use crate::tui::actions::Action;
 use crate::tui::app::{Effect, Model, Saying, Ticket};
 use crate::tui::draw::popup;
@@ -75,11 +76,9 @@ impl Record {
             return Err(format!("`{event}` is what the executor says of its runs; take another name"));
         }
         let count = if count.is_empty() { "1" } else { &count };
-        let whole = count.parse::<u64>().map(Value::from);
-        let count = whole.or_else(|_| count.parse::<f64>().map(Value::from)).unwrap_or_default();
-        if count.as_f64().is_none_or(|count| !(0.0..=1e12).contains(&count)) {
-            return Err("the count is a number that is not negative".to_owned());
-        }
+        let Some(count) = count.parse::<u64>().ok().filter(|count| *count <= MOST_AT_ONCE) else {
+            return Err("the count is a whole number that is not negative".to_owned());
+        };
         if note.chars().count() > NOTE_LIMIT {
             return Err(format!("a note has at most {NOTE_LIMIT} characters"));
         }
@@ -164,10 +163,6 @@ impl Record {
         if !self.known.is_empty() {
             let known = format!("known: {}", self.known.join(", "));
             lines.push(vec![Piece::new(Role::Muted, text::clipped(&known, usize::from(rest.width)))]);
-        }
-        if !ServiceName::RedisAgent.is_built() {
-            let words = "It is counted here; `redis_agent`, which judges numbers, is not in this version yet.";
-            lines.push(vec![Piece::new(Role::Muted, words)]);
         }
         popup::body(frame, rest, model, &lines, 0);
     }

@@ -15,6 +15,7 @@ use crate::contracts::messages::{Audit, AuditRecord, Direction};
 use crate::contracts::money::show_usd;
 use crate::contracts::untrusted::{sanitize, sanitize_line};
 use crate::contracts::{Body, ChannelName, ServiceName};
+use crate::experiments::criteria::Sample;
 use crate::tui::app::{Mark, Model};
 use crate::tui::draw::chart::{self, Level, TimeChart};
 use crate::tui::draw::text::{self, Piece};
@@ -227,7 +228,7 @@ fn verdict(model: &Model, it: &Experiment) -> (Role, String) {
         };
     }
     match (&it.verdict, it.state) {
-        (Some(words), _) => (Role::Text, words.clone()),
+        (Some(words), _) => (Role::Text, words.replace('_', " ")),
         (None, Some(ExperimentState::Completed)) => (Role::Muted, "completed".to_owned()),
         (None, Some(ExperimentState::Failed)) => (Role::Danger, "failed".to_owned()),
         (None, Some(ExperimentState::Archived)) => (Role::Muted, "put away".to_owned()),
@@ -262,6 +263,7 @@ pub fn detail(model: &Model, width: u16) -> Vec<Entry> {
     }
     schedule(&mut lines, model, it);
     criteria(&mut lines, model, it);
+    variants(&mut lines, it);
     numbers(&mut lines, model, it);
     runs(&mut lines, model, it);
     replies(&mut lines, model, it);
@@ -306,23 +308,26 @@ fn criteria(lines: &mut Lines, model: &Model, it: &Experiment) {
         let (role, words) = standing(model, it, criterion, role);
         lines.field("", role, &words);
     }
-    if let Some(words) = not_built(ServiceName::RedisAgent, "adds numbers up and judges them") {
-        lines.text(Role::Muted, &words);
-    }
 }
 
 /// Where a criterion stands: the number now, on which side of its line, and how sure, where somebody said so.
 fn standing(model: &Model, it: &Experiment, criterion: &Criterion, role: Role) -> (Role, String) {
-    let Some(bound) = &criterion.bound else {
+    if let Some(judged) = it.judged(criterion) {
+        return (if judged.holds == Some(true) { role } else { Role::Muted }, judged.words());
+    }
+    let Some(says) = &criterion.says else {
         return (Role::Muted, "prose: nothing measures it; `metric < number` would be measured".to_owned());
     };
+    let Some(bound) = &criterion.bound else {
+        return (Role::Muted, "nobody has judged it yet".to_owned());
+    };
     let series = &model.store.series;
-    let Some(value) = bound.of.value(&|name| it.value(name, series)) else {
+    let Some(value) = it.computes(&bound.of, series) else {
         return (Role::Muted, format!("{} was not measured yet", bound.name));
     };
-    let after = bound.after.as_ref().map(|(count, of)| {
-        let so_far = it.value(of, series).map_or_else(|| "?".to_owned(), |value| chart::number(value, false));
-        format!(", {so_far} of {} {of}", chart::number(*count, false))
+    let after = says.sample.as_ref().map(|Sample { count, event }| {
+        let so_far = it.value(event, series).map_or_else(|| "?".to_owned(), |value| chart::number(value, false));
+        format!(", {so_far} of {count} {event}")
     });
     // What was said of another criterion says nothing of this one.
     let sure = model.store.alerts.measure(&it.id, &bound.name);
@@ -331,7 +336,7 @@ fn standing(model: &Model, it: &Experiment, criterion: &Criterion, role: Role) -
         let sample = sample.map(|count| format!(" of {count}")).unwrap_or_default();
         format!(", {} sure{sample}", chart::number(share, true))
     });
-    let holds = bound.holds(value);
+    let holds = bound.how.holds(value, bound.line);
     let words = format!(
         "now {}: {}{}{}",
         chart::number(value, it.is_share(&bound.name)),
@@ -340,6 +345,19 @@ fn standing(model: &Model, it: &Experiment, criterion: &Criterion, role: Role) -
         sure.unwrap_or_else(|| ", nobody said how sure".to_owned()),
     );
     (if holds { role } else { Role::Muted }, words)
+}
+
+/// Its variants, compared: each with its share and where that can lie, and how sure it is that the first is better.
+fn variants(lines: &mut Lines, it: &Experiment) {
+    let Some(found) = it.outcome.as_ref().and_then(|outcome| outcome.variants.as_ref()) else { return };
+    lines.heading(&format!("Variants by {}", sanitize_line(&found.metric, 60)));
+    for arm in found.arms.iter().take(LISTED) {
+        lines.line(vec![
+            Piece::new(Role::Muted, text::padded(&sanitize_line(&arm.name, 20), 22)),
+            Piece::new(Role::Text, arm.figures()),
+        ]);
+    }
+    lines.text(if found.decided { Role::Ok } else { Role::Muted }, &found.claim());
 }
 
 fn numbers(lines: &mut Lines, model: &Model, it: &Experiment) {

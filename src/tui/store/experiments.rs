@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use given::{Given, facts, steps};
 
-use super::criteria::{Bound, Formula};
 use super::documents::Documents;
 use super::item::Row;
 use super::series::{AllSeries, Kind};
@@ -22,6 +21,9 @@ use crate::contracts::envelope::read_time;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::messages::{BusinessEvent, Direction, Metrics};
 use crate::contracts::untrusted::{sanitize, sanitize_line};
+use crate::experiments::criteria::{self, Comparison, Formula, Name, Unknown};
+use crate::experiments::events;
+use crate::experiments::judgement::{Judged, Outcome};
 use crate::memory::experiments as known;
 
 /// Characters of a line.
@@ -58,6 +60,8 @@ pub struct Experiment {
     pub numbers: BTreeMap<String, f64>,
     /// What its documents say came of it; harmless.
     pub verdict: Option<String>,
+    /// What its numbers say of its criteria, as they were judged.
+    pub outcome: Option<Outcome>,
     /// The metric that tells most.
     pub figure: Option<Figure>,
 }
@@ -95,8 +99,34 @@ pub struct Criterion {
     pub text: String,
     /// Which of both.
     pub direction: Direction,
-    /// The line in it; none where it is prose.
+    /// What it says; none where it is prose.
+    pub says: Option<criteria::Criterion>,
+    /// The line in it; none where it is none, or more than one.
     pub bound: Option<Bound>,
+}
+
+/// A line, and on which side of it a number must be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bound {
+    /// What is measured.
+    pub of: Formula,
+    /// What is measured, as it is written.
+    pub name: String,
+    /// On which side of the line.
+    pub how: Comparison,
+    /// The line.
+    pub line: f64,
+}
+
+impl Bound {
+    fn of(criterion: &criteria::Criterion) -> Option<Self> {
+        let (left, how, right) = criterion.comparison()?;
+        let (of, how, line) = match right.constant() {
+            Some(line) => (left, how, line),
+            None => (right, how.mirrored(), left.constant()?),
+        };
+        Some(Self { of: of.clone(), name: of.to_string(), how, line })
+    }
 }
 
 /// A metric as it stands, and how it came there.
@@ -129,7 +159,8 @@ impl Experiment {
             texts.into_iter().filter_map(move |text| Criterion::read(direction, &text))
         };
         let sums = hash(format!("metrics_aggregated:{id}")).unwrap_or_default();
-        let verdict = document.get("verdict").or_else(|| sums.get("verdict"));
+        // The sums are judged with every event, the document is told when the verdict changes.
+        let said = |field: &str| sums.get(field).or_else(|| document.get(field));
         Self {
             id: id.to_owned(),
             state: ExperimentState::of(|field| document.get(field)),
@@ -143,7 +174,8 @@ impl Experiment {
                 .take(LIST_LIMIT)
                 .collect(),
             numbers: known::numbers(&sums),
-            verdict: verdict.map(|text| sanitize_line(text, 60)).filter(|text| !text.is_empty()),
+            verdict: said("verdict").map(|text| sanitize_line(text, 60)).filter(|text| !text.is_empty()),
+            outcome: said("verdict_json").and_then(|json| serde_json::from_str(json).ok()),
             figure: None,
         }
     }
@@ -156,10 +188,27 @@ impl Experiment {
     fn value_within(&self, name: &str, series: &AllSeries, depth: usize) -> Option<f64> {
         let computed = || {
             let formula = self.metric(name)?.formula.as_ref().filter(|_| depth > 0)?;
-            formula.value(&|name| self.value_within(name, series, depth - 1))
+            self.formula(formula, series, depth - 1)
         };
         let counted = || series.of(&self.id, name).map(super::series::Series::now).filter(|value| value.is_finite());
         self.number(name).or_else(computed).or_else(counted)
+    }
+
+    /// What a formula comes to.
+    pub fn computes(&self, formula: &Formula, series: &AllSeries) -> Option<f64> {
+        self.formula(formula, series, DEEPEST)
+    }
+
+    fn formula(&self, formula: &Formula, series: &AllSeries, depth: usize) -> Option<f64> {
+        let of =
+            |name: &Name| self.value_within(&name.to_string(), series, depth).ok_or_else(|| Unknown::missing(name));
+        formula.value(&of).ok()
+    }
+
+    /// What is known of a criterion, where it was judged.
+    pub fn judged(&self, criterion: &Criterion) -> Option<&Judged> {
+        let same = |judged: &&Judged| judged.criterion == criterion.text && judged.direction == criterion.direction;
+        self.outcome.as_ref()?.criteria.iter().find(same)
     }
 
     /// A name as it was added up, in any of the forms that the founding systems wrote.
@@ -167,6 +216,7 @@ impl Experiment {
         let forms = [
             name.to_owned(),
             format!("events.{name}"),
+            format!("events.{}", events::counted_as(name)),
             format!("fields.{name}"),
             format!("{name}_count"),
             format!("{name}_latest"),
@@ -209,20 +259,21 @@ impl Experiment {
 
     /// A formula over time; none where not all that it needs was counted.
     fn computed(&self, formula: &Formula, series: &AllSeries) -> Option<Vec<(DateTime<Utc>, f64)>> {
-        let names = formula.names();
-        let all: Vec<(&str, Vec<_>)> = names.iter().map(|name| (*name, self.counted(name, series))).collect();
+        let names: Vec<String> = formula.names().into_iter().map(ToString::to_string).collect();
+        let all: Vec<(&str, Vec<_>)> = names.iter().map(|name| (name.as_str(), self.counted(name, series))).collect();
         if all.iter().all(|(_, points)| points.is_empty()) {
             return None;
         }
         let times: BTreeSet<DateTime<Utc>> =
             all.iter().flat_map(|(_, points)| points.iter().map(|(at, _)| *at)).collect();
-        let at = |time: DateTime<Utc>, name: &str| {
-            let points = &all.iter().find(|(it, _)| *it == name)?.1;
+        let at = |time: DateTime<Utc>, name: &Name| {
+            let shown = name.to_string();
+            let points = &all.iter().find(|(it, _)| *it == shown).ok_or_else(|| Unknown::missing(name))?.1;
             let passed = points.partition_point(|(at, _)| *at <= time);
             // What was not counted yet has not happened yet.
-            Some(passed.checked_sub(1).and_then(|at| points.get(at)).map_or(0.0, |(_, value)| *value))
+            Ok(passed.checked_sub(1).and_then(|at| points.get(at)).map_or(0.0, |(_, value)| *value))
         };
-        Some(times.into_iter().filter_map(|time| Some((time, formula.value(&|name| at(time, name))?))).collect())
+        Some(times.into_iter().filter_map(|time| Some((time, formula.value(&|name| at(time, name)).ok()?))).collect())
     }
 
     /// Names that can be shown over time: those of the criteria, those of the definition, what was counted. Each once.
@@ -245,7 +296,8 @@ impl Experiment {
     /// The lines of a metric: those of the criteria, and those of its definition.
     pub fn lines(&self, name: &str) -> Vec<(Direction, &'static str, f64)> {
         let bounds = self.criteria.iter().filter_map(|it| Some((it.direction, it.bound.as_ref()?)));
-        let drawn = bounds.filter(|(_, bound)| bound.name == name).map(|(way, bound)| (way, bound.sign, bound.line));
+        let drawn =
+            bounds.filter(|(_, bound)| bound.name == name).map(|(way, bound)| (way, bound.how.as_str(), bound.line));
         let defined = self.metric(name).into_iter().flat_map(|it| &it.lines).map(|(way, line)| (*way, "", *line));
         drawn.chain(defined).take(6).collect()
     }
@@ -312,7 +364,8 @@ impl Metric {
         };
         let lines = [(Direction::Success, "success_threshold"), (Direction::Failure, "failure_threshold")];
         let lines = lines.into_iter().filter_map(|(way, field)| Some((way, line(field)?))).collect();
-        let formula = text("formula").or_else(|| text("calculation")).and_then(Formula::read);
+        let formula = text("formula").or_else(|| text("calculation"));
+        let formula = formula.and_then(|formula| Formula::parse(formula).ok());
         (!name.is_empty()).then_some(Self { name, formula, is_share, lines })
     }
 }
@@ -324,7 +377,10 @@ impl Criterion {
             other => other.get("criterion").or_else(|| other.get("text"))?.as_str()?,
         };
         let clean = sanitize_line(text, WORDS_LIMIT);
-        (!clean.trim().is_empty()).then(|| Self { bound: Bound::read(&clean), text: clean, direction })
+        let says = criteria::Criterion::parse(&clean).ok();
+        let bound = says.as_ref().and_then(Bound::of);
+        let is_empty = clean.trim().is_empty();
+        (!is_empty).then_some(Self { says, bound, text: clean, direction })
     }
 }
 

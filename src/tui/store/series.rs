@@ -171,12 +171,15 @@ impl AllSeries {
             Metrics::ItemsProcessed(it) => (&it.experiment_id, it.timestamp),
             Metrics::RunCompleted(it) => (&it.experiment_id, it.timestamp),
             Metrics::Error(it) => (&it.experiment_id, it.timestamp),
+            // Nothing happened.
+            Metrics::Look(_) => return None,
             Metrics::Event(it) => (&it.experiment_id, it.timestamp),
         };
         // A time that cannot be is the time at which it was said.
         let can_be = |at: &DateTime<Utc>| (-BACK..=AHEAD).contains(&at.signed_duration_since(heard));
         let at = at.filter(can_be).unwrap_or(heard);
         match said {
+            Metrics::Look(_) => {}
             Metrics::RunStarted(_) => self.put(experiment, "run_started", Kind::Counted, at, 1.0),
             #[expect(clippy::cast_precision_loss, reason = "a count beyond 2^53 is drawn, not added up")]
             Metrics::ItemsProcessed(it) => {

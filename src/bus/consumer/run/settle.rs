@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Committing, Done, Loop, MOST_RERUNS, MOST_UNITS, Settles, Unit};
 use crate::bus::backoff::retry_delay;
 use crate::bus::consumer::window::Held;
-use crate::bus::consumer::{Counts, Failure, Handler};
+use crate::bus::consumer::{Counts, Failure, Handler, Together};
 use crate::bus::letters::{self, Letter};
 use crate::bus::{BusError, Commit, Outcome, PendingRef};
 use crate::contracts::Trust;
@@ -22,18 +22,46 @@ impl<H: Handler> Loop<'_, H> {
             return;
         };
         match result {
-            Ok(effects) => {
-                let (channel, entry) = held.key();
-                let commit = Commit {
-                    acknowledge: vec![PendingRef { channel, group: self.consumer.group.to_owned(), entry }],
-                    ..Commit::of(effects.into_ops())
-                };
-                self.units.push(Unit { commit, settles: Settles::Handled { held, reruns } });
+            Ok(together) => self.handled(held, reruns, together),
+            Err(failure) => self.all_failed(held, &failure),
+        }
+    }
+
+    fn handled(&mut self, mut held: Vec<Held>, reruns: u32, Together { effects, refused }: Together<H::Grant>) {
+        for (channel, entry, failure) in refused {
+            if let Some(at) = held.iter().position(|one| one.key() == (channel, entry)) {
+                let one = held.remove(at);
+                self.running_keys.remove(&one.key());
+                self.failed(one, &failure);
             }
-            Err(failure) => {
-                self.running_keys.remove(&held.key());
-                self.failed(held, &failure);
-            }
+        }
+        if held.is_empty() {
+            return;
+        }
+        let acknowledge = held.iter().map(|one| {
+            let (channel, entry) = one.key();
+            PendingRef { channel, group: self.consumer.group.to_owned(), entry }
+        });
+        let commit = Commit { acknowledge: acknowledge.collect(), ..Commit::of(effects.into_ops()) };
+        self.units.push(Unit { commit, settles: Settles::Handled { held, reruns } });
+    }
+
+    /// One that failed by itself failed; of several together nobody knows which it was.
+    fn all_failed(&mut self, mut held: Vec<Held>, failure: &Failure) {
+        if held.len() > 1 {
+            tracing::warn!(group = self.consumer.group, %failure, "several messages together failed; each is handled by itself");
+            self.one_by_one(held);
+        } else if let Some(one) = held.pop() {
+            self.running_keys.remove(&one.key());
+            self.failed(one, failure);
+        }
+    }
+
+    /// Handles each by itself, in order. Their attempt goes on: it is no new one.
+    fn one_by_one(&mut self, held: Vec<Held>) {
+        for one in held {
+            self.running_keys.remove(&one.key());
+            self.delayed.push((Instant::now(), one, 1));
         }
     }
 
@@ -138,8 +166,7 @@ impl<H: Handler> Loop<'_, H> {
     fn refused(&mut self, unit: Unit, reason: color_eyre::Report) -> Result<(), BusError> {
         match unit.settles {
             Settles::Handled { held, .. } => {
-                self.running_keys.remove(&held.key());
-                self.failed(held, &Failure::from(reason));
+                self.all_failed(held, &Failure::from(reason));
                 Ok(())
             }
             Settles::Dead { again } => {
@@ -157,7 +184,7 @@ impl<H: Handler> Loop<'_, H> {
                 // Otherwise somebody took it over meanwhile.
                 if outcome.is_done() {
                     held.marked = true;
-                    self.begin(held, 0);
+                    self.begin(*held, 0);
                 }
             }
             Settles::Dead { again } => match outcome {
@@ -175,10 +202,24 @@ impl<H: Handler> Loop<'_, H> {
         }
     }
 
-    fn conclude_handled(&mut self, held: Held, reruns: u32, outcome: Outcome) {
-        self.running_keys.remove(&held.key());
+    fn conclude_handled(&mut self, mut all: Vec<Held>, reruns: u32, outcome: Outcome) {
+        for one in &all {
+            self.running_keys.remove(&one.key());
+        }
+        if outcome.is_done() {
+            Counts::up_by(&self.consumer.counts.handled, all.len());
+            return;
+        }
+        if all.len() > 1 {
+            match outcome {
+                Outcome::Conflict { .. } if reruns < MOST_RERUNS => self.begin_together(all, reruns + 1),
+                _ => self.one_by_one(all),
+            }
+            return;
+        }
+        let Some(held) = all.pop() else { return };
         match outcome {
-            Outcome::Committed(_) | Outcome::Duplicate(_) => Counts::up(&self.consumer.counts.handled),
+            Outcome::Committed(_) | Outcome::Duplicate(_) => {}
             Outcome::NotPending => Counts::up(&self.consumer.counts.lost_races),
             Outcome::Conflict { key, found } if reruns >= MOST_RERUNS => {
                 let reason =

@@ -43,6 +43,49 @@ fn experiments_have_a_table_the_selected_one_and_its_numbers_over_time(#[case] w
     assert_snapshot!(format!("experiments_{width}x{height}"), picture(&model, width, height));
 }
 
+/// What the agent judged: shares with where they can lie and how sure that is, what is unknown as unknown, variants against each other.
+#[test]
+fn verdicts_are_shown_with_how_sure_they_are() {
+    let mut model = empty(160, 60);
+    let fields = [
+        ("state", "measuring"),
+        ("hypothesis", "people who asked answer a short mail"),
+        ("success_criteria", r#"["reply_rate >= 8%","spend < 100","The founders like it"]"#),
+        ("failure_criteria", r#"["reply_rate < 5% after 100 sends","spam_complaints > 2"]"#),
+    ];
+    document(&mut model, "experiments:exp_1", &fields);
+    let evidence = json!({ "k": 12, "n": 400, "settled": 400, "low": 0.014, "high": 0.056, "sure": 0.972, "sure_not": 0.0, "proven": true });
+    let open = json!({ "k": 12, "n": 400, "settled": 380, "low": 0.014, "high": 0.056, "sure": 0.0, "sure_not": 0.71, "proven": null });
+    let outcome = json!({
+        "verdict": "at_risk",
+        "at": "2026-11-21T14:00:00Z",
+        "criteria": [
+            { "criterion": "reply_rate < 5% after 100 sends", "direction": "failure", "holds": true, "metric": "reply_rate", "value": 0.03, "threshold": 0.05, "evidence": evidence },
+            { "criterion": "spam_complaints > 2", "direction": "failure", "holds": false, "metric": "spam_complaints", "value": 1.0, "threshold": 2.0 },
+            { "criterion": "reply_rate >= 8%", "direction": "success", "holds": false, "metric": "reply_rate", "value": 0.03, "threshold": 0.08, "evidence": open },
+            { "criterion": "spend < 100", "direction": "success", "holds": null, "why": "no `spend` was measured" },
+        ],
+        "variants": { "metric": "reply_rate", "sure": 0.64, "decided": false, "arms": [
+            { "name": "b", "k": 9, "n": 200, "low": 0.015, "high": 0.101 },
+            { "name": "a", "k": 3, "n": 200, "low": 0.001, "high": 0.061 },
+        ] },
+    });
+    let sums = [
+        ("verdict", "at_risk".to_owned()),
+        ("verdict_json", outcome.to_string()),
+        ("events.email_sent", "400".to_owned()),
+    ];
+    let sums: Vec<(&str, &str)> = sums.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    document(&mut model, "metrics_aggregated:exp_1", &sums);
+    press(&mut model, "4");
+    let text = shown(&model, 160, 60);
+    has(&text, &["measuring", "at risk"]);
+    has(&text, &["12 of 400, 3.0 % (1.4–5.6 %), fails: 97 % sure", "1, does not fail"]);
+    has(&text, &["20 too young to judge, undecided: does not", "work, 71 % sure"]);
+    has(&text, &["unknown: no `spend` was measured", "prose: nothing measures it"]);
+    has(&text, &["Variants by reply_rate", "9 of 200, 4.5 % (1.5–10.1 %)", "undecided: b is better, 64 % sure"]);
+}
+
 #[test]
 fn the_whole_experiment_is_read_by_scrolling() {
     let mut model = measured(200, 60);
@@ -256,6 +299,8 @@ fn documents_of_any_kind_are_shown_harmlessly_on_each_screen() {
         "response_rate",
         "error",
         "duration_seconds",
+        "verdict",
+        "verdict_json",
     ];
     let mut model = measured(120, 40);
     for (at, odd) in ODD.iter().enumerate() {
