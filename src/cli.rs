@@ -20,6 +20,7 @@ pub mod decisions;
 pub mod doctor;
 pub mod eval;
 pub mod forget;
+pub mod experiments;
 mod given;
 pub mod groups;
 mod handled;
@@ -36,6 +37,7 @@ pub mod relocate;
 pub mod replay;
 pub mod restore;
 pub mod room;
+pub mod schedules;
 pub mod schema;
 pub mod screenshot;
 pub mod secrets;
@@ -150,6 +152,8 @@ enum Command {
     Record(record::Args),
     Replay(replay::Args),
     Screenshot(screenshot::Args),
+    Experiments(experiments::Args),
+    Schedules(schedules::Args),
     Approvals(approvals::Args),
     Hold(hold::Args),
     Go(hold::GoArgs),
@@ -204,6 +208,7 @@ impl Command {
             | Self::Restore(_)
             | Self::Move(_)
             | Self::Forget(_) => true,
+            Self::Experiments(args) => args.changes(),
             Self::Approvals(args) => args.changes(),
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
@@ -311,6 +316,8 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Record(args) => record::run(args, cx),
         Command::Replay(args) => replay::run(args, cx),
         Command::Screenshot(args) => screenshot::run(args, cx),
+        Command::Experiments(args) => experiments::run(args, cx),
+        Command::Schedules(args) => schedules::run(args, cx),
         Command::Approvals(args) => approvals::run(args, cx),
         Command::Hold(args) => hold::run(args, cx),
         Command::Go(args) => hold::run_go(args, cx),

@@ -8,6 +8,7 @@ pub mod document;
 pub mod events;
 pub mod judgement;
 pub mod numbers;
+pub mod learned;
 pub mod outreach;
 pub mod schedule;
 pub mod spec;

@@ -18,6 +18,7 @@
 //! | [`tools`] | programs that experiments run: their contract, registry, runner, sandbox |
 //! | [`approvals`] | what needs a yes: risk classes, policy, proposals and what came of them |
 //! | [`services`] | the team: watcher, orchestrator, gate, `redis_agent`, mirror; and `echo` |
+//! | [`services`] | the team: watcher, orchestrator, executor, gate, mirror; and `echo` |
 //! | [`supervisor`] | start, heartbeat, restart, ordered stop |
 //! | [`tui`] | the control room: feed, store, model, screens, layers, themes, the loop |
 //! | [`cli`] | one file per verb |
@@ -69,6 +70,11 @@
 //! | No hostile message changes a class, reaches the instructions, or passes an approval, though the model obeys it | `minds::hostile::a_model_that_obeys_a_hostile_message_changes_no_class_and_passes_no_approval` |
 //! | What somebody outside says of a run moves nothing, and takes the place of nothing | `minds::founding::what_somebody_outside_says_of_a_run_moves_nothing_and_hides_nothing` |
 //! | A decision names only what exists; an unknown action is an error, not nothing | `decide::tests::what_does_not_exist_or_is_missing_is_a_fault`, `decide::tests::an_unknown_action_is_an_error_and_not_nothing` |
+//! | A moment of a schedule is run once, whatever the number of executors; a change of the clock takes none away and repeats none | `executor::tests::schedules::each_moment_is_claimed_once_whatever_the_number_of_executors`, `schedule::tests::what_the_clock_leaves_out_comes_when_it_goes_on_and_once`, `schedule::tests::moments_ascend` |
+//! | A run goes on after its last ended step, whoever died; one that kills whoever runs it is given up | `executor::tests::runs::a_run_whose_executor_is_killed_goes_on_after_the_last_ended_step`, `executor::tests::runs::a_run_that_kills_whoever_runs_it_is_given_up` |
+//! | An outward act is written down before it is done, and never done twice; what nobody knows, a person decides | `executor::tests::outward::an_act_whose_end_nobody_knows_is_not_done_again_and_a_person_is_asked`, `executor::tests::outward::what_goes_out_has_a_record_an_event_and_a_count` |
+//! | Nobody is reached who is suppressed, in quiet hours, twice within the gap, above the limits, on hold, or without an approval | `executor::tests::outward`, `executor::tests::runs::a_live_one_that_nobody_approved_is_not_run` |
+//! | A run that is cancelled or killed has stopped within two seconds | `executor::tests::runs::a_run_that_is_cancelled_or_killed_stops_within_two_seconds` |
 //! | Status answers come from state | `watcher::tests::a_question_about_how_things_stand_is_answered_from_state` |
 //! | A chain is shown whole: every message of it is in its tree, once, whatever caused what | `chain::tests::whatever_caused_what_every_message_is_in_the_tree_once`, `feed::chain::tests::a_chain_is_read_from_the_streams_with_its_documents` |
 //! | A recording holds no secret; a replay is the same room, and says nothing | `recording::tests::no_secret_is_recorded_and_what_is_left_can_be_read`, `replay::tests::wherever_it_goes_the_room_is_as_if_it_had_been_played_until_there`, `replay::tests::in_a_replay_nothing_is_said_and_that_is_told` |

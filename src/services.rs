@@ -4,6 +4,7 @@
 //! must never call another service or a screen; it reads and writes the bus.
 
 pub mod echo;
+pub mod executor;
 pub mod gate;
 pub mod mirror;
 pub mod orchestrator;

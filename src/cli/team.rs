@@ -19,6 +19,7 @@ use crate::contracts::ServiceName;
 use crate::llm::ledger::Sweeper;
 use crate::memory::Memory;
 use crate::services::echo::Echo;
+use crate::services::executor::{Executor, ExecutorParts, Pacer};
 use crate::services::gate::{self, AuditCopy, Gate, Notifier};
 use crate::services::mirror::Mirror;
 use crate::services::orchestrator::Orchestrator;
@@ -53,6 +54,9 @@ pub fn supervisor(cx: &Context, bus: &SharedBus) -> color_eyre::Result<Superviso
         let (cooldown, settle) = (cx.config.redis_agent.alert_cooldown, cx.config.redis_agent.settle);
         supervisor.add(consumer(cx, bus, RedisAgent::new(AgentOptions { cooldown, settle })));
     }
+    if runs(ServiceName::Executor) {
+        execute(cx, bus, &mut supervisor)?;
+    }
     keep(cx, bus, &mut supervisor);
     Ok(supervisor)
 }
@@ -71,6 +75,23 @@ fn think(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) -> color_ey
     if runs(ServiceName::Orchestrator) {
         supervisor.add(consumer(cx, bus, Orchestrator::new(mind, memory, cx.config.llm.thinking_timeout)));
     }
+    Ok(())
+}
+
+/// Those who run experiments.
+fn execute(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) -> color_eyre::Result<()> {
+    let settings = cx.config.executor.clone();
+    let parts = ExecutorParts {
+        tools: Arc::new(open::runner(cx)),
+        mind: open::mind(cx, Some(bus))?,
+        settings: settings.clone(),
+        outreach: cx.config.outreach.clone(),
+        max_attempts: cx.config.consumer.max_attempts,
+    };
+    supervisor.add(consumer(cx, bus, Executor::new(parts)));
+    let pacer = Pacer { bus: Arc::clone(bus), settings, clock: Arc::clone(&cx.clock), ids: Arc::clone(&cx.ids) };
+    let at = (Arc::clone(bus), Arc::clone(&cx.clock), Arc::clone(&cx.ids));
+    supervisor.add(LeasedService::new(pacer, Phase::Housekeeping, at));
     Ok(())
 }
 

@@ -177,7 +177,7 @@ services! {
     /// Makes missing tools.
     Builder = "builder", built false;
     /// Runs experiments.
-    Executor = "executor", built false;
+    Executor = "executor", built true;
     /// Watches the numbers.
     RedisAgent = "redis_agent", built true;
     /// Debates when the team is stuck.

@@ -305,7 +305,7 @@ mod tests {
         const NOT_YET: Route = Route {
             channel: ChannelName::Schedules,
             publishers: &[ServiceName::Bus],
-            groups: &[ServiceName::Executor],
+            groups: &[ServiceName::Builder],
             ..SILENT
         };
         let table = [SILENT, UNHEARD, NOT_YET];
@@ -313,7 +313,7 @@ mod tests {
             let orphans = orphans(&rows(&table, viewers));
             orphans.into_iter().map(|orphan| (orphan.channel, orphan.lacks)).collect()
         };
-        assert!(!ServiceName::Executor.is_built(), "choose a service that is not built for this test");
+        assert!(!ServiceName::Builder.is_built(), "choose a service that is not built for this test");
         assert_eq!(
             found(&[]),
             [
@@ -349,9 +349,8 @@ mod tests {
         let text = as_text(&real(), None);
         let lines: Vec<_> = text.lines().collect();
         let column = lines[0].find("PUBLISHERS").unwrap();
-        let row = lines.iter().find(|line| line.starts_with("fullsend:execute_now ")).unwrap();
-        assert!(row[column..].starts_with("orchestrator, fullsend*, control_room, executor*  "), "{row}");
-        assert!(row.contains("executor*"), "{row}");
+        let row = lines.iter().find(|line| line.starts_with("fullsend:builder_results ")).unwrap();
+        assert!(row[column..].starts_with("builder*  "), "{row}");
         assert!(lines.iter().all(|line| !line.ends_with(' ')));
         assert!(text.contains("* not in this version"));
         let dead_letter = lines.iter().find(|line| line.starts_with("fullsend:dead_letter ")).unwrap();

@@ -23,6 +23,26 @@ const METRICS_LIMIT: usize = 60;
 /// The fields from which it is seen whether a document is still the one that was read.
 pub(super) const MARKS: &[&str] = &["state", "status", "created_at", "updated_at"];
 
+/// How far a run is, or what it waits for, in a few words, by its document; harmless.
+pub(crate) fn under_way(run: &Document) -> String {
+    let get = |field: &str| run.get(field).unwrap_or_default();
+    let words = if run.get("status") == Some("waiting") {
+        let until = run.get("waiting_until").map(|until| format!(", until {until}")).unwrap_or_default();
+        format!("for {}{until}", get("waiting_for"))
+    } else {
+        let progress =
+            run.get("progress").and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
+        let done = progress["done"].as_u64().filter(|_| progress["step"] == get("step"));
+        let of = match (done, progress["total"].as_u64()) {
+            (Some(done), Some(total)) => format!(" {done}/{total}"),
+            (Some(done), None) => format!(" {done}"),
+            (None, _) => String::new(),
+        };
+        format!("{}{of}", get("step"))
+    };
+    sanitize_line(&words, NAME_LIMIT)
+}
+
 /// An experiment, and what it takes to know that it has not changed.
 #[derive(Debug, Clone)]
 pub(super) struct Known {

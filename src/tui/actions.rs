@@ -197,6 +197,7 @@ actions! {
     ReplayStart = "replay-start", "start", "Go to the beginning of the recording.", ["<"], Replay, 0;
     ReplayEnd = "replay-end", "end", "Go to the end of the recording.", [">"], Replay, 0;
     PauseExperiment = "pause-experiment", "rest", "Let the selected experiment rest, or go on.", ["p"], Scope::Screen(Screen::Experiments), 3;
+    RunExperiment = "run-experiment", "run now", "Run the selected experiment now.", ["r"], Scope::Screen(Screen::Experiments), 0;
     RecordNumber = "record-number", "number", "Record a number for the selected experiment, that no tool can know.", ["m"], Scope::Screen(Screen::Experiments), 4;
     EditSpec = "edit-spec", "edit", "Ask for a change of the selected experiment, from its specification.", ["e"], Scope::Screen(Screen::Experiments), 5;
     CloneSpec = "clone-spec", "clone", "Ask for a new experiment, from the specification of the selected one.", ["c"], Scope::Screen(Screen::Experiments), 6;

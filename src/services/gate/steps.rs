@@ -8,10 +8,11 @@ use super::{Undone, Who};
 use crate::bus::{BusError, Document, Draft, Expect, Key, Op, SharedBus, State, StateChange, Ttl};
 use crate::contracts::lifecycle::{ExperimentState, LifecycleEvent, transition};
 use crate::contracts::messages::{DueFor, ScheduleCreated, ScheduleDue, Schedules};
-use crate::contracts::notes::Section;
+use crate::contracts::notes::{NoteName, Section};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::SCHEDULES;
 use crate::contracts::{ServiceName, keys};
+use crate::experiments::learned::learned;
 
 /// Keys read at a time.
 const PAGE: usize = 500;
@@ -67,6 +68,7 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
             resolve_alerts(unit, id, who).await?;
             let why = who.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
             unit.move_item(id, Section::Completed, format!("{shown} was killed by {}{why}", who.by));
+            learn(unit, id, &key).await?;
         }
         LifecycleEvent::Restore => {
             restore_schedule(unit, id, &key).await?;
@@ -79,6 +81,19 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
         _ => {}
     }
     Ok(Taken { from, to })
+}
+
+/// What its numbers had decided when it was killed is learned all the same.
+async fn learn(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Result<(), Undone> {
+    let numbers = match keys::metrics_aggregated(id) {
+        Ok(key) => document(unit.bus(), &Key::new(key)).await?,
+        Err(_) => None,
+    };
+    let learned = unit.document(experiment).await?.and_then(|experiment| learned(experiment, numbers.as_ref()));
+    if let Some(learned) = learned {
+        unit.note_if_possible(NoteName::Learnings, learned.change(id));
+    }
+    Ok(())
 }
 
 /// A schedule that an older program wrote as a string is kept in the experiment's document.

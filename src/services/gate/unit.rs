@@ -146,8 +146,12 @@ impl<'a> Unit<'a> {
 
     /// Moves an item of the worklist, unless the worklist cannot take it: what moves it must not wait for that.
     pub(super) fn move_item(&mut self, key: &str, section: Section, text: String) {
-        let change = NoteChange::Item { key: key.to_owned(), section, text };
-        self.notes.push((NoteName::Worklist, change, true));
+        self.note_if_possible(NoteName::Worklist, NoteChange::Item { key: key.to_owned(), section, text });
+    }
+
+    /// Changes a note, unless it cannot take the change.
+    pub(super) fn note_if_possible(&mut self, name: NoteName, change: NoteChange) {
+        self.notes.push((name, change, true));
     }
 
     /// Composes the new versions of the notes, each change on what the one before it left. Once a unit, in whoever's name.

@@ -88,6 +88,7 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
             return vec![effect];
         }
         Action::PauseExperiment => return experiments::pause(model),
+        Action::RunExperiment => return experiments::run(model),
         Action::RecordNumber => experiments::record(model),
         Action::EditSpec => experiments::request(model, true),
         Action::CloneSpec => experiments::request(model, false),
@@ -103,7 +104,7 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
 pub(crate) fn says(action: Action) -> bool {
     use Action::{AcknowledgeAlert, CloneSpec, EditSpec, Hold, Inject, Kill, PauseExperiment, RecordNumber};
     matches!(action, Inject | Kill | Action::Undo | Hold | PauseExperiment | RecordNumber | EditSpec | CloneSpec)
-        || matches!(action, AcknowledgeAlert | Action::ResolveAlert)
+        || matches!(action, AcknowledgeAlert | Action::ResolveAlert | Action::RunExperiment)
 }
 
 fn open(model: &mut Model, layer: impl FnOnce(&mut Model) -> Layer) {

@@ -399,12 +399,18 @@ fn runs(lines: &mut Lines, model: &Model, it: &Experiment) {
             "completed" | "success" => ("●", Role::Ok),
             "failed" | "error" => ("▼", Role::Danger),
             "running" => ("◐", Role::Accent),
+            "waiting" => ("◌", Role::Warn),
             _ => ("·", Role::Muted),
         };
         let name = key.as_str().strip_prefix(&prefix).unwrap_or_default();
         let took = [said("duration_seconds"), said("duration")].into_iter().find(|it| !it.is_empty());
         let took = took.map(|seconds| format!(" {seconds} s")).unwrap_or_default();
-        let what = [said("error"), said("result_summary"), said("partial")].into_iter().find(|it| !it.is_empty());
+        let under_way = match status.as_str() {
+            "running" | "waiting" => crate::memory::experiments::under_way(run),
+            _ => String::new(),
+        };
+        let what =
+            [under_way, said("error"), said("result_summary"), said("partial")].into_iter().find(|it| !it.is_empty());
         lines.target(Target::Document(key.clone()));
         lines.line(vec![
             Piece::new(role, format!("{sign} {status} ")),

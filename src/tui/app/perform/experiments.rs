@@ -44,6 +44,28 @@ pub(super) fn pause(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Say(model.ticket(), Saying::Control(order))]
 }
 
+/// Has it run now.
+pub(super) fn run(model: &mut Model) -> Vec<Effect> {
+    let Some((id, state)) = selected(model).map(|it| (it.id.clone(), it.state)) else {
+        none_selected(model);
+        return Vec::new();
+    };
+    let shown = sanitize_line(&id, 60);
+    match state {
+        Some(ExperimentState::Ready | ExperimentState::Measuring) => {}
+        Some(state) => {
+            model.tell(Role::Warn, format!("{shown} is {state}: it runs when it is ready"));
+            return Vec::new();
+        }
+        None => {
+            model.tell(Role::Warn, format!("the state of {shown} cannot be read"));
+            return Vec::new();
+        }
+    }
+    let body = json!({ "type": "execute_now", "experiment_id": id, "triggered_by": model.about.operator });
+    vec![Effect::Say(model.ticket(), Saying::Body(ChannelName::ExecuteNow, body.to_string()))]
+}
+
 /// Opens the form for a number.
 pub(super) fn record(model: &mut Model) {
     match selected(model).map(|it| it.id.clone()) {

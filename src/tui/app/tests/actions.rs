@@ -58,7 +58,9 @@ fn stage(action: Action) -> Model {
                 press(&mut model, "x");
             }
         }
-        Action::PauseExperiment => document(&mut model, "experiments:exp_20261121_hn", &[("state", "ready")]),
+        Action::PauseExperiment | Action::RunExperiment => {
+            document(&mut model, "experiments:exp_20261121_hn", &[("state", "ready")])
+        }
         Action::RecordSend => drop(write(&mut model, "meeting_booked")),
         Action::Undo => {
             let fields = [("state", "archived"), ("former_state", "ready"), ("archived_at", "2026-11-21T13:00:00Z")];
