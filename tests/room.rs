@@ -220,11 +220,31 @@ fn a_second_room_attaches_by_itself_and_both_show_the_same() {
     second.press("\x13");
     first.shows("said in the second ro");
     second.press("q");
-    assert_eq!(second.ended(), 0, "an attached room just quits");
+    second.shows("The team runs in process");
+    second.press("l");
+    assert_eq!(second.ended(), 0);
+    second.shows("the team goes on (process");
     second.is_restored();
-    first.press("\x03\x03");
+    // Another one stops it.
+    let mut third = Screen::open(home.path(), &[], 30, 120);
+    third.shows("attached");
+    third.press("q");
+    third.shows("stop the team, and end");
+    third.press("s");
+    assert_eq!(third.ended(), 0);
+    third.shows("stopping the team (process");
     assert_eq!(first.ended(), 0);
     first.is_restored();
+}
+
+#[test]
+fn the_switch_for_screen_readers_opens_the_room_without_lines() {
+    let home = home();
+    let mut screen = Screen::with(home.path(), &[], 30, 120, &[("FULLSEND_PLAIN", "1")]);
+    let text = screen.shows("+ Services");
+    assert!(!text.contains('\u{2502}') && !text.contains('\u{2501}'), "{text}");
+    screen.press("\x03\x03");
+    assert_eq!(screen.ended(), 0);
 }
 
 #[test]

@@ -78,7 +78,7 @@ async fn play(
     let signals = room::Signals::heard()?;
     let mut about = recording.head.about();
     about.zone_minutes = room::zone_minutes();
-    about.is_plain = room::is_plain();
+    about.is_plain = room::is_plain(cx);
     let kept = Kept { welcomed: env!("CARGO_PKG_VERSION").to_owned(), ..Kept::default() };
     let mut model = Model::new(about, keymap, themes, kept, Caps::DEFAULT);
     let recording = Arc::new(recording);
@@ -92,6 +92,7 @@ async fn play(
         ids: Arc::clone(&cx.ids),
         model,
         home: std::env::temp_dir(),
+        memory: None,
         beside: Beside::default(),
         themes: None,
         shutdown: signals.end.clone(),

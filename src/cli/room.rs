@@ -3,6 +3,8 @@
 //! Owns whether the services run inside, how the room is begun, and what happens to the services when it ends. One process of a home
 //! runs the services beside a screen; a second one attaches, and says so. Must never draw, and never do a service's work.
 
+pub(super) mod place;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -11,15 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::Offset;
 use color_eyre::Section;
-use color_eyre::eyre::{WrapErr, eyre};
-use nix::fcntl::{Flock, FlockArg};
+use color_eyre::eyre::WrapErr;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output::{OK, Usage};
 use super::{Context, operator, serve, team};
 use crate::bus::SharedBus;
-use crate::config::{Environment, LlmConfig, Switch, private_file};
+use crate::config::{Environment, LlmConfig, Switch};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::app::told::Ways;
 use crate::tui::app::{About, End, Model};
@@ -63,7 +64,7 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
     let themes_folder = themes_folder()?;
     let found = person::all(themes_folder.as_deref(), depth);
     cx.config.make_home().suggestion("Choose another folder with `--home DIR`, or make this one writable")?;
-    let lock = if at == Where::Inside { take_place(cx)? } else { None };
+    let lock = if at == Where::Inside { place::take(cx)? } else { None };
     let attached = (at == Where::Inside && lock.is_none())
         .then(|| "the team runs already: attached to it, without services inside".to_owned());
     let broken = found.broken.first().map(|err| sanitize_line(&err.to_string(), 300));
@@ -76,7 +77,9 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
     let is_inside = lock.is_some();
     let about = about(cx, &bus, is_inside, remark).await?;
     let caps = Caps::of_lines(usize::try_from(cx.config.room.lines).unwrap_or(usize::MAX));
-    let model = Model::new(about, keymap, found.themes, run::remembered(&cx.config.home), caps);
+    let (memory, kept) = run::Memory::open(&cx.config.home);
+    let team = about.team;
+    let model = Model::new(about, keymap, found.themes, kept, caps);
     let stop = CancellationToken::new();
     let services = if is_inside {
         let (supervisor, stop) = (team::supervisor(cx, &bus)?, stop.clone());
@@ -91,6 +94,7 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         ids: Arc::clone(&cx.ids),
         model,
         home: cx.config.home.clone(),
+        memory: Some(memory),
         beside: Beside {
             logs: Some(cx.config.logs()),
             budgets: cx.config.budget.clone(),
@@ -110,27 +114,23 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
     };
     bus.close().await;
     drop(lock);
-    let goes_on = match ended? {
+    let ended = ended?;
+    let is_asked = matches!(ended, Ended::Asked(_));
+    let goes_on = match ended {
         Ended::Asked(end) => end == End::Leave,
         Ended::Shutdown => signals.is_hangup.load(Ordering::SeqCst),
         // A connection that was lost stops nobody's work.
         Ended::Closed => true,
     };
-    if goes_on && is_inside {
-        leave(cx)?;
+    match team.filter(|_| !is_inside) {
+        Some(pid) if goes_on => cx
+            .out
+            .remark(&format!("the team goes on (process {pid}); `fullsend` comes back to it, `kill {pid}` stops it")),
+        Some(pid) if is_asked => place::stop(cx, pid).await?,
+        _ if goes_on && is_inside => leave(cx)?,
+        _ => {}
     }
     Ok(code)
-}
-
-/// The place of whoever runs the services beside a screen in this home; none where it is taken.
-pub(super) fn take_place(cx: &Context) -> color_eyre::Result<Option<Flock<std::fs::File>>> {
-    let file = private_file(&cx.config.home.join("room.lock"))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, err)) => Err(eyre!("the home cannot be locked: {err}")
-            .suggestion("Is it on a network file system? Choose another folder with `--home DIR`")),
-    }
 }
 
 /// What SIGTERM, SIGINT and SIGHUP ask for.
@@ -194,6 +194,7 @@ pub(super) async fn about(
         providers: providers(&cx.config.llm),
         operator: operator(),
         is_inside,
+        team: if is_inside { None } else { place::holder(cx) },
         day_limit: cx.config.budget.day.nano,
         home: cx.config.home.display().to_string(),
         remark,
@@ -203,7 +204,7 @@ pub(super) async fn about(
             notification: cx.config.room.notification == Switch::On,
             title: cx.config.room.title == Switch::On,
         },
-        is_plain: is_plain(),
+        is_plain: is_plain(cx),
     })
 }
 
@@ -213,9 +214,12 @@ pub(super) fn zone_minutes() -> i32 {
 }
 
 /// Whether lines are to be drawn with `+-|`, and nothing moves.
-pub(super) fn is_plain() -> bool {
+pub(super) fn is_plain(cx: &Context) -> bool {
     let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
-    set("FULLSEND_PLAIN") || set("ACCESSIBILITY_ENABLED") || std::env::var("TERM").is_ok_and(|it| it == "dumb")
+    cx.config.room.plain == Switch::On
+        || set("FULLSEND_PLAIN")
+        || set("ACCESSIBILITY_ENABLED")
+        || std::env::var("TERM").is_ok_and(|it| it == "dumb")
 }
 
 /// Who is asked, in the order in which they are.

@@ -106,7 +106,7 @@ async fn place(cx: &Context, stop: &CancellationToken) -> Option<Flock<File>> {
         return None;
     }
     while !stop.is_cancelled() {
-        match room::take_place(cx) {
+        match room::place::take(cx) {
             Ok(None) => stop.run_until_cancelled(tokio::time::sleep(ASKED_AGAIN)).await,
             Ok(place) => return place,
             Err(err) => {

@@ -19,8 +19,8 @@ use crate::telemetry::redact;
 
 /// Names the settings file, as `--config` does.
 const CONFIG_ENV: &str = "FULLSEND_CONFIG";
-/// What `notify_command` is told by; it may well call the program.
-const TOLD: [&str; 2] = ["FULLSEND_NOTIFY_EVENT", "FULLSEND_NOTIFY_TEXT"];
+/// What `notify_command` is told by, which may well call the program; and the short name of `room.plain`, whatever its value.
+const TOLD: [&str; 3] = ["FULLSEND_NOTIFY_EVENT", "FULLSEND_NOTIFY_TEXT", "FULLSEND_PLAIN"];
 
 /// Variables of the founding designs for parts that this version does not contain. Nobody reads them; they are no mistake.
 pub(super) const FOUNDING_LATER: [&str; 2] = ["FULLSEND_MODEL", "FULLSEND_TIMEOUT"];

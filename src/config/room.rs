@@ -23,13 +23,15 @@ pub struct RoomConfig {
     pub notification: Switch,
     /// Whether the window's title counts what waits.
     pub title: Switch,
+    /// Whether lines are drawn with `+-|` and nothing moves.
+    pub plain: Switch,
     /// Messages that are kept in memory; what is older is read back from the streams.
     pub lines: u64,
 }
 
 impl Default for RoomConfig {
     fn default() -> Self {
-        Self { bell: Switch::On, notification: Switch::On, title: Switch::On, lines: 100_000 }
+        Self { bell: Switch::On, notification: Switch::On, title: Switch::On, plain: Switch::Off, lines: 100_000 }
     }
 }
 
@@ -50,6 +52,11 @@ impl RoomConfig {
                 "room.title",
                 Slot::Choice(&mut self.title),
                 "Whether the title of the control room's window counts what waits for a person.",
+            ),
+            Row::new(
+                "room.plain",
+                Slot::Choice(&mut self.plain),
+                "Whether the control room draws with letters only, and nothing moves, for screen readers and old terminals. FULLSEND_PLAIN, ACCESSIBILITY_ENABLED or TERM=dumb in the environment ask for it too.",
             ),
             Row::new(
                 "room.lines",

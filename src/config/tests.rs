@@ -147,6 +147,7 @@ fn two_workspaces_on_one_server_share_no_notes() {
 #[case("room.bell", r#""off""#, "on", "off", ["off", "on", "off"])]
 #[case("room.notification", r#""off""#, "on", "off", ["off", "on", "off"])]
 #[case("room.title", r#""off""#, "on", "off", ["off", "on", "off"])]
+#[case("room.plain", r#""on""#, "off", "on", ["on", "off", "on"])]
 #[case("room.lines", "1000", "2000", "3000", ["1000", "2000", "3000"])]
 #[case("approvals.deadline", r#""1h""#, "2h", "3h", ["1h", "2h", "3h"])]
 #[case("approvals.outward_deadline", r#""1h""#, "2h", "3h", ["1h", "2h", "3h"])]

@@ -55,6 +55,8 @@ pub enum LayerKind {
     Filter,
     /// How to end.
     Quit,
+    /// What is to become of a hold.
+    Held,
     /// What waits for a person.
     NeedsYou,
     /// A note's text, edited.
@@ -88,6 +90,7 @@ impl LayerKind {
             Self::Confirm => "a confirmation",
             Self::Filter => "the filter",
             Self::Quit => "quit",
+            Self::Held => "a hold",
             Self::NeedsYou => "needs you",
             Self::Note => "a note",
             Self::History => "the history",
@@ -158,7 +161,8 @@ actions! {
     Filter = "filter", "filter", "Show only the messages that match.", ["/"], Room, 4;
     Open = "open", "open", "Show the message or the document that is selected, whole.", ["enter"], List, 5;
     Pause = "pause", "pause", "Hold the list still, or follow what comes again.", ["space"], List, 7;
-    Hold = "hold", "hold", "Hold: nothing new starts. Twice: what runs is stopped, too. While it is held: the team goes on.", ["H"], Room, 8;
+    Hold = "hold", "hold", "Hold: nothing new starts. Twice: what runs is stopped, too. While it is held: asks what is meant.", ["H"], Room, 8;
+    Go = "go", "go on", "Let the team go on after a hold.", [], Room, 0;
     Palette = "palette", "commands", "Find an action by its name.", [":", "ctrl-p"], Room, 9;
     Help = "help", "help", "Show the keys of this place.", ["?", "f1"], Room, 10;
     Quit = "quit", "quit", "End, or leave the team running without a screen.", ["q"], Room, 11, needed;
@@ -237,6 +241,8 @@ actions! {
     QuitStop = "quit-stop", "stop", "Stop the team, and end.", ["s"], In(Quit), 2, needed;
     QuitDefault = "quit-default", "what is marked", "Do what is marked.", ["enter"], In(Quit), 3;
     QuitLeave = "quit-leave", "leave", "Leave the team running without a screen.", ["l"], In(Quit), 1, needed;
+    HeldStop = "held-stop", "stop what runs", "Stop what runs, and stay held.", ["s"], In(LayerKind::Held), 1, needed;
+    HeldGo = "held-go", "go on", "Let the team go on.", ["g"], In(LayerKind::Held), 2, needed;
     DetailUp = "detail-up", "up", "Go to the line above.", ["up", "k"], In(Detail), 0;
     DetailDown = "detail-down", "down", "Go to the line below.", ["down", "j"], In(Detail), 0;
     DetailPageUp = "detail-page-up", "page up", "Scroll up a page.", ["pageup"], In(Detail), 0;
@@ -255,6 +261,10 @@ actions! {
     FilterClear = "filter-clear", "clear", "Show everything again.", ["ctrl-u"], In(LayerKind::Filter), 2;
     HelpUp = "help-up", "up", "Scroll up.", ["up", "k"], In(Help), 0;
     HelpDown = "help-down", "down", "Scroll down.", ["down", "j"], In(Help), 0;
+    HelpPageUp = "help-page-up", "page up", "Scroll up a page.", ["pageup", "ctrl-b"], In(Help), 2;
+    HelpPageDown = "help-page-down", "page down", "Scroll down a page.", ["pagedown", "space", "ctrl-f"], In(Help), 1;
+    HelpFirst = "help-first", "first", "Go to the beginning.", ["home", "g"], In(Help), 0;
+    HelpLast = "help-last", "last", "Go to the end.", ["end", "G"], In(Help), 0;
     EditNote = "edit-note", "edit", "Edit the note that has the focus.", ["e"], ON_NOTES, 1;
     EditNoteOutside = "edit-note-outside", "$EDITOR", "Edit the note in $EDITOR; it is saved when you leave it.", ["E"], ON_NOTES, 2;
     NoteHistory = "note-history", "history", "Show the versions of the note, and bring one back.", ["h"], ON_NOTES, 1;
@@ -281,6 +291,43 @@ actions! {
     RecordPrevious = "record-previous", "field before", "Go to the field before.", ["shift-tab", "up"], In(LayerKind::Record), 0;
     RecordEvent = "record-event", "known event", "Take the next event that this experiment knows.", ["ctrl-n"], In(LayerKind::Record), 3;
     WelcomeDone = "welcome-done", "begin", "Close the welcome.", ["enter", "space"], In(Welcome), 1;
+}
+
+/// Other words for an action, by which the palette finds it too.
+pub const fn other_words(action: Action) -> &'static str {
+    match action {
+        Action::Go => "resume unhold continue release start",
+        Action::Hold => "halt freeze stop everything",
+        Action::NeedsYou => "approve deny answer requests approvals",
+        Action::Inject => "say send message idea chat",
+        Action::Kill => "archive stop cancel",
+        Action::Undo => "restore unkill revive",
+        Action::Quit => "exit leave stop",
+        Action::Filter => "search find grep",
+        Action::Help => "keys shortcuts",
+        Action::Theme => "colours colors dark light",
+        Action::Pause => "freeze follow live",
+        Action::AcknowledgeAlert => "ack seen",
+        Action::ResolveAlert => "close over",
+        Action::SetBudget => "limit money cost",
+        _ => "",
+    }
+}
+
+/// The actions that are done with what is selected on their screen, and only there: elsewhere nobody sees what that is.
+pub fn needs_sight(action: Action) -> Option<Screen> {
+    match (action, action.row().scope) {
+        (
+            Action::PauseExperiment
+            | Action::RecordNumber
+            | Action::EditSpec
+            | Action::CloneSpec
+            | Action::AcknowledgeAlert
+            | Action::ResolveAlert,
+            Scope::Screen(screen),
+        ) => Some(screen),
+        _ => None,
+    }
 }
 
 impl Action {

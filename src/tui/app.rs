@@ -22,7 +22,7 @@ use ratatui::layout::Rect;
 pub use deeds::{LetterDeed, NoteDeed, NoteOutcome};
 pub use kept::{Draft, Kept, NoteDraft};
 pub use lists::{ListState, Mark};
-pub(crate) use perform::{perform, says, trace_of};
+pub(crate) use perform::{let_go, perform, says, stop_runs, trace_of};
 
 use super::keys::Keymap;
 use super::layers::Layer;
@@ -34,10 +34,12 @@ use crate::bus::{EntryId, State};
 use crate::contracts::messages::{ApprovalVerdict, Control};
 use crate::contracts::notes::NoteName;
 use crate::contracts::untrusted::sanitize_line;
-use crate::contracts::{ChannelName, TraceId, Trust};
+use crate::contracts::{ChannelName, ServiceName, TraceId, Trust};
 
 /// How long a word on what happened stays.
 const TOAST: Duration = Duration::from_secs(5);
+/// How the gate begins to say who ordered what it did; whatever else it says was not done.
+const DONE: &str = ", ordered by ";
 /// Two Ctrl-C within this time quit, whatever is open.
 pub(super) const TWICE: Duration = Duration::from_secs(2);
 /// Drafts that were sent and can be recalled.
@@ -75,6 +77,8 @@ pub struct About {
     pub operator: String,
     /// Whether the services run in this process.
     pub is_inside: bool,
+    /// The process of this home that runs them, where it is another one.
+    pub team: Option<u32>,
     /// Nano-dollars that the settings allow a day; none for no limit.
     pub day_limit: Option<u64>,
     /// Where files are.
@@ -139,12 +143,21 @@ pub struct Model {
     /// Whether something is to be kept that was not written yet.
     pub is_unsaved: bool,
     pub(super) interrupted: Option<Duration>,
-    /// When a hold was ordered here.
-    pub(super) held: Option<Duration>,
+    /// What was ordered last with the key of the hold.
+    pub(super) held: Option<Held>,
     /// Whose past the filter is searched in.
     searched: Option<Source>,
     told: told::Told,
     next_ticket: u64,
+}
+
+/// What the key of the hold did last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    /// When.
+    pub(super) at: Duration,
+    /// Whether what runs was stopped, too.
+    pub(super) is_stopped: bool,
 }
 
 /// A word on what happened.
@@ -413,6 +426,7 @@ impl Model {
 /// Lets something happen, and says what is to be done for it.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     let effects = happens(model, msg);
+    model.pin();
     if model.store.playing.is_some() { without_saying(model, effects) } else { effects }
 }
 
@@ -425,6 +439,19 @@ fn without_saying(model: &mut Model, effects: Vec<Effect>) -> Vec<Effect> {
                 let digest = if let Saying::Verdict(verdict) = saying { verdict.digest } else { None };
                 let failed = Some("this is a replay, there is no bus".to_owned());
                 happened(model, Outcome::Said { ticket, what: "it".to_owned(), failed, digest });
+            }
+            Effect::Note(name, deed) => {
+                let why = || "this is a replay: it can be looked at, not changed".to_owned();
+                let outcome = match deed {
+                    NoteDeed::Write { .. } | NoteDeed::Revert(_) => NoteOutcome::Written(Err(why()), None),
+                    NoteDeed::Versions => NoteOutcome::Versions(Err("a recording has no former versions".to_owned())),
+                    NoteDeed::Compare(version) => NoteOutcome::Compared(version, Err(why())),
+                };
+                happened(model, Outcome::Note(name, outcome));
+            }
+            Effect::Letter(id, _) => {
+                let why = "this is a replay: it can be looked at, not changed".to_owned();
+                happened(model, Outcome::Letter(id, Err(why), None));
             }
             Effect::Keep(_) => {}
             other => allowed.push(other),
@@ -455,8 +482,8 @@ fn happens(model: &mut Model, msg: Msg) -> Vec<Effect> {
                 model.now.wall = model.store.now();
                 return model.trace.map(|trace| model.follow(trace)).unwrap_or_default();
             }
-            if let Some(words) = answer {
-                model.tell(Role::Accent, words);
+            if let Some((role, words)) = answer {
+                model.tell(role, words);
             }
             told::look(model, &changed)
         }
@@ -465,13 +492,19 @@ fn happens(model: &mut Model, msg: Msg) -> Vec<Effect> {
 }
 
 /// What the team answers to whoever sits at a control room: it is not to be looked for in the traffic.
-fn answer_to_operator(model: &Model, item: &Item) -> Option<String> {
+fn answer_to_operator(model: &Model, item: &Item) -> Option<(Role, String)> {
     let Item::Message(row) = item else { return None };
     let envelope = row.envelope.as_ref()?;
-    let is_answer = row.channel == ChannelName::FromOrchestrator
-        && envelope.trust == Trust::Operator
-        && matches!(envelope.kind.as_ref(), "orchestrator_response" | "watcher_response");
-    (is_answer && model.store.is_filled).then(|| format!("{}: {}", row.source(), row.gist()))
+    let is_by_gate = envelope.source.as_ref() == ServiceName::Gate.as_str();
+    let is_answer = match envelope.kind.as_ref() {
+        "orchestrator_response" | "watcher_response" => true,
+        // What became of an order or an answer; why not, too.
+        "status_update" => is_by_gate,
+        _ => false,
+    };
+    let is_heard = row.channel == ChannelName::FromOrchestrator && envelope.trust == Trust::Operator;
+    let role = if is_by_gate && !row.gist().contains(DONE) { Role::Danger } else { Role::Accent };
+    (is_heard && is_answer && model.store.is_filled).then(|| (role, format!("{}: {}", row.source(), row.gist())))
 }
 
 fn later(model: &mut Model, now: Now) -> Vec<Effect> {

@@ -8,6 +8,7 @@ pub mod confirm;
 pub mod detail;
 pub mod field;
 pub mod filter;
+pub mod held;
 pub mod help;
 pub mod history;
 pub mod inject;
@@ -44,6 +45,8 @@ pub enum Layer {
     Filter(filter::FilterLayer),
     /// How to end.
     Quit,
+    /// The team is held: what now?
+    Held,
     /// What waits for a person.
     NeedsYou(needs_you::NeedsYou),
     /// A note's text, edited.
@@ -110,6 +113,7 @@ impl Layer {
             Self::Confirm(_) => LayerKind::Confirm,
             Self::Filter(_) => LayerKind::Filter,
             Self::Quit => LayerKind::Quit,
+            Self::Held => LayerKind::Held,
             Self::Note(_) => LayerKind::Note,
             Self::History(_) => LayerKind::History,
             Self::Budget(_) => LayerKind::Budget,
@@ -136,6 +140,7 @@ impl Layer {
             | Self::History(_)
             | Self::Themes(_)
             | Self::Quit
+            | Self::Held
             | Self::Welcome => false,
         }
     }
@@ -149,6 +154,7 @@ impl Layer {
             Self::Confirm(layer) => layer.act(model, &input),
             Self::Filter(layer) => layer.act(model, input),
             Self::Quit => quit::act(model, &input),
+            Self::Held => held::act(model, &input),
             Self::NeedsYou(layer) => layer.act(model, input),
             Self::Note(layer) => layer.act(model, input),
             Self::History(layer) => layer.act(model, &input),
@@ -168,6 +174,7 @@ impl Layer {
             Self::Confirm(layer) => layer.draw(frame, area, model),
             Self::Filter(layer) => layer.draw(frame, area, model),
             Self::Quit => quit::draw(frame, area, model),
+            Self::Held => held::draw(frame, area, model),
             Self::NeedsYou(layer) => layer.draw(frame, area, model),
             Self::Note(layer) => layer.draw(frame, area, model),
             Self::History(layer) => layer.draw(frame, area, model),

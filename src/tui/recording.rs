@@ -76,6 +76,7 @@ impl Head {
             providers: clean(&self.providers),
             operator: "operator".to_owned(),
             is_inside: false,
+            team: None,
             day_limit: self.day_limit,
             home: String::new(),
             remark: None,

@@ -4,6 +4,7 @@
 //! from the bus is drawn at most 60 times a second, a key at once, and nothing where nothing changed. Must never decide anything.
 
 mod effects;
+mod memory;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use effects::remembered;
+pub use memory::Memory;
 
 use super::app::{Effect, End, Kept, Model, Msg, Now, Outcome, update};
 use super::feed::{Batch, Beside, Feed, QUEUE};
@@ -51,8 +52,10 @@ pub struct Room {
     pub ids: Arc<Ids>,
     /// The room as it begins.
     pub model: Model,
-    /// Where what is to be remembered is written, and texts for $EDITOR.
+    /// Where texts for $EDITOR are.
     pub home: PathBuf,
+    /// Where what is to be remembered is written; nowhere in a replay.
+    pub memory: Option<Memory>,
     /// What is shown beside the bus.
     pub beside: Beside,
     /// Where the person's themes are, and how many colours there are.
@@ -176,7 +179,7 @@ impl Loop {
         let queue = self.queue.clone();
         let stop = CancellationToken::new();
         let fed = self.feed(queue, stop.clone());
-        let keeping = tokio::spawn(effects::keep(self.room.home.clone(), self.kept.subscribe()));
+        let keeping = self.room.memory.take().map(|memory| tokio::spawn(effects::keep(memory, self.kept.subscribe())));
         let feeding = stop.drop_guard();
         let watched = self.room.themes.clone().map(|(folder, depth)| {
             let wrap = |found| Outcome::Themes(Box::new(found));
@@ -237,7 +240,9 @@ impl Loop {
         fed.await.ok();
         // What was to be kept last is written before the end.
         drop(self);
-        keeping.await.ok();
+        if let Some(keeping) = keeping {
+            keeping.await.ok();
+        }
         Ok(ended)
     }
 

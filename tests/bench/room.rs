@@ -155,6 +155,7 @@ pub(crate) fn model(width: u16, height: u16) -> Model {
         providers: "rules".to_owned(),
         operator: "bench".to_owned(),
         is_inside: false,
+        team: None,
         day_limit: None,
         home: String::new(),
         remark: None,

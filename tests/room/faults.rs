@@ -53,7 +53,7 @@ fn what_was_being_written_survives_a_kill() {
     screen.press("i");
     screen.shows("nothing is written yet");
     screen.press("half a thought");
-    let memory = home.path().join(".local/state/fullsend/room.json");
+    let memory = home.path().join(".local/state/fullsend/room.0.json");
     screen.until("it is written down", |_| {
         std::fs::read_to_string(&memory).is_ok_and(|text| text.contains("half a thought"))
     });

@@ -105,10 +105,14 @@ fn agree(home: &Path, url: Option<&str>) {
     first.shows("HOLD by mara");
     second.shows("HOLD by mara");
     first.press("H");
+    first.shows("let the team go on");
+    first.press("g");
     for screen in [&first, &second] {
         screen.until("it goes on", |text| !text.contains("HOLD"));
     }
     second.press("q");
+    second.shows("leave it running");
+    second.press("l");
     assert_eq!(second.ended(), 0);
     first.press("\x03\x03");
     assert_eq!(first.ended(), 0);

@@ -36,7 +36,8 @@ fn every_key_of_the_table_can_be_read_and_finds_its_action() {
             let chord: Chord = key.parse().unwrap_or_else(|err| panic!("{}: {err}", row.name));
             assert_eq!(keymap.find(chord, &[row.scope]), Some(row.action), "{key}");
         }
-        assert!(!row.keys.is_empty(), "{} has no key", row.name);
+        // A hold ends by name, or by its own question: no key that is pressed by mistake lets go.
+        assert!(!row.keys.is_empty() || row.action == Action::Go, "{} has no key", row.name);
     }
 }
 

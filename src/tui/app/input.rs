@@ -21,6 +21,13 @@ pub(super) fn key(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         return Vec::new();
     }
     let chord = Chord::of(event);
+    // A key that is held down is one order.
+    if event.kind == KeyEventKind::Repeat
+        && model.keymap.chords(Action::Hold).contains(&chord)
+        && model.layers.is_empty()
+    {
+        return Vec::new();
+    }
     if is_interrupt(chord) {
         return interrupt(model);
     }
@@ -51,7 +58,9 @@ fn interrupt(model: &mut Model) -> Vec<Effect> {
     let twice = model.interrupted.is_some_and(|at| model.now.open.saturating_sub(at) <= TWICE);
     model.interrupted = Some(model.now.open);
     if twice {
-        return vec![Effect::Keep(Box::new(model.kept())), Effect::Quit(End::Stop)];
+        // A team that runs elsewhere is nobody's to stop by two keys.
+        let end = if model.about.is_inside { End::Stop } else { End::Leave };
+        return vec![Effect::Keep(Box::new(model.kept())), Effect::Quit(end)];
     }
     if model.layers.is_empty() {
         perform::perform(model, Action::Quit)

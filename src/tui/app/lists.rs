@@ -29,6 +29,8 @@ pub struct ListState {
     pub top: u64,
     /// The newest line when it was held still.
     pub held_at: u64,
+    /// Whether the room selected it, so that what a key means stays what is shown; not the person.
+    pub is_pinned: bool,
 }
 
 impl ListState {
@@ -149,6 +151,37 @@ impl Model {
         Vec::new()
     }
 
+    /// Selects the first entry of the list whose keys act at once, where nothing is: what comes above it later is not what was meant.
+    pub(super) fn pin(&mut self) {
+        use crate::tui::screens::Screen;
+        let pane = match self.screen {
+            Screen::Alerts => Pane::Alerts,
+            Screen::Experiments => Pane::Experiments,
+            _ => return,
+        };
+        if self.lists.get(&pane).is_some_and(|list| list.entry_id().is_some_and(|id| self.is_there(pane, id))) {
+            return;
+        }
+        let first = match pane {
+            Pane::Alerts => self.store.alerts.all().first().map(|alert| alert.id.clone()),
+            _ => crate::tui::screens::experiments::sorted(self).first().map(|it| it.id.clone()),
+        };
+        let Some(id) = first else { return };
+        self.lists.insert(pane, ListState { selected: Some(Mark::Entry(id)), is_pinned: true, ..ListState::default() });
+    }
+
+    fn is_there(&self, pane: Pane, id: &str) -> bool {
+        match pane {
+            Pane::Alerts => self.store.alerts.all().iter().any(|alert| alert.id == id),
+            _ => self.store.experiments.get(id).is_some(),
+        }
+    }
+
+    /// What the person did not select himself is not selected any more.
+    pub(super) fn unpin(&mut self) {
+        self.lists.retain(|_, list| !list.is_pinned);
+    }
+
     /// Nobody looks at what was read back for a list any more; while a filter is searched for, it stays.
     fn leave_past(&mut self, source: Source) -> Vec<Effect> {
         let is_left = self.filter.is_empty() && self.store.forget_back(source);
@@ -237,5 +270,5 @@ fn held(ring: &Ring, old: &ListState, to: usize, rows: usize) -> ListState {
     let view = ring.view();
     let number = |at: usize| view.get(at).map_or(0, |line| line.number);
     let held_at = if old.is_following() { ring.newest() } else { old.held_at };
-    ListState { selected: Some(Mark::Line(number(to))), top: number(first), held_at }
+    ListState { selected: Some(Mark::Line(number(to))), top: number(first), held_at, is_pinned: false }
 }

@@ -7,12 +7,12 @@ mod experiments;
 use chrono::TimeDelta;
 
 use super::lists::Step;
-use super::{Effect, End, LetterDeed, Model, Saying, TWICE};
+use super::{Effect, LetterDeed, Model, Saying, TWICE};
 use crate::approvals::Record;
 use crate::contracts::TraceId;
 use crate::contracts::messages::{AcknowledgeAlert, CancelRun, Control, Go, Hold, ResolveAlert, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
-use crate::tui::actions::{Action, screen_of};
+use crate::tui::actions::{Action, needs_sight, screen_of};
 use crate::tui::layers::{self, Layer};
 use crate::tui::replay::Seek;
 use crate::tui::screens::content::Target;
@@ -28,6 +28,12 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
     }
     if model.store.playing.is_some() && says(action) {
         model.tell(Role::Warn, "this is a replay: nothing can be said or done from here");
+        return Vec::new();
+    }
+    if let Some(screen) = needs_sight(action).filter(|screen| *screen != model.screen) {
+        go_to(model, screen);
+        let key = model.keymap.short(action).unwrap_or_default();
+        model.tell(Role::Text, format!("look at what is selected first; {key} then: {}", action.row().short));
         return Vec::new();
     }
     match action {
@@ -49,6 +55,7 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Kill => kill(model),
         Action::Undo => return undo(model),
         Action::Hold => return hold(model),
+        Action::Go => return let_go(model),
         Action::Pause => return with_focus(model, Model::toggle_pause),
         Action::Up => return with_focus(model, |model, pane, area| model.go(pane, area, Step::By(-1))),
         Action::Down => return with_focus(model, |model, pane, area| model.go(pane, area, Step::By(1))),
@@ -100,11 +107,15 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Whether it would have something said on the bus, which a replay has not.
+/// Whether it would have something said or written on the bus, or read from it, which a replay has not.
 pub(crate) fn says(action: Action) -> bool {
-    use Action::{AcknowledgeAlert, CloneSpec, EditSpec, Hold, Inject, Kill, PauseExperiment, RecordNumber};
-    matches!(action, Inject | Kill | Action::Undo | Hold | PauseExperiment | RecordNumber | EditSpec | CloneSpec)
-        || matches!(action, AcknowledgeAlert | Action::ResolveAlert | Action::RunExperiment)
+    use Action::{
+        AcknowledgeAlert, CloneSpec, EditNote, EditNoteOutside, EditSpec, Go, Hold, Inject, Kill, NoteHistory,
+    };
+    use Action::{DropLetter, PauseExperiment, RecordNumber, ReplayLetter, ResolveAlert, SetBudget, StartTopic, Undo};
+    matches!(action, Inject | Kill | Undo | Hold | Go | PauseExperiment | RecordNumber | EditSpec | CloneSpec)
+        || matches!(action, AcknowledgeAlert | ResolveAlert | ReplayLetter | DropLetter | SetBudget | StartTopic)
+        || matches!(action, EditNote | EditNoteOutside | NoteHistory | Action::RunExperiment)
 }
 
 fn open(model: &mut Model, layer: impl FnOnce(&mut Model) -> Layer) {
@@ -113,6 +124,9 @@ fn open(model: &mut Model, layer: impl FnOnce(&mut Model) -> Layer) {
 }
 
 fn go_to(model: &mut Model, screen: Screen) {
+    if model.screen != screen {
+        model.unpin();
+    }
     model.screen = screen;
     model.is_zoomed = false;
     model.is_unsaved = true;
@@ -299,26 +313,45 @@ fn undo(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Say(model.ticket(), Saying::Control(order.into()))]
 }
 
-/// Holds, or lets go; a second time right after, what runs is stopped.
+/// Holds; a second time right after, what runs is stopped. It never lets go: while the team is held, it asks what is meant.
 fn hold(model: &mut Model) -> Vec<Effect> {
     let now = model.now.open;
-    let is_again = model.held.is_some_and(|at| now.saturating_sub(at) <= TWICE);
-    if is_again {
-        model.held = None;
-        return stop_runs(model);
+    let is_soon = |at: &super::Held| now.saturating_sub(at.at) <= TWICE;
+    match model.held.filter(is_soon) {
+        // Somebody leans on the key.
+        Some(held) if held.is_stopped => {
+            model.held = Some(super::Held { at: now, ..held });
+            Vec::new()
+        }
+        Some(_) => {
+            model.held = Some(super::Held { at: now, is_stopped: true });
+            stop_runs(model)
+        }
+        None if model.store.documents.is_held() => {
+            model.layers.push(Layer::Held);
+            Vec::new()
+        }
+        None => {
+            model.held = Some(super::Held { at: now, is_stopped: false });
+            let order = Hold { reason: None, by: Some(model.about.operator.clone()) };
+            vec![Effect::Say(model.ticket(), Saying::Control(order.into()))]
+        }
     }
-    let by = Some(model.about.operator.clone());
-    let order: Control = if model.store.documents.is_held() {
-        Go { reason: None, by }.into()
-    } else {
-        model.held = Some(now);
-        Hold { reason: None, by }.into()
-    };
-    vec![Effect::Say(model.ticket(), Saying::Control(order))]
+}
+
+/// Lets the team go on.
+pub(crate) fn let_go(model: &mut Model) -> Vec<Effect> {
+    model.held = None;
+    if !model.store.documents.is_held() {
+        model.tell(Role::Text, "nothing is held");
+        return Vec::new();
+    }
+    let order = Go { reason: None, by: Some(model.about.operator.clone()) };
+    vec![Effect::Say(model.ticket(), Saying::Control(order.into()))]
 }
 
 /// Orders every run that is under way to stop.
-fn stop_runs(model: &mut Model) -> Vec<Effect> {
+pub(crate) fn stop_runs(model: &mut Model) -> Vec<Effect> {
     let runs: Vec<(String, String)> =
         model.store.documents.runs("").map(|(of, run)| (of.to_owned(), run.to_owned())).collect();
     if runs.is_empty() {
@@ -340,9 +373,9 @@ fn stop_runs(model: &mut Model) -> Vec<Effect> {
 }
 
 fn quit(model: &mut Model) -> Vec<Effect> {
-    if model.about.is_inside {
+    if model.about.is_inside || model.about.team.is_some() {
         model.layers.push(Layer::Quit);
         return Vec::new();
     }
-    vec![Effect::Keep(Box::new(model.kept())), Effect::Quit(End::Leave)]
+    vec![Effect::Keep(Box::new(model.kept())), Effect::Quit(super::End::Leave)]
 }

@@ -41,9 +41,10 @@ pub fn scrolled(
     top: usize,
     width: u16,
 ) {
+    let lines = laid(lines, inside(area, width));
     let title = if top > 0 { format!("{title} · line {} of {}", top + 1, lines.len()) } else { title.to_owned() };
-    let inner = frame(at, area, model, &title, width, height(lines, width.min(area.width), area.height));
-    body(at, inner, model, lines, top);
+    let inner = frame(at, area, model, &title, width, height(&lines, width.min(area.width), area.height));
+    body(at, inner, model, &lines, top);
 }
 
 /// How high a frame is that holds these lines whole; no higher than there is room.
@@ -59,6 +60,16 @@ fn height(lines: &[Vec<Piece>], width: u16, most: u16) -> u16 {
     u16::try_from(rows).unwrap_or(u16::MAX)
 }
 
+/// Columns inside a frame that is at most so wide.
+pub fn inside(area: Rect, width: u16) -> u16 {
+    width.min(area.width).saturating_sub(4)
+}
+
+/// The lines as rows of at most so many columns: what is scrolled by rows hides nothing of a long line.
+pub fn laid(lines: &[Vec<Piece>], width: u16) -> Vec<Vec<Piece>> {
+    lines.iter().flat_map(|line| broken(line, width)).collect()
+}
+
 /// Draws lines from the one at `top` on. A line that is too long goes on in the next rows.
 pub fn body(frame: &mut Frame<'_>, area: Rect, model: &Model, lines: &[Vec<Piece>], top: usize) {
     let mut free = rows(area);
@@ -70,7 +81,8 @@ pub fn body(frame: &mut Frame<'_>, area: Rect, model: &Model, lines: &[Vec<Piece
     }
 }
 
-/// The line in rows of at most so many columns; the last piece is the one that is broken.
+/// The line in rows of at most so many columns. The last piece is the one that is broken, unless there is no room beside the others:
+/// then all of it is, wherever a row ends.
 pub fn broken(line: &[Piece], width: u16) -> Vec<Vec<Piece>> {
     use unicode_width::UnicodeWidthStr;
     let wide: usize = line.iter().map(|piece| piece.words.width()).sum();
@@ -80,7 +92,7 @@ pub fn broken(line: &[Piece], width: u16) -> Vec<Vec<Piece>> {
     let indent: usize = head.iter().map(|piece| piece.words.width()).sum();
     let room = usize::from(width).saturating_sub(indent);
     if room < 10 {
-        return vec![line.to_vec()];
+        return flowing(line, usize::from(width));
     }
     let room = u16::try_from(room).unwrap_or(width);
     let parts = text::wrapped(&last.words, room);
@@ -90,6 +102,28 @@ pub fn broken(line: &[Piece], width: u16) -> Vec<Vec<Piece>> {
         row.push(Piece::new(last.role, part));
         rows.push(row);
     }
+    rows
+}
+
+/// The line in rows, broken wherever one ends.
+fn flowing(line: &[Piece], width: usize) -> Vec<Vec<Piece>> {
+    use unicode_segmentation::UnicodeSegmentation;
+    use unicode_width::UnicodeWidthStr;
+    let (mut rows, mut row, mut taken) = (Vec::new(), Vec::new(), 0);
+    for piece in line {
+        let mut words = String::new();
+        for grapheme in piece.words.graphemes(true) {
+            if taken > 0 && taken + grapheme.width() > width {
+                row.push(Piece::new(piece.role, std::mem::take(&mut words)));
+                rows.push(std::mem::take(&mut row));
+                taken = 0;
+            }
+            words.push_str(grapheme);
+            taken += grapheme.width();
+        }
+        row.push(Piece::new(piece.role, words));
+    }
+    rows.push(row);
     rows
 }
 

@@ -106,7 +106,7 @@ impl Feed {
         let mut again: BTreeSet<ChannelName> = BTreeSet::new();
         let mut once_more = Instant::now();
         loop {
-            let next = if stale.is_empty() { anyway } else { counted };
+            let next = if stale.is_empty() { anyway } else { anyway.min(counted) };
             let next = if again.is_empty() { next } else { next.min(once_more) };
             match tokio::time::timeout_at(next, rings.recv()).await {
                 Ok(Some(bell)) => {
@@ -116,13 +116,19 @@ impl Feed {
                 }
                 Ok(None) => return Err(Gone),
                 Err(_) if !again.is_empty() && Instant::now() >= once_more => channels.append(&mut again),
-                Err(_) if stale.is_empty() => rung(Bell::Everything, &mut stale, &mut channels),
                 Err(_) => {}
             }
             let until = Instant::now() + TOGETHER;
             while let Ok(Some(bell)) = tokio::time::timeout_at(until, rings.recv()).await {
                 rung(bell, &mut stale, &mut channels);
                 again.extend(&channels);
+            }
+            // However much is said: what has no bell of its own is changed by others, too.
+            if Instant::now() >= anyway {
+                rung(Bell::Everything, &mut stale, &mut channels);
+            }
+            if stale.len() == PREFIXES.len() {
+                anyway = Instant::now() + ANYWAY;
             }
             let is_early = Instant::now() < counted;
             let (later, due): (BTreeSet<_>, BTreeSet<_>) =
@@ -131,7 +137,6 @@ impl Feed {
             if due.contains(NUMBERS) || due.contains(RUNS) {
                 counted = Instant::now() + COUNTED;
             }
-            anyway = Instant::now() + ANYWAY;
             let has_costs = due.contains("approvals:") || due.contains("budgets:day");
             for prefix in due {
                 match self.documents(prefix).await {

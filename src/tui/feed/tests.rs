@@ -314,6 +314,30 @@ async fn a_bell_has_the_documents_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_others_change_is_read_however_much_is_said() {
+    let mut fed = Fed::new(&[]).await;
+    fed.next(|item| matches!(item, Item::Filled).then_some(())).await;
+    let fields = vec![("state".to_owned(), Some("paused".to_owned()))];
+    let change = Op::Change { key: Key::new("experiments:x"), expect: Expect::Any, fields, ttl: Ttl::Keep };
+    fed.world.commit(vec![change]).await;
+    let began = tokio::time::Instant::now();
+    let body = crate::contracts::messages::Metrics::Event(crate::contracts::body::Example::example());
+    let read = |item: &Item| match item {
+        Item::Documents { prefix, found, .. } if prefix == "experiments:" && !found.is_empty() => Some(()),
+        _ => None,
+    };
+    loop {
+        let origin = fed.world.origin(Trust::Operator);
+        let said = origin.compose::<grants::ControlRoom, _>(crate::contracts::wiring::METRICS, body.clone()).unwrap();
+        fed.world.commit(vec![Op::Append(said)]).await;
+        if tokio::time::timeout(Duration::from_millis(500), fed.next(read)).await.is_ok() {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(25), "it is never read");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_channel_whose_key_holds_something_else_is_left_out_and_the_others_go_on() {
     let world = World::new();
     world.store.set_foreign(&Key::new(keys::stream(ChannelName::Alerts)));

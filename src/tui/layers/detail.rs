@@ -21,8 +21,6 @@ use crate::tui::screens::content::Target;
 use crate::tui::store::Row;
 use crate::tui::theme::Role;
 
-/// Characters of a line that are shown.
-const LINE_LIMIT: usize = 2_000;
 /// Columns of the widest frame.
 const WIDTH: u16 = 120;
 
@@ -41,10 +39,21 @@ pub struct Detail {
 /// What is shown, laid out.
 #[derive(Debug, Clone, Default)]
 struct Laid {
-    lines: Vec<Line>,
+    /// As they are drawn: a long line takes several.
+    rows: Vec<Line>,
+    /// The columns that they were made for.
+    width: u16,
     /// The value that is laid out; none where it is no JSON.
     value: Option<Value>,
     /// The document that it was made from.
+    state: Option<State>,
+}
+
+/// What there is to read of something, before it was broken to a width.
+#[derive(Debug, Clone, Default)]
+struct Whole {
+    lines: Vec<Line>,
+    value: Option<Value>,
     state: Option<State>,
 }
 
@@ -107,29 +116,30 @@ impl Detail {
     }
 
     fn is_stale(&self, model: &Model) -> bool {
-        match &self.target {
+        let has_changed = match &self.target {
             Target::Document(key) => model.store.state(key.as_str()) != self.laid.state.as_ref(),
             _ => false,
-        }
+        };
+        has_changed || self.laid.width != popup::inside(model.body(), WIDTH)
     }
 
     /// Goes to another line; what is shown moves no more than is needed.
     fn go(&mut self, model: &Model, by: isize) {
         let rows = usize::from(model.body().height.saturating_sub(2)).max(1);
-        self.at = self.at.saturating_add_signed(by).min(self.laid.lines.len().saturating_sub(1));
+        self.at = self.at.saturating_add_signed(by).min(self.laid.rows.len().saturating_sub(1));
         self.top = self.top.min(self.at).max((self.at + 1).saturating_sub(rows));
     }
 
     /// Folds the value of this line, or what holds it; or unfolds it.
     fn fold(&mut self, model: &Model) {
-        let Some((node, level)) = self.laid.lines.get(self.at).and_then(|line| line.node) else { return };
+        let Some((node, level)) = self.laid.rows.get(self.at).and_then(|line| line.node) else { return };
         let is_nested = |value: &Value| matches!(value, Value::Object(_) | Value::Array(_));
         let is_own = self.laid.value.as_ref().and_then(|value| json::node(value, node)).is_some_and(is_nested);
         let node = if is_own {
             Some(node)
         } else {
             // A line above that is less deep begins what holds this one.
-            let above = self.laid.lines.iter().take(self.at).rev();
+            let above = self.laid.rows.iter().take(self.at).rev();
             above.filter_map(|line| line.node).find(|(_, other)| *other < level).map(|(node, _)| node)
         };
         let Some(node) = node else { return };
@@ -138,7 +148,7 @@ impl Detail {
         }
         self.laid = self.lay_out(model);
         // The line stays under the cursor, whatever went above it.
-        let head = self.laid.lines.iter().position(|line| line.node.is_some_and(|(it, _)| it == node));
+        let head = self.laid.rows.iter().position(|line| line.node.is_some_and(|(it, _)| it == node));
         self.at = head.unwrap_or(self.at);
         self.go(model, 0);
     }
@@ -146,7 +156,7 @@ impl Detail {
     /// Folds everything that is nested in the outermost value, or unfolds all.
     fn fold_all(&mut self, model: &Model) {
         if self.folded.is_empty() {
-            let nodes = self.laid.lines.iter().filter_map(|line| line.node);
+            let nodes = self.laid.rows.iter().filter_map(|line| line.node);
             self.folded = nodes.filter(|(_, level)| *level >= 1).map(|(node, _)| node).collect();
         } else {
             self.folded.clear();
@@ -157,7 +167,7 @@ impl Detail {
 
     /// The value of this line; none where it is all of it.
     fn value(&self) -> (String, Option<String>) {
-        let node = self.laid.lines.get(self.at).and_then(|line| line.node);
+        let node = self.laid.rows.get(self.at).and_then(|line| line.node);
         let value = node.zip(self.laid.value.as_ref()).and_then(|((node, _), value)| json::node(value, node));
         match value {
             Some(Value::String(text)) => ("this text".to_owned(), Some(text.clone())),
@@ -191,40 +201,51 @@ impl Detail {
         }
     }
 
+    /// What there is to read, in rows of the width that there is.
     fn lay_out(&self, model: &Model) -> Laid {
+        let Whole { lines, value, state } = self.whole(model);
+        let width = popup::inside(model.body(), WIDTH);
+        let rows = lines.into_iter().flat_map(|line| {
+            let node = line.node;
+            popup::broken(&line.pieces, width).into_iter().map(move |pieces| Line { pieces, node })
+        });
+        Laid { rows: rows.collect(), width, value, state }
+    }
+
+    fn whole(&self, model: &Model) -> Whole {
         match &self.target {
             Target::Message(row) => {
-                let mut laid = self.body(&row.body, serde_json::from_str(&row.body).ok());
-                laid.lines.splice(0..0, head(model, row));
-                laid
+                let mut whole = self.body(&row.body, serde_json::from_str(&row.body).ok());
+                whole.lines.splice(0..0, head(model, row));
+                whole
             }
             Target::Document(key) => match model.store.state(key.as_str()) {
                 Some(state) => {
                     let raw = serde_json::to_string_pretty(state).unwrap_or_default();
-                    Laid { state: Some(state.clone()), ..self.body(&raw, Some(readable(state))) }
+                    Whole { state: Some(state.clone()), ..self.body(&raw, Some(readable(state))) }
                 }
                 None => {
                     let line = plain(vec![Piece::new(Role::Muted, "it is gone")]);
-                    Laid { lines: vec![line], ..Laid::default() }
+                    Whole { lines: vec![line], ..Whole::default() }
                 }
             },
             Target::Log(line) => self.body(&line.raw, serde_json::from_str(&line.raw).ok()),
-            Target::Need(_) | Target::Entry(..) => Laid::default(),
+            Target::Need(_) | Target::Entry(..) => Whole::default(),
         }
     }
 
     /// JSON, laid out, or as it came.
-    fn body(&self, raw: &str, value: Option<Value>) -> Laid {
+    fn body(&self, raw: &str, value: Option<Value>) -> Whole {
         match value {
             Some(value) if !self.is_raw => {
                 let lines = json::laid_out(&value, &|node, _| self.folded.contains(&node));
                 let line = |it: json::Line| Line { pieces: it.pieces, node: Some((it.node, it.level)) };
-                Laid { lines: lines.into_iter().map(line).collect(), value: Some(value), state: None }
+                Whole { lines: lines.into_iter().map(line).collect(), value: Some(value), state: None }
             }
             value => {
-                let clean = sanitize(raw, LINE_LIMIT);
+                let clean = sanitize(raw, usize::MAX);
                 let lines = clean.lines().map(|line| plain(vec![Piece::new(Role::Value, line)])).collect();
-                Laid { lines, value, state: None }
+                Whole { lines, value, state: None }
             }
         }
     }
@@ -239,30 +260,25 @@ impl Detail {
         };
         let fresh = self.is_stale(model).then(|| self.lay_out(model));
         let laid = fresh.as_ref().unwrap_or(&self.laid);
-        let len = laid.lines.len();
+        let len = laid.rows.len();
         let title = if len > 1 { format!("{title} · line {} of {len}", (self.at + 1).min(len)) } else { title };
         let height = u16::try_from(len.saturating_add(2)).unwrap_or(u16::MAX).max(area.height.min(12));
         let inner = popup::frame(frame, area, model, &title, WIDTH, height);
-        let mut free = crate::tui::draw::rows(inner);
-        // A line that is long takes several rows; the selected one is always among those that are shown.
-        let rows = usize::from(inner.height);
-        let first = (self.top..=self.at.min(len)).find(|from| {
-            let shown = laid.lines.get(*from..=self.at).unwrap_or_default();
-            shown.iter().map(|line| popup::broken(&line.pieces, inner.width).len()).sum::<usize>() <= rows
-        });
-        for (at, line) in laid.lines.iter().enumerate().skip(first.unwrap_or(self.at)) {
-            for part in popup::broken(&line.pieces, inner.width) {
-                let Some(row) = free.next() else { return };
-                let selection = (at == self.at && len > 1).then_some(Role::Selection);
-                text::draw(frame, row, model, &part, selection);
-            }
+        // Whatever has changed since, the selected row is among those that are shown.
+        let at_most = (self.at + 1).saturating_sub(usize::from(inner.height));
+        let shown = laid.rows.iter().enumerate().skip(self.top.max(at_most));
+        for (row, (at, line)) in crate::tui::draw::rows(inner).zip(shown) {
+            let selection = (at == self.at && len > 1).then_some(Role::Selection);
+            text::draw(frame, row, model, &line.pieces, selection);
         }
     }
 }
 
 /// All that there is to read of it.
 pub(crate) fn lines(model: &Model, target: &Target) -> Vec<Vec<Piece>> {
-    Detail::of(model, target.clone()).laid.lines.into_iter().map(|line| line.pieces).collect()
+    let detail =
+        Detail { target: target.clone(), at: 0, top: 0, is_raw: false, folded: BTreeSet::new(), laid: Laid::default() };
+    detail.whole(model).lines.into_iter().map(|line| line.pieces).collect()
 }
 
 fn plain(pieces: Vec<Piece>) -> Line {

@@ -10,6 +10,9 @@ use crate::tui::draw::popup;
 use crate::tui::draw::text::{self, Piece};
 use crate::tui::theme::Role;
 
+/// Columns of its frame.
+const WIDTH: u16 = 78;
+
 /// How far it is scrolled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Help {
@@ -18,8 +21,15 @@ pub struct Help {
 
 impl Help {
     pub(super) fn act(&mut self, model: &mut Model, input: &Input) -> Then {
-        let most = lines(model).len().saturating_sub(5);
+        let area = model.body();
+        let rows = popup::laid(&lines(model), popup::inside(area, WIDTH)).len();
+        let height = usize::from(area.height.saturating_sub(2)).max(1);
+        let most = rows.saturating_sub(height);
         match input {
+            Input::Act(Action::HelpPageUp) => self.top = self.top.saturating_sub(height),
+            Input::Act(Action::HelpPageDown) => self.top = (self.top + height).min(most),
+            Input::Act(Action::HelpFirst) => self.top = 0,
+            Input::Act(Action::HelpLast) => self.top = most,
             Input::Act(Action::HelpUp) => self.top = self.top.saturating_sub(1),
             Input::Act(Action::HelpDown) => self.top = (self.top + 1).min(most),
             Input::Wheel(by) => self.top = self.top.saturating_add_signed(*by).min(most),
@@ -30,7 +40,7 @@ impl Help {
     }
 
     pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
-        popup::scrolled(frame, area, model, "Help", &lines(model), self.top, 78);
+        popup::scrolled(frame, area, model, "Help", &lines(model), self.top, WIDTH);
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Inject {
     ticket: Ticket,
     /// What was being written before this was filled in.
     former: Option<Draft>,
+    /// What was being written before something said was recalled.
+    unsaid: Option<Draft>,
 }
 
 /// What is wrong with what is written, or what it is.
@@ -72,6 +74,7 @@ impl Inject {
             recalled: None,
             ticket,
             former: None,
+            unsaid: None,
         };
         if let Some(draft) = model.draft.clone() {
             form.take(&draft);
@@ -81,7 +84,8 @@ impl Inject {
 
     /// A form for a message on this channel, with its example.
     pub fn on(model: &mut Model, channel: ChannelName) -> Self {
-        let mut form = Self { channel, kind: 0, field: Field::default(), ..Self::open(model) };
+        let former = model.draft.clone();
+        let mut form = Self { channel, kind: 0, field: Field::default(), former, ..Self::open(model) };
         form.fill();
         form
     }
@@ -225,16 +229,31 @@ impl Inject {
             Input::Act(Action::InjectEditor) => return Then::stay().and([Effect::Edit(self.field.text())]),
             Input::Act(Action::Send) => return self.send(model),
             Input::Act(Action::Close) => {
-                let is_written = !self.field.is_empty() && self.field.text() != self.filled;
-                model.draft = is_written.then(|| self.draft()).or(self.former.take());
-                model.is_unsaved = true;
+                self.leave(model);
                 return Then::close();
             }
             Input::Act(_) | Input::Wheel(_) => return Then::stay(),
         }
-        model.draft = (!self.field.is_empty()).then(|| self.draft());
+        // What was said is not lost; what was being written would be.
+        let is_own = !self.field.is_empty() && self.recalled.is_none() && self.field.text() != self.filled;
+        model.draft = if is_own { Some(self.draft()) } else { self.unsaid.clone().or_else(|| self.former.clone()) };
         model.is_unsaved = true;
         Then::stay()
+    }
+
+    /// Keeps what is written. What was being written before and is not what is kept can be recalled.
+    fn leave(&mut self, model: &mut Model) {
+        let is_written = !self.field.is_empty() && self.field.text() != self.filled && self.recalled.is_none();
+        let mut texts =
+            [is_written.then(|| self.draft()), self.unsaid.take(), self.former.take()].into_iter().flatten();
+        model.draft = texts.next();
+        let others: Vec<Draft> = texts.filter(|other| Some(other) != model.draft.as_ref()).collect();
+        if !others.is_empty() {
+            let key = model.keymap.short(Action::InjectRecall).unwrap_or_default();
+            model.tell(Role::Text, format!("what you wrote before is kept too: {key} in the form brings it back"));
+        }
+        others.into_iter().rev().for_each(|other| remember(model, other));
+        model.is_unsaved = true;
     }
 
     /// Whether this key goes through what was said.
@@ -247,9 +266,12 @@ impl Inject {
     fn recall(&mut self, model: &Model, which: Option<usize>) -> bool {
         let former = match which {
             Some(at) => model.said.iter().rev().nth(at).cloned(),
-            None => Some(Draft { text: String::new(), ..self.draft() }),
+            None => Some(self.unsaid.take().unwrap_or_else(|| Draft { text: String::new(), ..self.draft() })),
         };
         let Some(former) = former else { return false };
+        if self.recalled.is_none() && which.is_some() && !self.field.is_empty() && self.field.text() != self.filled {
+            self.unsaid = Some(self.draft());
+        }
         self.take(&former);
         self.recalled = which;
         true
@@ -269,11 +291,10 @@ impl Inject {
                 return Then::stay();
             }
         };
-        model.said.push_back(self.draft());
-        while model.said.len() > RECALLED {
-            model.said.pop_front();
-        }
-        model.draft = self.former.take();
+        let mut texts = [self.unsaid.take(), self.former.take()].into_iter().flatten();
+        model.draft = texts.next();
+        texts.for_each(|other| remember(model, other));
+        remember(model, self.draft());
         model.is_unsaved = true;
         Then::close().and([Effect::Say(self.ticket, saying)])
     }
@@ -305,6 +326,14 @@ impl Inject {
         if let Some(last) = last {
             text::draw(frame, last, model, &[said], None);
         }
+    }
+}
+
+/// Keeps a text so that it can be recalled.
+fn remember(model: &mut Model, text: Draft) {
+    model.said.push_back(text);
+    while model.said.len() > RECALLED {
+        model.said.pop_front();
     }
 }
 

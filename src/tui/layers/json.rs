@@ -1,6 +1,6 @@
 //! JSON, laid out in lines for reading.
 //!
-//! Must never show a text that was not made harmless, nor more lines than anybody reads.
+//! Must never show a text that was not made harmless, nor leave out a part of it without saying so.
 
 use serde_json::Value;
 
@@ -8,16 +8,15 @@ use crate::contracts::untrusted::sanitize;
 use crate::tui::draw::text::Piece;
 use crate::tui::theme::Role;
 
-/// Lines that are made at most.
+/// Lines that are made at most where somebody looks through something large.
 const MOST: usize = 20_000;
-/// Characters of a line of a text.
-const LINE_LIMIT: usize = 2_000;
 
-/// The lines of a JSON text; what is nested deeper than `depth` is folded. None where it is no JSON.
-pub fn lines(text: &str, depth: usize) -> Option<Vec<Vec<Piece>>> {
+/// The lines of a JSON text, all of it. None where it is no JSON.
+pub fn lines(text: &str) -> Option<Vec<Vec<Piece>>> {
     let value: Value = serde_json::from_str(text).ok()?;
-    let laid = laid_out(&value, &|_, level| level >= depth);
-    Some(laid.into_iter().map(|line| line.pieces).collect())
+    let mut out = Layout { lines: Vec::new(), is_folded: &|_, _| false, next: 0, most: usize::MAX, left_out: 0 };
+    out.value(0, Vec::new(), &value, "");
+    Some(out.lines.into_iter().map(|line| line.pieces).collect())
 }
 
 /// A line of a value that is laid out.
@@ -33,8 +32,12 @@ pub struct Line {
 
 /// The lines of a value; those values are folded of which `is_folded` says so by number and depth.
 pub fn laid_out(value: &Value, is_folded: &dyn Fn(usize, usize) -> bool) -> Vec<Line> {
-    let mut out = Layout { lines: Vec::new(), is_folded, next: 0 };
+    let mut out = Layout { lines: Vec::new(), is_folded, next: 0, most: MOST, left_out: 0 };
     out.value(0, Vec::new(), value, "");
+    if out.left_out > 0 {
+        let words = format!("… {} more lines; copied, it is whole", out.left_out);
+        out.lines.push(Line { pieces: vec![Piece::new(Role::Warn, words)], node: 0, level: 0 });
+    }
     out.lines
 }
 
@@ -69,12 +72,16 @@ struct Layout<'a> {
     lines: Vec<Line>,
     is_folded: &'a dyn Fn(usize, usize) -> bool,
     next: usize,
+    most: usize,
+    left_out: usize,
 }
 
 impl Layout<'_> {
     fn push(&mut self, node: usize, level: usize, pieces: Vec<Piece>) {
-        if self.lines.len() < MOST {
+        if self.lines.len() < self.most {
             self.lines.push(Line { pieces, node, level });
+        } else {
+            self.left_out += 1;
         }
     }
 
@@ -111,7 +118,7 @@ impl Layout<'_> {
                 head.push(sign("{".to_owned()));
                 self.push(number, level, head);
                 for (at, (name, value)) in fields.iter().enumerate() {
-                    let name = crate::contracts::untrusted::sanitize_line(name, 100);
+                    let name = crate::contracts::untrusted::sanitize_line(name, usize::MAX);
                     let head = vec![indent(level + 1), Piece::new(Role::Name, format!("\"{name}\": "))];
                     self.value(level + 1, head, value, if at + 1 < fields.len() { "," } else { "" });
                 }
@@ -135,7 +142,7 @@ impl Layout<'_> {
 
     /// A text with its line breaks as lines: what is read is worth more than what could be parsed again.
     fn text(&mut self, number: usize, level: usize, mut head: Vec<Piece>, text: &str, comma: &str) {
-        let clean = sanitize(text, LINE_LIMIT);
+        let clean = sanitize(text, usize::MAX);
         let mut parts = clean.split('\n').peekable();
         let first = parts.next().unwrap_or_default();
         let end = if parts.peek().is_none() { format!("\"{comma}") } else { String::new() };

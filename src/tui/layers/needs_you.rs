@@ -204,10 +204,31 @@ impl NeedsYou {
         }
     }
 
+    /// Scrolls by rows as they are drawn, so that nothing of a long line is passed over.
     fn scroll(&mut self, model: &Model, by: isize) -> Then {
-        let most = self.lines(model).len().saturating_sub(3);
+        let (width, height) = self.room(model, model.body());
+        let most = self.rows(model, width).len().saturating_sub(usize::from(height));
         self.top = self.top.saturating_add_signed(by).min(most);
         Then::stay()
+    }
+
+    /// Columns and rows for the text of a request.
+    fn room(&self, model: &Model, area: Rect) -> (u16, u16) {
+        let wide = if self.is_wide(model, area) { LIST + 2 } else { 0 };
+        let inside = popup::inside(area, self.width(model, area)).saturating_sub(wide);
+        (inside, area.height.saturating_sub(5).max(1))
+    }
+
+    fn is_wide(&self, model: &Model, area: Rect) -> bool {
+        area.width >= WIDE && self.shown.is_some() && !waiting(model).is_empty()
+    }
+
+    fn width(&self, model: &Model, area: Rect) -> u16 {
+        if self.is_wide(model, area) { area.width.saturating_sub(8) } else { 110 }
+    }
+
+    fn rows(&self, model: &Model, width: u16) -> Vec<Vec<Piece>> {
+        popup::laid(&self.lines(model), width)
     }
 
     fn write(&mut self, input: Input) {
@@ -355,19 +376,21 @@ impl NeedsYou {
             Some(at) => format!("Needs you · {} of {}", at + 1, waiting.len()),
             None => "Needs you".to_owned(),
         };
-        let is_wide = area.width >= WIDE && !waiting.is_empty();
-        let width = if is_wide { area.width.saturating_sub(8) } else { 110 };
-        let inner = popup::frame(frame, area, model, &title, width, area.height.saturating_sub(2));
-        let inner = if is_wide {
+        let inner = popup::frame(frame, area, model, &title, self.width(model, area), area.height.saturating_sub(2));
+        let inner = if self.is_wide(model, area) {
             list(frame, Rect { width: LIST, ..inner }, model, &waiting, at);
             Rect { x: inner.x + LIST + 2, width: inner.width.saturating_sub(LIST + 2), ..inner }
         } else {
             inner
         };
         let (body, last) = popup::split_last(inner, 1);
-        match &self.doing {
-            Doing::Edit(edit) => edit.draw(frame, body, model),
-            _ => popup::body(frame, body, model, &self.lines(model), self.top),
+        let mut below = 0;
+        if let Doing::Edit(edit) = &self.doing {
+            edit.draw(frame, body, model);
+        } else {
+            let rows = self.rows(model, body.width);
+            below = rows.len().saturating_sub(self.top + usize::from(body.height));
+            popup::body(frame, body, model, &rows, self.top);
         }
         let Some(last) = last else { return };
         match &self.doing {
@@ -381,7 +404,13 @@ impl NeedsYou {
                 until.draw(frame, Rect { x: last.x + columns, width: last.width - columns, ..last }, model, "");
             }
             Doing::Edit(edit) => text::draw(frame, last, model, &[edit.told()], None),
-            Doing::Reading | Doing::Review(_) => text::draw(frame, last, model, &self.answers(model), None),
+            Doing::Reading | Doing::Review(_) => {
+                let mut pieces = self.answers(model);
+                if below > 0 {
+                    pieces.push(Piece::new(Role::Warn, format!("↓ {below} more lines")));
+                }
+                text::draw(frame, last, model, &pieces, None);
+            }
         }
     }
 
@@ -446,7 +475,7 @@ pub(super) fn approve_all(model: &mut Model, wanted: &[(String, String)]) -> Vec
 }
 
 fn page(model: &Model) -> isize {
-    isize::try_from(model.area.height.saturating_sub(8)).unwrap_or(10)
+    isize::try_from(model.body().height.saturating_sub(6)).unwrap_or(10).max(1)
 }
 
 /// What waits and was not answered from here.

@@ -17,8 +17,16 @@ use crate::tui::draw::text::{self, Piece};
 use crate::tui::screens::notes::title;
 use crate::tui::theme::Role;
 
-/// How a place begins that somebody has to settle.
-const MARKER: &str = "<<<<<<< ";
+/// How the lines begin that stand around a place that somebody has to settle.
+const MARKERS: [&str; 3] = ["<<<<<<< ", "||||||| ", ">>>>>>> "];
+/// The line between both sides. It may be the underline of a heading: only beside the others it is a marker.
+const BETWEEN: &str = "=======";
+
+/// Places that are still to be settled in a text.
+fn unsettled(text: &str) -> usize {
+    let counts = MARKERS.map(|marker| text.lines().filter(|line| line.starts_with(marker)).count());
+    counts.into_iter().max().unwrap_or(0)
+}
 
 /// A text that is being written.
 #[derive(Debug, Clone)]
@@ -55,7 +63,8 @@ impl NoteEdit {
             field: Field::at_start(text),
             base,
             before: start.to_owned(),
-            places: 0,
+            // A note may hold such lines for reasons of its own.
+            places: unsettled(text).saturating_sub(unsettled(start)),
             is_saving: false,
             saves_after_editor: false,
             other: None,
@@ -100,8 +109,9 @@ impl NoteEdit {
 
     fn save(&mut self, model: &mut Model) -> Vec<Effect> {
         let text = self.field.text();
-        if self.places > 0 && text.lines().any(|line| line.starts_with(MARKER)) {
-            model.tell(Role::Warn, format!("settle the places between `{}` and `>>>>>>>` first", MARKER.trim_end()));
+        let is_open = unsettled(&text) > unsettled(&self.before);
+        if is_open || self.places > 0 && text.lines().any(|line| line == BETWEEN) {
+            model.tell(Role::Warn, "settle the places between `<<<<<<<` and `>>>>>>>` first, and take these lines out");
             return Vec::new();
         }
         self.is_saving = true;
@@ -165,7 +175,8 @@ impl NoteEdit {
             text.clone_into(&mut self.before);
             (text.to_owned(), document.map_or(0, |note| note.version))
         });
-        (self.field, self.base, self.places) = (Field::at_start(&text), base, 0);
+        (self.field, self.base) = (Field::at_start(&text), base);
+        self.places = unsettled(&text).saturating_sub(unsettled(&self.before));
         self.other = Some(shown);
         self.keep(model);
     }

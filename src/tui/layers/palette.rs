@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use super::field::Field;
 use super::{Input, Then};
-use crate::tui::actions::{ACTIONS, Action, Row, Scope};
+use crate::tui::actions::{ACTIONS, Action, Row, Scope, other_words};
 use crate::tui::app::Model;
 use crate::tui::draw::popup;
 use crate::tui::draw::text::{self, Piece};
@@ -30,26 +30,37 @@ impl Palette {
             Scope::Layer | Scope::In(_) => false,
         });
         let rows: Vec<&'static Row> = rows.collect();
-        let wanted = self.field.text();
-        if wanted.trim().is_empty() {
+        let wanted = self.field.text().trim().to_lowercase().replace(' ', "-");
+        if wanted.is_empty() {
             return rows;
         }
-        let pattern = Pattern::parse(&wanted, CaseMatching::Ignore, Normalization::Smart);
+        let pattern = Pattern::parse(self.field.text().trim(), CaseMatching::Ignore, Normalization::Smart);
         let mut matcher = Matcher::new(Config::DEFAULT);
-        let mut scored: Vec<(u32, usize, &'static Row)> = rows
+        let mut score = |text: &str| {
+            let mut buffer = Vec::new();
+            pattern.score(nucleo_matcher::Utf32Str::new(text, &mut buffer), &mut matcher)
+        };
+        // A name that begins so is meant before one that holds it, that before another word for it, and all before the explanation.
+        let mut scored: Vec<((u8, u32), usize, &'static Row)> = rows
             .into_iter()
             .enumerate()
             .filter_map(|(at, row)| {
-                let told = format!("{} {}", row.name, row.help);
-                let mut buffer = Vec::new();
-                let name = pattern.score(nucleo_matcher::Utf32Str::new(row.name, &mut buffer), &mut matcher);
-                let mut buffer = Vec::new();
-                let all = pattern.score(nucleo_matcher::Utf32Str::new(&told, &mut buffer), &mut matcher)?;
-                // A name is worth more than a word of the explanation.
-                Some((name.map_or(all, |score| score + 1_000), at, row))
+                let words = other_words(row.action);
+                let is_said_so = words.split(' ').any(|word| word.starts_with(&wanted));
+                let rank = match () {
+                    () if row.name == wanted => (5, 0),
+                    () if row.name.starts_with(&wanted) => (4, 0),
+                    () if row.name.contains(&wanted) => (3, 0),
+                    () if is_said_so && !words.is_empty() => (2, 0),
+                    () => match score(row.name) {
+                        Some(score) => (1, score),
+                        None => (0, score(&format!("{} {words} {}", row.name, row.help))?),
+                    },
+                };
+                Some((rank, at, row))
             })
             .collect();
-        scored.sort_by_key(|(score, at, _)| (std::cmp::Reverse(*score), *at));
+        scored.sort_by_key(|(rank, at, _)| (std::cmp::Reverse(*rank), *at));
         scored.into_iter().map(|(.., row)| row).collect()
     }
 
@@ -80,11 +91,17 @@ impl Palette {
         self.field.draw(frame, head, model, "type a part of a name");
         let rows = usize::from(list.height);
         let first = (self.selected + 1).saturating_sub(rows);
-        for (at, row) in self.found(model).into_iter().enumerate().skip(first).take(rows) {
+        let found = self.found(model);
+        if found.is_empty() {
+            let key = model.keymap.short(Action::Help).unwrap_or_default();
+            let words = format!("no action is called so; {key} shows all keys");
+            popup::body(frame, list, model, &[vec![Piece::new(Role::Muted, words)]], 0);
+        }
+        for (at, row) in found.into_iter().enumerate().skip(first).take(rows) {
             let keys = model.keymap.chords(row.action).iter().map(|it| it.short()).collect::<Vec<_>>().join(" ");
             let pieces = [
-                Piece::new(Role::Accent, format!("{} ", text::padded(&keys, 12))),
-                Piece::new(Role::Title, format!("{} ", text::padded(row.name, 16))),
+                Piece::new(Role::Accent, format!("{} ", text::padded(&keys, 10))),
+                Piece::new(Role::Title, format!("{} ", text::padded(row.name, 21))),
                 Piece::new(Role::Muted, row.help.to_owned()),
             ];
             let y = list.y + u16::try_from(at - first).unwrap_or(u16::MAX);

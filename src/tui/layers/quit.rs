@@ -1,4 +1,4 @@
-//! Quit: stop the team, or leave it running without a screen.
+//! Quit: stop the team, or leave it running without a screen. A team of another process goes on unless it is told to stop.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -17,9 +17,9 @@ fn running(model: &Model) -> usize {
     model.store.experiments.all().filter(|it| runs(it.state)).count()
 }
 
-/// What is done unless something else is said: where something runs, it goes on.
+/// What is done unless something else is said: where something runs, or others sit at it, it goes on.
 pub fn default(model: &Model) -> End {
-    if running(model) > 0 { End::Leave } else { End::Stop }
+    if running(model) > 0 || !model.about.is_inside { End::Leave } else { End::Stop }
 }
 
 pub(super) fn act(model: &mut Model, input: &Input) -> Then {
@@ -42,8 +42,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     };
     let mark = |end| if default(model) == end { "▸ " } else { "  " };
     let key = |action| model.keymap.short(action).unwrap_or_default();
+    let place = model.about.team.filter(|_| !model.about.is_inside);
+    let place =
+        place.map(|pid| format!("The team runs in process {pid}; this is a window on it. ")).unwrap_or_default();
     let lines = vec![
-        vec![Piece::new(Role::Text, what)],
+        vec![Piece::new(Role::Text, format!("{place}{what}"))],
         vec![],
         vec![
             Piece::new(Role::Accent, format!("{}{}  ", mark(End::Stop), key(Action::QuitStop))),

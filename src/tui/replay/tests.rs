@@ -200,9 +200,9 @@ fn the_banner_says_that_it_is_a_replay_and_where_it_stands() {
 
 #[test]
 fn in_a_replay_nothing_is_said_and_that_is_told() {
-    for key in ["i", "x", "u", "H"] {
+    for key in ["i", "x", "u", "H", "5 e", "5 E", "5 h", "0 r", "0 d", "0 b", "8 n"] {
         let mut model = replayed();
-        assert_eq!(press(&mut model, key), [], "{key}");
+        key.split(' ').for_each(|key| assert_eq!(press(&mut model, key), [], "{key}"));
         assert!(model.layers.is_empty() && model.toast.as_ref().unwrap().words.contains("this is a replay"), "{key}");
     }
     let mut model = replayed();
@@ -213,6 +213,24 @@ fn in_a_replay_nothing_is_said_and_that_is_told() {
     assert!(!effects.iter().any(|it| matches!(it, Effect::Say(..) | Effect::Keep(_))), "{effects:?}");
     assert!(model.toast.as_ref().unwrap().words.contains("this is a replay, there is no bus"));
     assert!(model.answered.is_empty(), "the request is still there to be looked at");
+}
+
+#[test]
+fn a_note_that_was_open_when_a_replay_began_waits_for_nothing() {
+    use crate::contracts::notes::NoteName;
+    use crate::tui::layers::{Layer, history::History, note::NoteEdit};
+    let mut model = replayed();
+    let note = NoteEdit::open(&model, NoteName::Worklist).unwrap();
+    model.layers.push(Layer::Note(Box::new(note)));
+    crate::tui::app::tests::write(&mut model, "x");
+    assert_eq!(press(&mut model, "ctrl-s"), []);
+    let text = shown(&model, 120, 40);
+    assert!(!text.contains("saving…") && text.contains("this is a replay"), "{text}");
+    let mut model = replayed();
+    model.layers.push(Layer::History(History::open(NoteName::Worklist).0));
+    let outcome = crate::tui::app::NoteOutcome::Versions(Err("a recording has no former versions".to_owned()));
+    update(&mut model, Msg::Outcome(crate::tui::app::Outcome::Note(NoteName::Worklist, outcome)));
+    assert!(!shown(&model, 120, 40).contains("reading…"));
 }
 
 #[test]

@@ -4,8 +4,6 @@
 
 mod deeds;
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +12,8 @@ use crossterm::execute;
 use nix::sys::signal::{Signal, raise};
 use tokio::sync::watch;
 
-use super::Loop;
+use super::{Loop, Memory};
 use crate::bus::{Origin, Outgoing, SendError, Sender};
-use crate::config::private_file;
 use crate::contracts::channel::grants;
 use crate::contracts::messages::{ApprovalVerdicts, DiscordRaw};
 use crate::contracts::untrusted::sanitize_line;
@@ -30,8 +27,6 @@ use crate::tui::terminal::{self, editor};
 
 /// How long a bus that is away is tried again.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Where the memory of the room is.
-pub(crate) const MEMORY: &str = "room.json";
 
 impl Loop {
     /// Says something beside the loop.
@@ -153,14 +148,14 @@ fn compose(origin: &Origin, saying: Saying, operator: &str) -> Result<Outgoing, 
 }
 
 /// Writes down what the next start should know, one after the other, until nobody has anything more to keep; what is overtaken is left out.
-pub(super) async fn keep(home: PathBuf, mut kept: watch::Receiver<Kept>) {
-    let path = home.join(MEMORY);
+pub(super) async fn keep(mut memory: Memory, mut kept: watch::Receiver<Kept>) {
     while kept.changed().await.is_ok() {
-        let (path, newest) = (path.clone(), kept.borrow_and_update().clone());
-        match tokio::task::spawn_blocking(move || write(&path, &newest)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(err)) => tracing::warn!(%err, "what the room should remember was not written"),
-            Err(err) => tracing::warn!(%err, "what the room should remember was not written"),
+        let newest = kept.borrow_and_update().clone();
+        let writing = tokio::task::spawn_blocking(move || (memory.keep(&newest), memory));
+        let Ok((written, same)) = writing.await else { return };
+        memory = same;
+        if let Err(err) = written {
+            tracing::warn!(%err, "what the room should remember was not written");
         }
     }
 }
@@ -173,21 +168,6 @@ fn subject(body: &str) -> Option<String> {
     }
     let id = serde_json::from_str::<About>(body).ok()?.experiment_id?;
     keys::check_id(&id).is_ok().then_some(id)
-}
-
-/// Writes the memory so that a crash leaves the old one or the new one.
-fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
-    let next = path.with_extension("next");
-    let mut file = private_file(&next)?;
-    file.write_all(serde_json::to_string_pretty(kept)?.as_bytes())?;
-    file.sync_data()?;
-    std::fs::rename(&next, path)
-}
-
-/// Reads the memory; an empty one where there is none that can be read.
-pub(crate) fn remembered(home: &Path) -> Kept {
-    let text = std::fs::read_to_string(home.join(MEMORY)).ok();
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 /// Puts text on the clipboard, as the terminal lets us (OSC 52). It is encoded: whatever it holds does nothing on its way.

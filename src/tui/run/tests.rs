@@ -60,6 +60,7 @@ impl Running {
             ids: Arc::clone(&world.ids),
             model: empty(80, 24),
             home: home.path().to_owned(),
+            memory: Some(Memory::open(home.path()).0),
             beside: Beside::default(),
             themes: None,
             shutdown: shutdown.clone(),
@@ -155,10 +156,50 @@ async fn what_is_being_written_survives_a_crash() {
     let room = Running::new();
     room.press("i").await;
     room.write("precious").await;
-    let kept = room.home.path().join("room.json");
+    let kept = room.home.path().join("room.0.json");
     room.world.until(async |_| std::fs::read_to_string(&kept).is_ok_and(|text| text.contains("precious"))).await;
     room.ended.abort();
-    assert_eq!(remembered(room.home.path()).draft.unwrap().text, "precious");
+    let draft = || Memory::open(room.home.path()).1.draft;
+    room.world.until(async |_| draft().is_some_and(|draft| draft.text == "precious")).await;
+}
+
+fn draft(words: &str) -> crate::tui::app::Draft {
+    crate::tui::app::Draft { text: words.to_owned(), ..crate::tui::app::Draft::default() }
+}
+
+#[test]
+fn two_rooms_of_one_home_do_not_undo_each_other() {
+    use crate::tui::screens::Screen;
+    let home = tempfile::tempdir().unwrap();
+    let (mut one, mut first) = Memory::open(home.path());
+    (first.draft, first.filter) = (Some(draft("of room one")), "echo".to_owned());
+    one.keep(&first).unwrap();
+    let (mut two, mut second) = Memory::open(home.path());
+    assert_eq!((second.draft.clone(), second.filter.as_str()), (None, "echo"), "a draft is where it is written");
+    (second.screen, second.draft) = (Screen::Alerts, Some(draft("of room two")));
+    second.said.push(draft("said in two"));
+    two.keep(&second).unwrap();
+    first.said.push(draft("said in one"));
+    first.theme = "light".to_owned();
+    one.keep(&first).unwrap();
+    // Both end, however they do; a new room has what was written in them.
+    drop((one, two));
+    let (_, kept) = Memory::open(home.path());
+    assert_eq!((kept.screen, kept.filter.as_str(), kept.theme.as_str()), (Screen::Alerts, "echo", "light"));
+    assert_eq!(kept.draft, Some(draft("of room one")));
+    assert_eq!(kept.said, [draft("said in two"), draft("said in one"), draft("of room two")], "the other is recalled");
+}
+
+#[test]
+fn what_an_older_version_remembered_is_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    let old = crate::tui::app::Kept { draft: Some(draft("old")), ..crate::tui::app::Kept::default() };
+    std::fs::write(home.path().join("room.json"), serde_json::to_string(&old).unwrap()).unwrap();
+    let (mut memory, kept) = Memory::open(home.path());
+    assert_eq!(kept.draft, Some(draft("old")));
+    memory.keep(&kept).unwrap();
+    drop(memory);
+    assert_eq!(Memory::open(home.path()).1.draft, Some(draft("old")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,6 +212,7 @@ async fn whatever_waits_is_taken_in_whole() {
         ids: Arc::clone(&world.ids),
         model: empty(80, 24),
         home: home.path().to_owned(),
+        memory: None,
         beside: Beside::default(),
         themes: None,
         shutdown: CancellationToken::new(),
@@ -200,7 +242,7 @@ async fn a_shutdown_ends_it_and_so_does_a_terminal_that_is_gone() {
 async fn a_torn_memory_is_an_empty_one() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("room.json"), "{\"screen\":\"de").unwrap();
-    assert_eq!(remembered(home.path()), crate::tui::app::Kept::default());
+    assert_eq!(Memory::open(home.path()).1, crate::tui::app::Kept::default());
 }
 
 /// On the clock of the machine: the kernel says when a file has changed.

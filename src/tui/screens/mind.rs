@@ -140,10 +140,7 @@ pub fn decision(model: &Model, width: u16) -> Vec<Entry> {
         }
     }
     for (name, heading) in [("payload", "What it does"), ("message", "What it was about")] {
-        let json = told
-            .iter()
-            .find(|(it, words)| *it == name && words != "{}")
-            .and_then(|(_, it)| json::lines(it, usize::MAX));
+        let json = told.iter().find(|(it, words)| *it == name && words != "{}").and_then(|(_, it)| json::lines(it));
         if let Some(json) = json {
             lines.heading(heading);
             json.into_iter().take(400).for_each(|line| lines.line(line));

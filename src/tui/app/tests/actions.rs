@@ -36,6 +36,8 @@ fn stage(action: Action) -> Model {
         | Action::ReviewUp
         | Action::ReviewDown => {
             passes(&mut model, 500);
+            // What fits the screen is not scrolled.
+            update(&mut model, Msg::Resize(60, 18));
             press(&mut model, "e");
             if row_is_review(action) {
                 edit(&mut model);
@@ -99,6 +101,9 @@ fn place(action: Action) -> Model {
     if let Scope::Screen(screen) = action.row().scope {
         model.screen = screen;
     }
+    if action.row().scope == Scope::In(LayerKind::Held) {
+        text(&mut model, "fullsend:status", "paused");
+    }
     let keys: &[&str] = match action.row().scope {
         Scope::In(LayerKind::Inject) => &["i"],
         Scope::In(LayerKind::NeedsYou | LayerKind::Answer | LayerKind::Edit | LayerKind::Review) => &["a"],
@@ -107,6 +112,7 @@ fn place(action: Action) -> Model {
         Scope::In(LayerKind::Detail) => &["up", "up", "enter"],
         Scope::In(LayerKind::Help) | Scope::Layer => &["?", "down"],
         Scope::In(LayerKind::Quit) => &["q"],
+        Scope::In(LayerKind::Held) => &["H"],
         Scope::In(LayerKind::Note) => &["5", "e", "x"],
         Scope::In(LayerKind::Budget) => &["0", "b", "5"],
         Scope::In(LayerKind::History) => &["5", "h"],
@@ -183,15 +189,28 @@ fn the_focus_goes_round_all_panes_and_back() {
     assert_eq!(model.focused().unwrap().0, seen[7]);
 }
 
-#[rstest]
-#[case::nothing_inside(false, vec![End::Leave])]
-fn an_attached_room_just_quits(#[case] is_inside: bool, #[case] ends: Vec<End>) {
+#[test]
+fn a_room_on_a_bus_that_others_serve_just_quits() {
     let mut model = furnished(120, 40);
-    model.about.is_inside = is_inside;
-    let effects = press(&mut model, "q");
-    let found: Vec<End> =
-        effects.iter().filter_map(|it| if let Effect::Quit(end) = it { Some(*end) } else { None }).collect();
-    assert_eq!(found, ends);
+    model.about.is_inside = false;
+    assert!(press(&mut model, "q").contains(&Effect::Quit(End::Leave)));
+}
+
+#[rstest]
+#[case::stop("s", End::Stop)]
+#[case::leave("l", End::Leave)]
+#[case::others_sit_at_it("enter", End::Leave)]
+fn a_room_that_attached_to_the_team_of_its_home_asks_too(#[case] key: &str, #[case] end: End) {
+    let mut model = empty(120, 40);
+    (model.about.is_inside, model.about.team) = (false, Some(4711));
+    assert_eq!(press(&mut model, "q"), []);
+    let text = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(text.contains("The team runs in process 4711"), "{text}");
+    assert!(press(&mut model, key).contains(&Effect::Quit(end)));
+    let mut model = empty(120, 40);
+    (model.about.is_inside, model.about.team) = (false, Some(4711));
+    press(&mut model, "ctrl-c");
+    assert!(press(&mut model, "ctrl-c").contains(&Effect::Quit(End::Leave)), "two keys stop nobody else's team");
 }
 
 #[rstest]
@@ -240,6 +259,78 @@ fn the_palette_finds_an_action_by_a_part_of_its_name_and_does_it() {
     write(&mut model, "inje");
     press(&mut model, "enter");
     assert_eq!(model.layers.last().unwrap().kind(), LayerKind::Inject);
+}
+
+#[rstest]
+#[case::go("go", Action::Go)]
+#[case::another_word("resume", Action::Go)]
+#[case::unhold("unhold", Action::Go)]
+#[case::approve("approve", Action::NeedsYou)]
+#[case::begins("pause", Action::Pause)]
+#[case::holds("alert", Action::Alerts)]
+#[case::spaces("page down", Action::PageDown)]
+fn a_name_that_begins_so_is_meant_first(#[case] words: &str, #[case] action: Action) {
+    let mut model = furnished(120, 40);
+    press(&mut model, ":");
+    write(&mut model, words);
+    match model.layers.last() {
+        Some(crate::tui::layers::Layer::Palette(palette)) => {
+            assert_eq!(palette.found(&model).first().map(|row| row.action), Some(action));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_name_that_nothing_has_is_told() {
+    let mut model = furnished(120, 40);
+    press(&mut model, ":");
+    write(&mut model, "zzzz");
+    let text = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(text.contains("no action is called so; ? shows all keys"), "{text}");
+}
+
+#[test]
+fn the_help_is_paged_to_its_end_and_back() {
+    let mut model = furnished(80, 24);
+    press(&mut model, "?");
+    let shown = |model: &Model| crate::tui::draw::tests::shown(model, 80, 24);
+    let first = shown(&model);
+    (0..12).for_each(|_| drop(press(&mut model, "pagedown")));
+    let paged = shown(&model);
+    press(&mut model, "end");
+    assert_eq!(shown(&model), paged);
+    assert!(paged.contains("Close the welcome."), "{paged}");
+    press(&mut model, "g");
+    assert_eq!(shown(&model), first);
+}
+
+#[rstest]
+#[case::seen("acknowledge", Screen::Alerts)]
+#[case::over("resolve-alert", Screen::Alerts)]
+#[case::rest("pause-exp", Screen::Experiments)]
+fn what_is_done_with_what_is_selected_is_not_done_unseen(#[case] name: &str, #[case] screen: Screen) {
+    let mut model = measured(120, 40);
+    press(&mut model, ":");
+    write(&mut model, name);
+    let effects = press(&mut model, "enter");
+    assert!(!effects.iter().any(|it| matches!(it, Effect::Say(..))), "{effects:?}");
+    assert_eq!(model.screen, screen, "first it is shown");
+    assert!(model.toast.as_ref().unwrap().words.contains("look at what is selected first"), "{:?}", model.toast);
+}
+
+#[test]
+fn an_alert_that_comes_above_does_not_take_the_key_that_was_meant_for_another() {
+    let mut model = measured(120, 40);
+    press(&mut model, "6");
+    let before = crate::tui::screens::alerts::selected(&model).unwrap().id.clone();
+    let worse = [("state", "triggered"), ("severity", "critical"), ("triggered_at", "2026-11-21T14:02:10Z")];
+    document(&mut model, "alerts:a_worse_one", &worse);
+    assert_ne!(model.store.alerts.all()[0].id, before, "it stands above");
+    assert_eq!(crate::tui::screens::alerts::selected(&model).unwrap().id, before);
+    press(&mut model, "1");
+    press(&mut model, "6");
+    assert_ne!(crate::tui::screens::alerts::selected(&model).unwrap().id, before, "whoever comes back looks anew");
 }
 
 #[test]

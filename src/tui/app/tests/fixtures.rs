@@ -36,6 +36,7 @@ pub(crate) fn about() -> About {
         providers: "rules".to_owned(),
         operator: "mara".to_owned(),
         is_inside: true,
+        team: None,
         day_limit: Some(5_000_000_000),
         home: "/home/mara/.local/state/fullsend".to_owned(),
         remark: None,

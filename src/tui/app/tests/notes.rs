@@ -125,6 +125,32 @@ fn a_conflict_shows_both_sides_and_is_saved_once_it_is_settled() {
 }
 
 #[test]
+fn a_conflict_is_one_also_after_the_layer_was_closed() {
+    let mut model = editing();
+    write(&mut model, "c");
+    press(&mut model, "ctrl-s");
+    became(&mut model, Ok(conflict()));
+    press(&mut model, "esc");
+    press(&mut model, "e");
+    let text = shown(&model, 120, 40);
+    assert!(text.contains("both changed one place"), "{text}");
+    assert_eq!(press(&mut model, "ctrl-s"), [], "the markers are still in it");
+    assert!(toast(&model).contains("settle the places"), "{}", toast(&model));
+    press(&mut model, "esc");
+    press(&mut model, "E");
+    let left = "b\n=======\nc".to_owned();
+    assert_eq!(update(&mut model, Msg::Outcome(Outcome::Edited(Ok(left)))), [], "the line between them is left");
+}
+
+#[test]
+fn the_underline_of_a_heading_is_no_conflict() {
+    let mut model = editing();
+    press(&mut model, "ctrl-o");
+    update(&mut model, Msg::Outcome(Outcome::Edited(Ok("Heading\n=======".to_owned()))));
+    assert_eq!(press(&mut model, "ctrl-s"), [written("Heading\n=======\n", 1)]);
+}
+
+#[test]
 fn what_could_not_be_written_stays() {
     let mut model = editing();
     write(&mut model, "x");

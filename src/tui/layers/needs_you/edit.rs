@@ -17,8 +17,6 @@ use crate::tui::theme::Role;
 
 /// Lines around a change that are shown.
 const AROUND: usize = 3;
-/// Characters of a line of a difference.
-const LINE_LIMIT: usize = 2_000;
 
 /// The intents while they are changed.
 #[derive(Debug, Clone)]
@@ -127,7 +125,7 @@ pub fn difference(was: &str, now: &str) -> Vec<Vec<Piece>> {
                 ChangeTag::Insert => ("+ ", Role::Ok),
                 ChangeTag::Equal => ("  ", Role::Muted),
             };
-            lines.push(vec![Piece::new(role, sign), Piece::new(role, sanitize_line(change.value(), LINE_LIMIT))]);
+            lines.push(vec![Piece::new(role, sign), Piece::new(role, sanitize_line(change.value(), usize::MAX))]);
         }
     }
     lines

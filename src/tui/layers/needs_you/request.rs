@@ -15,12 +15,10 @@ use crate::tui::layers::json;
 use crate::tui::store::Need;
 use crate::tui::theme::Role;
 
-const LINE_LIMIT: usize = 2_000;
-
 /// All of it, in lines.
 pub fn lines(model: &Model, need: &Need) -> Vec<Vec<Piece>> {
     let proposal = &need.record.proposal;
-    let words = |text: &str| sanitize_line(text, LINE_LIMIT);
+    let words = |text: &str| sanitize_line(text, usize::MAX);
     let mut lines = vec![vec![Piece::new(Role::Title, words(&proposal.title))], vec![]];
     lines.extend(head(model, need));
     let stale: Vec<Vec<Piece>> = proposal.facts.iter().filter_map(|fact| changed(model, fact)).collect();
@@ -54,7 +52,7 @@ pub fn lines(model: &Model, need: &Need) -> Vec<Vec<Piece>> {
 fn head(model: &Model, need: &Need) -> Vec<Vec<Piece>> {
     let record = &need.record;
     let proposal = &record.proposal;
-    let words = |text: &str| sanitize_line(text, LINE_LIMIT);
+    let words = |text: &str| sanitize_line(text, usize::MAX);
     let mut lines = Vec::new();
     let mut field = |name: &str, role, value: String| {
         lines.push(vec![Piece::new(Role::Muted, text::padded(name, 10)), Piece::new(role, value)]);
@@ -144,7 +142,7 @@ fn note(model: &Model, name: NoteName, change: &NoteChange) -> (String, Vec<Vec<
     }
     match memory::apply(change, &state, model.now.wall) {
         Ok(edit) => (String::new(), difference(&state.text, edit.text())),
-        Err(err) => (String::new(), vec![vec![Piece::new(Role::Danger, sanitize_line(&err.to_string(), LINE_LIMIT))]]),
+        Err(err) => (String::new(), vec![vec![Piece::new(Role::Danger, sanitize_line(&err.to_string(), usize::MAX))]]),
     }
 }
 
@@ -156,7 +154,7 @@ fn laid_out(text: &str) -> String {
 }
 
 fn pretty(text: &str) -> Vec<Vec<Piece>> {
-    json::lines(text, usize::MAX).unwrap_or_else(|| {
-        sanitize(text, LINE_LIMIT).lines().map(|line| vec![Piece::new(Role::Value, line.to_owned())]).collect()
+    json::lines(text).unwrap_or_else(|| {
+        sanitize(text, usize::MAX).lines().map(|line| vec![Piece::new(Role::Value, line.to_owned())]).collect()
     })
 }

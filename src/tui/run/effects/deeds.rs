@@ -33,15 +33,10 @@ impl Loop {
         Origin::new(Arc::clone(&self.room.clock), Arc::clone(&self.room.ids), Trust::Operator)
     }
 
-    /// There is no bus: what is shown is a recording.
-    fn only_shown(&self) {
-        let words = "this is a replay: it can be looked at, not changed".to_owned();
-        self.outcomes.try_send(Outcome::Failed(words)).ok();
-    }
-
     /// Does something with a note.
     pub(in crate::tui::run) fn note(&self, name: NoteName, deed: NoteDeed) {
-        let Some(bus) = self.room.bus.clone() else { return self.only_shown() };
+        // The model wants nothing where there is none.
+        let Some(bus) = self.room.bus.clone() else { return };
         let author = Author::of(self.room.model.about.operator.clone(), &self.origin());
         let outcomes = self.outcomes.clone();
         tokio::spawn(async move {
@@ -71,7 +66,7 @@ impl Loop {
     /// Does something with a dead letter.
     pub(in crate::tui::run) fn letter(&self, id: EntryId, deed: LetterDeed) {
         let room = &self.room;
-        let Some(bus) = room.bus.clone() else { return self.only_shown() };
+        let Some(bus) = room.bus.clone() else { return };
         let desk = Desk {
             bus,
             clock: Arc::clone(&room.clock),
