@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::Untrusted;
 
 /// Fields that say in words what a message is about, the most telling first.
-const TELLING: [&str; 14] = [
+const TELLING: [&str; 19] = [
     "content",
     "message",
     "text",
@@ -24,6 +24,11 @@ const TELLING: [&str; 14] = [
     "description",
     "name",
     "command",
+    "verdict",
+    "event",
+    "state",
+    "subject",
+    "what",
 ];
 
 /// Fields that other columns show, or that nobody reads.

@@ -12,7 +12,7 @@ mod perform;
 pub(crate) mod tests;
 pub mod told;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -38,6 +38,8 @@ use crate::contracts::{ChannelName, ServiceName, TraceId, Trust};
 
 /// How long a word on what happened stays.
 const TOAST: Duration = Duration::from_secs(5);
+/// How long a request that was answered here is not shown while nothing comes of it.
+const ANSWERED: Duration = Duration::from_secs(10);
 /// How the gate begins to say who ordered what it did; whatever else it says was not done.
 const DONE: &str = ", ordered by ";
 /// Two Ctrl-C within this time quit, whatever is open.
@@ -136,12 +138,14 @@ pub struct Model {
     pub said: VecDeque<Draft>,
     /// What is being written of notes.
     pub notes: BTreeMap<NoteName, NoteDraft>,
-    /// Digests of the requests that were answered here and are still there.
-    pub answered: BTreeSet<String>,
+    /// Digests of the requests that were answered here and are still there, and when that was.
+    pub answered: BTreeMap<String, Duration>,
     /// Whether the welcome was seen, and by which version.
     pub welcomed: String,
     /// Whether something is to be kept that was not written yet.
     pub is_unsaved: bool,
+    /// Whether a layer acts now: what it says goes with it.
+    pub(super) is_in_layer: bool,
     pub(super) interrupted: Option<Duration>,
     /// What was ordered last with the key of the hold.
     pub(super) held: Option<Held>,
@@ -169,6 +173,8 @@ pub struct Toast {
     pub role: Role,
     /// Until when it stays.
     pub until: Duration,
+    /// Whether a layer said it: it goes with that layer.
+    pub is_of_layer: bool,
 }
 
 /// Something that happens to the room.
@@ -301,9 +307,10 @@ impl Model {
             draft: kept.draft,
             said: kept.said.into(),
             notes: kept.notes,
-            answered: BTreeSet::new(),
+            answered: BTreeMap::new(),
             welcomed: kept.welcomed,
             is_unsaved: false,
+            is_in_layer: false,
             interrupted: None,
             held: None,
             searched: None,
@@ -324,9 +331,15 @@ impl Model {
         model
     }
 
-    /// Says a word on what happened. It must be harmless.
+    /// Says a word on what happened. It must be harmless. What went wrong just now stays readable before what went well.
     pub fn tell(&mut self, role: Role, words: impl Into<String>) {
-        self.toast = Some(Toast { words: words.into(), role, until: self.now.open + TOAST });
+        let is_bad = |role| matches!(role, Role::Danger | Role::Warn);
+        let just_now = self.now.open + TOAST.saturating_sub(TWICE);
+        if !is_bad(role) && self.toast.as_ref().is_some_and(|toast| is_bad(toast.role) && toast.until > just_now) {
+            return;
+        }
+        let until = self.now.open + TOAST;
+        self.toast = Some(Toast { words: words.into(), role, until, is_of_layer: self.is_in_layer });
     }
 
     pub(super) fn ticket(&mut self) -> Ticket {
@@ -396,8 +409,8 @@ impl Model {
         panes.iter().find(|(pane, _)| Some(*pane) == chosen).or(panes.first()).copied()
     }
 
-    /// The experiment that was killed last, if it can be brought back.
-    pub fn killed_last(&self) -> Option<String> {
+    /// The experiment that was killed last, if it can be brought back, and when that was.
+    pub fn killed_last(&self) -> Option<(String, String)> {
         let killed = self.store.documents.of("experiments:").filter_map(|(key, state)| {
             let document = state.document()?;
             let is_archived = document.get("state") == Some("archived") && document.get("former_state").is_some();
@@ -405,7 +418,7 @@ impl Model {
             is_archived
                 .then(|| (at.to_owned(), key.as_str().strip_prefix("experiments:").unwrap_or_default().to_owned()))
         });
-        killed.max().map(|(_, id)| id)
+        killed.max().map(|(at, id)| (id, at))
     }
 
     /// What the next start should know.
@@ -510,6 +523,12 @@ fn answer_to_operator(model: &Model, item: &Item) -> Option<(Role, String)> {
 fn later(model: &mut Model, now: Now) -> Vec<Effect> {
     model.now = now;
     model.store.tick(now.wall);
+    if !model.answered.is_empty() {
+        // Nobody took the answer, or it could not be done: it is asked again.
+        let needs = model.store.documents.needs();
+        let still = |digest: &str| needs.iter().any(|need| need.record.proposal.digest == digest);
+        model.answered.retain(|digest, at| now.open.saturating_sub(*at) < ANSWERED && still(digest));
+    }
     if model.toast.as_ref().is_some_and(|toast| toast.until <= now.open) {
         model.toast = None;
     }

@@ -97,7 +97,7 @@ pub fn pane(frame: &mut Frame<'_>, area: Rect, model: &Model, pane: Pane) {
         }
         Content::Entries { entries, at_end, empty } => {
             if entries.is_empty() {
-                let lines: Vec<_> = text::wrapped(empty, inner.width);
+                let lines: Vec<_> = text::wrapped(&empty, inner.width);
                 for (row, line) in rows(inner).zip(lines) {
                     text::draw(frame, row, model, &[Piece::new(Role::Muted, line)], None);
                 }
@@ -159,9 +159,15 @@ fn title(
         }
         pieces.extend(chips);
     }
-    if is_focused && let Some(next) = screens::hidden_next(model) {
+    let reached = if is_focused { screens::reached(model) } else { Vec::new() };
+    let is_part = !model.is_zoomed && reached.len() > screens::panes(model, model.body()).len();
+    let next = if is_focused { screens::hidden_next(model) } else { None };
+    if is_part || next.is_some() {
+        let at = reached.iter().position(|it| *it == pane).map_or(0, |at| at + 1);
+        let place = if is_part { format!("{at}/{} ", reached.len()) } else { String::new() };
         let key = model.keymap.short(Action::NextPane).unwrap_or_default();
-        pieces.push(Piece::new(Role::Muted, format!("· {key} {} ", pane_name(model, next))));
+        let next = next.map(|next| format!("{key} {} ", pane_name(model, next))).unwrap_or_default();
+        pieces.push(Piece::new(Role::Muted, format!("· {place}{next}")));
     }
     let rate = match pane {
         Pane::Channel(channel) => store.channel(channel).map(|channel| &channel.rate),
@@ -267,18 +273,20 @@ fn chips(model: &Model, ring: &Ring, list: &ListState) -> Vec<Piece> {
     let mut chips = Vec::new();
     if let Some(away) = frame::away(model) {
         chips.push(Piece::new(Role::Danger, format!("· {away} ")));
+    } else if model.store.playing.is_some() {
+        chips.push(Piece::new(Role::Warn, "· replay ".to_owned()));
     } else if list.is_following() {
         chips.push(Piece::new(Role::Ok, "· live ".to_owned()));
     } else {
         chips.push(Piece::new(Role::Warn, format!("· paused +{} ", list.new_since(ring))));
     }
-    if let Some(past) = text::past(model, ring) {
-        chips.push(past);
-        chips.push(Piece::new(Role::Text, " "));
-    }
     if !model.filter.is_empty() {
         chips.push(Piece::new(Role::Match, format!("{} of {}", ring.shown().len(), ring.len())));
         chips.push(Piece::new(Role::Text, " ".to_owned()));
+    }
+    if let Some(past) = text::past(model, ring) {
+        chips.push(past);
+        chips.push(Piece::new(Role::Text, " "));
     }
     let dropped = ring.dropped() + model.store.missed;
     if dropped > 0 {
@@ -315,7 +323,8 @@ fn messages(frame: &mut Frame<'_>, area: Rect, model: &Model, shown: &Shown<'_>)
         text::draw(frame, row, model, &pieces, is_selected.then_some(selection));
     }
     if view.is_empty() && area.height > 0 {
-        let words = if ring.is_empty() { "nothing was said here yet" } else { "nothing matches the filter" };
+        let words =
+            if ring.is_empty() { "nothing was said here yet" } else { "nothing matches the filter; esc shows all" };
         text::draw(frame, Rect { height: 1, ..area }, model, &[Piece::new(Role::Muted, words.to_owned())], None);
     }
 }

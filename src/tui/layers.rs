@@ -191,9 +191,17 @@ pub fn handle(model: &mut Model, input: Input) -> Vec<Effect> {
     let Some(mut layer) = model.layers.pop() else { return Vec::new() };
     // What the layer opens lies above it.
     let depth = model.layers.len();
+    let (kind, told) = (layer.kind(), model.toast.clone());
+    model.is_in_layer = true;
     let then = layer.act(model, input);
+    model.is_in_layer = false;
     if then.is_open {
         model.layers.insert(depth.min(model.layers.len()), layer);
+    }
+    // What a layer said goes with it, or under what it opens.
+    let is_same = model.layers.len() == depth + 1 && model.layers.last().is_some_and(|layer| layer.kind() == kind);
+    if !is_same && model.toast == told && told.is_some_and(|told| told.is_of_layer) {
+        model.toast = None;
     }
     then.effects
 }

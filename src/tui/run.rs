@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use memory::Memory;
 
-use super::app::{Effect, End, Kept, Model, Msg, Now, Outcome, update};
+use super::app::{Effect, End, Kept, Model, Msg, Now, Outcome, told, update};
 use super::feed::{Batch, Beside, Feed, QUEUE};
 use super::replay::{Player, Seek};
 use super::store::Source;
@@ -228,6 +228,9 @@ impl Loop {
                     events = S::from_terminal();
                     // Not `clear`: that asks the terminal where its cursor is, and waits for an answer that may never come.
                     screen.resize(screen.size()?.into())?;
+                    if let Some(title) = told::again(&self.room.model).filter(|_| self.guard.is_some()) {
+                        terminal::tell(&title, self.room.model.about.ways)?;
+                    }
                     self.is_changed = true;
                     self.draw(screen)?;
                 }

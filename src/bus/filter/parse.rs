@@ -85,7 +85,10 @@ fn channel((item, column): (&str, usize)) -> Result<ChannelName, FilterError> {
     item.parse().map_err(|unknown: crate::contracts::UnknownName| {
         let expected = match unknown.nearest {
             Some(near) => format!("a channel, perhaps `{near}`"),
-            None => "a channel (`fullsend wiring` lists them)".to_owned(),
+            None => match ChannelName::ALL.iter().map(|channel| channel.short()).find(|name| name.starts_with(item)) {
+                Some(begins) => format!("a channel, perhaps `{begins}`"),
+                None => "a channel (`fullsend wiring` lists them)".to_owned(),
+            },
         };
         error(column, expected, found(item))
     })

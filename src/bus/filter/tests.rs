@@ -96,6 +96,7 @@ fn without_an_envelope_only_channel_and_text_can_match() {
 #[case("priority:>=hgih", "filter, column 12: expected low, medium, high or urgent, found `hgih`")]
 #[case("priority:", "filter, column 10: expected low, medium, high or urgent, found nothing")]
 #[case("channel:echo,metrisc", "filter, column 14: expected a channel, perhaps `metrics`, found `metrisc`")]
+#[case("channel:appro", "filter, column 9: expected a channel, perhaps `approvals`, found `appro`")]
 #[case("channel:nowhere", "filter, column 9: expected a channel (`fullsend wiring` lists them), found `nowhere`")]
 #[case("type:a,,b", "filter, column 8: expected a value for `type:`, found `a,,b`")]
 #[case("type:", "filter, column 6: expected a value for `type:`, found nothing")]

@@ -10,15 +10,20 @@ use super::lists::Step;
 use super::{Effect, LetterDeed, Model, Saying, TWICE};
 use crate::approvals::Record;
 use crate::contracts::TraceId;
+use crate::contracts::envelope::read_time;
 use crate::contracts::messages::{AcknowledgeAlert, CancelRun, Control, Go, Hold, ResolveAlert, RestoreExperiment};
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::{Action, needs_sight, screen_of};
+use crate::tui::draw::text;
 use crate::tui::layers::{self, Layer};
 use crate::tui::replay::Seek;
 use crate::tui::screens::content::Target;
 use crate::tui::screens::{self, Pane, Screen};
 use crate::tui::store::{Line, Row};
 use crate::tui::theme::Role;
+
+/// How long after a kill it is taken back without a question.
+const UNDONE_AT_ONCE: TimeDelta = TimeDelta::minutes(10);
 
 /// Does it.
 pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -220,6 +225,7 @@ fn show(model: &mut Model) {
             let detail = layers::detail::Detail::of(model, target);
             model.layers.push(Layer::Detail(detail));
         }
+        None if model.screen == Screen::Trace => model.tell(Role::Text, "that is all of it together: select a step"),
         None => model.is_zoomed = true,
     }
 }
@@ -244,7 +250,14 @@ pub(crate) fn trace_of(model: &mut Model, target: &Target) -> Vec<Effect> {
         Some(trace) => {
             go_to(model, Screen::Trace);
             model.is_unsaved = true;
-            model.lists.remove(&Pane::Chain);
+            // What was asked about is selected: its step is beside the tree.
+            let step = match target {
+                Target::Message(row) => row.envelope.as_ref().map(|envelope| envelope.id.to_string()),
+                Target::Document(key) => Some(key.to_string()),
+                _ => None,
+            };
+            let selected = step.map(super::Mark::Entry);
+            model.lists.insert(Pane::Chain, super::ListState { selected, ..super::ListState::default() });
             model.focus.insert(Screen::Trace, Pane::Chain);
             model.follow(trace)
         }
@@ -303,14 +316,23 @@ fn alert(model: &mut Model, is_over: bool) -> Vec<Effect> {
 }
 
 fn undo(model: &mut Model) -> Vec<Effect> {
-    let Some(experiment_id) = model.killed_last() else {
+    let Some((experiment_id, at)) = model.killed_last() else {
         model.tell(Role::Warn, "no experiment was killed that could be brought back");
         return Vec::new();
     };
-    let words = format!("bringing {} back", sanitize_line(&experiment_id, 60));
-    model.tell(Role::Text, words);
+    let shown = sanitize_line(&experiment_id, 60);
     let order = RestoreExperiment { experiment_id, reason: None, by: Some(model.about.operator.clone()) };
-    vec![Effect::Say(model.ticket(), Saying::Control(order.into()))]
+    let effect = Effect::Say(model.ticket(), Saying::Control(order.into()));
+    let at = read_time(&at);
+    if at.is_some_and(|at| model.now.wall - at <= UNDONE_AT_ONCE) {
+        model.tell(Role::Text, format!("bringing {shown} back"));
+        return vec![effect];
+    }
+    let when = at.map_or_else(|| "some time ago".to_owned(), |at| text::date_time(at, model));
+    let lines = vec![format!("It was killed last: {when}."), "Its schedule runs again.".to_owned()];
+    let heading = format!("Bring {shown} back?");
+    model.layers.push(Layer::Confirm(layers::confirm::Confirm::of(heading, lines, effect)));
+    Vec::new()
 }
 
 /// Holds; a second time right after, what runs is stopped. It never lets go: while the team is held, it asks what is meant.

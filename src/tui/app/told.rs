@@ -123,6 +123,12 @@ fn alerts(model: &mut Model) -> Option<String> {
     words.map(|words| sanitize_line(&words, WORDS_LIMIT))
 }
 
+/// The title that the window should have, where it was told one: a terminal that somebody else had does not know it any more.
+pub fn again(model: &Model) -> Option<Telling> {
+    let title = &model.told.title;
+    (!title.is_empty()).then(|| Telling::Title(title.clone()))
+}
+
 fn title(model: &Model) -> String {
     let count = model.store.documents.needs().len();
     let workspace = sanitize_line(&model.about.workspace, 40);

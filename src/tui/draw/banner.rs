@@ -9,6 +9,9 @@ use crate::tui::app::Model;
 use crate::tui::replay::Playing;
 use crate::tui::theme::Role;
 
+/// Columns of the shortest bar that tells something.
+const LEAST: usize = 8;
+
 /// What is left of a screen, and the line of the banner below it, while something is replayed.
 pub fn part(model: &Model, body: Rect) -> (Rect, Option<Rect>) {
     if model.store.playing.is_none() || body.height == 0 {
@@ -29,14 +32,13 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         (_, false, true) => format!("stopped {}x", speed(playing.speed)),
     };
     let end = text::time(playing.span.1, model);
-    let tail = format!(
-        " {} of {end} · {} of {} · nothing can be said here ",
-        text::time(playing.at, model),
-        playing.position,
-        playing.total
-    );
+    let place = format!(" {} of {end} · {} of {} ", text::time(playing.at, model), playing.position, playing.total);
     let head = " REPLAY ";
-    let room = usize::from(area.width).saturating_sub(head.len() + state.width() + tail.width() + 3);
+    let room = |tail: &str| usize::from(area.width).saturating_sub(head.len() + state.width() + tail.width() + 3);
+    // Where it stands is worth more than what every key says when it is pressed.
+    let whole = format!("{place}· nothing can be said here ");
+    let tail = if room(&whole) >= LEAST { whole } else { place };
+    let room = room(&tail);
     let pieces = [
         Piece::new(Role::Danger, head),
         Piece::new(Role::Accent, format!("{state} ")),
@@ -54,7 +56,7 @@ fn speed(speed: f64) -> String {
 
 /// How far it is, in so many columns; nothing where that is too few to tell.
 fn bar(playing: &Playing, columns: usize, is_plain: bool) -> String {
-    if columns < 8 {
+    if columns < LEAST {
         return String::new();
     }
     let (first, last) = playing.span;

@@ -1,6 +1,7 @@
 //! What is on the screen: pictures of it with their styles, every size, and hostile words.
 
 mod hostile;
+mod little;
 mod machine;
 mod notes;
 mod numbers;
@@ -94,7 +95,7 @@ fn the_deck_shows_everything_at_a_glance(#[case] width: u16, #[case] height: u16
             &text,
             &["$0.42 of $5.00", "▲ 1", "Worklist", "stargazer campaign", "Learnings", "Event lists beat cold lists"],
         );
-        has(&text, &["A person proposes a list source.", "→ dispatch_to_fullsend", "3   41m dispatch_to_fullsend"]);
+        has(&text, &["A person proposes a list source.", "→ dispatch_to_fullsend", "c3   41m dispatch_to_fullsend"]);
     }
     assert_snapshot!(format!("deck_{width}x{height}"), picture(&model, width, height));
 }

@@ -125,7 +125,7 @@ pub fn wrapped(text: &str, columns: u16) -> Vec<String> {
 /// A message as a line: time, channel (unless all are of one), who, what. The narrower, the less stands before what is said.
 pub fn message(row: &Row, model: &Model, width: u16, has_channel: bool) -> Vec<Piece> {
     let is_wide = width >= 76;
-    let time = row.at().map(|at| time(at, model)).unwrap_or_default();
+    let time = row.at().map(|at| when(at, model)).unwrap_or_default();
     let mut pieces = vec![Piece::new(Role::Muted, format!("{time} "))];
     if has_channel && width >= 40 {
         let columns = if is_wide { 18 } else { 13 };
@@ -133,8 +133,9 @@ pub fn message(row: &Row, model: &Model, width: u16, has_channel: bool) -> Vec<P
     }
     let speaker = if is_wide { padded(row.speaker(), 12) } else { clipped(row.speaker(), 12) };
     pieces.push(Piece::new(Role::Source, format!("{speaker} ")));
-    // Where there is little room, what was said matters more than of which type it is.
-    if row.channel != ChannelName::DiscordRaw && (is_wide || !has_channel) {
+    // Where there is little room, what was said matters more than of which type it is; unless there are no words in it.
+    let is_wordless = row.gist().split(' ').next().is_some_and(|first| first.contains('=') || first.starts_with('{'));
+    if row.channel != ChannelName::DiscordRaw && (is_wide || !has_channel || is_wordless) {
         pieces.push(Piece::new(Role::Muted, format!("{} · ", row.kind())));
     }
     match row.envelope.as_ref().map(|envelope| envelope.priority) {
@@ -200,10 +201,11 @@ pub fn past(model: &Model, ring: &Ring) -> Option<Piece> {
         (Reading::Going(_), _) if is_search => Piece::new(Role::Accent, "searching back …"),
         (Reading::Going(_), _) => Piece::new(Role::Accent, "reading …"),
         (Reading::Idle, _) if is_search && back.is_beginning() => {
-            Piece::new(Role::Muted, format!("searched all, {} found", back.found()))
+            let found = if back.found() == 0 { "no".to_owned() } else { back.found().to_string() };
+            Piece::new(Role::Muted, format!("{found} more in the past"))
         }
         (Reading::Idle, Some(at)) if is_search => {
-            Piece::new(Role::Muted, format!("searched back to {at}, {} found", back.found()))
+            Piece::new(Role::Muted, format!("{} more back to {at}", back.found()))
         }
         (Reading::Idle, _) if back.is_beginning() => Piece::new(Role::Muted, "from the beginning"),
         (Reading::Idle, Some(at)) => Piece::new(Role::Muted, format!("read back to {at}")),

@@ -57,6 +57,8 @@ impl Budget {
             Input::Act(Action::BudgetPrevious) => self.at = (self.at + count - 1) % count,
             Input::Act(Action::BudgetSet) => match self.order(model) {
                 Ok(order) => return Then::close().and([Effect::Say(model.ticket(), Saying::Control(order.into()))]),
+                // It stands in the form already.
+                Err(_) if !self.fields[1].is_empty() => {}
                 Err(why) => model.tell(Role::Warn, sanitize_line(&why, 200)),
             },
             Input::Act(Action::Close) => return Then::close(),

@@ -4,12 +4,13 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::{Input, Then};
+use crate::contracts::envelope::read_time;
 use crate::contracts::messages::KillExperiment;
 use crate::contracts::untrusted::sanitize_line;
 use crate::tui::actions::Action;
 use crate::tui::app::{Effect, LetterDeed, Model, Saying};
 use crate::tui::draw::popup;
-use crate::tui::draw::text::Piece;
+use crate::tui::draw::text::{self, Piece};
 use crate::tui::store::system::Letter;
 use crate::tui::theme::Role;
 
@@ -73,7 +74,9 @@ impl Confirm {
         });
         lines.push(match documents.document(&format!("schedules:{id}")) {
             Some(schedule) => {
-                let next = schedule.get("next_at").map(|at| format!(" (next: {})", sanitize_line(at, 30)));
+                let time =
+                    |at: &str| read_time(at).map_or_else(|| sanitize_line(at, 30), |at| text::date_time(at, model));
+                let next = schedule.get("next_at").map(|at| format!(" (next: {})", time(at)));
                 format!("Its schedule ends{}.", next.unwrap_or_default())
             }
             None => "It has no schedule.".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! Must never draw the cursor where the terminal's own one is.
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -47,7 +47,9 @@ impl Field {
 
     /// Takes a key. Returns whether the text changed.
     pub fn key(&mut self, key: KeyEvent) -> bool {
-        self.len() < MOST && self.area.input(key)
+        let adds = matches!(key.code, KeyCode::Char(_) | KeyCode::Enter | KeyCode::Tab);
+        let is_command = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+        (self.len() < MOST || !adds || is_command) && self.area.input(key)
     }
 
     /// Takes text, as far as there is room.

@@ -56,7 +56,7 @@ impl FilterLayer {
     }
 
     pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, model: &Model) {
-        let inner = popup::frame(frame, area, model, "Filter", 84, 4);
+        let inner = popup::frame(frame, area, model, "Filter", 84, 5);
         let Some((head, rest)) = popup::split_first(inner, 1) else { return };
         self.field.draw(
             frame,
@@ -78,8 +78,6 @@ impl FilterLayer {
                 said
             }
         };
-        if rest.height > 0 {
-            text::draw(frame, Rect { height: 1, ..rest }, model, &said, None);
-        }
+        popup::body(frame, rest, model, &[said], 0);
     }
 }

@@ -458,7 +458,7 @@ impl Answer {
             by: Some(model.about.operator.clone()),
             surface: Some("control_room".to_owned()),
         };
-        model.answered.insert(digest);
+        model.answered.insert(digest, model.now.open);
         Effect::Say(model.ticket(), Saying::Verdict(said))
     }
 }
@@ -481,7 +481,15 @@ fn page(model: &Model) -> isize {
 /// What waits and was not answered from here.
 fn waiting(model: &Model) -> Vec<&Need> {
     let needs = model.store.documents.needs().iter();
-    needs.filter(|need| !model.answered.contains(&need.record.proposal.digest)).collect()
+    needs.filter(|need| !model.answered.contains_key(&need.record.proposal.digest)).collect()
+}
+
+/// How the titles of many requests begin.
+const HEAD: &str = "Design an experiment: ";
+
+/// The title of a request in so many columns: where they are few, without the words that many begin with.
+pub fn brief(title: &str, columns: u16) -> &str {
+    title.strip_prefix(HEAD).filter(|rest| columns < 60 && !rest.trim().is_empty()).unwrap_or(title)
 }
 
 /// All that waits, with the one that is shown marked.
@@ -494,9 +502,9 @@ fn list(frame: &mut Frame<'_>, area: Rect, model: &Model, waiting: &[&Need], at:
         let role = if proposal.class == RiskClass::Outward { Role::Danger } else { Role::Warn };
         let pieces = [
             Piece::new(Role::Accent, if is_shown { "▸ " } else { "  " }),
-            Piece::new(role, format!("{} ", u8::from(proposal.class))),
+            Piece::new(role, format!("c{} ", u8::from(proposal.class))),
             Piece::new(Role::Muted, format!("{left:>5} ")),
-            Piece::new(Role::Text, sanitize_line(&proposal.title, 100)),
+            Piece::new(Role::Text, sanitize_line(brief(&proposal.title, area.width), 100)),
         ];
         text::draw(frame, row, model, &pieces, is_shown.then_some(Role::Selection));
     }

@@ -184,7 +184,7 @@ fn the_banner_says_that_it_is_a_replay_and_where_it_stands() {
         let banner = text.lines().nth(usize::from(height) - 2).unwrap();
         assert!(banner.starts_with(" REPLAY ▶ 4x "), "{text}");
         for words in if width >= 80 {
-            vec!["14:02:36 of 14:03:51", "25 of 100", "nothing can be said"]
+            vec!["14:02:36 of 14:03:51", "25 of 100", "●", if width > 80 { "nothing can be said" } else { "━" }]
         } else {
             vec!["14:02:36"]
         } {

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::{Loop, Memory};
 use crate::bus::{Origin, Outgoing, SendError, Sender};
 use crate::contracts::channel::grants;
-use crate::contracts::messages::{ApprovalVerdicts, DiscordRaw};
+use crate::contracts::messages::{ApprovalVerdicts, Control, DiscordRaw};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::{APPROVAL_VERDICTS, CONTROL};
 use crate::contracts::{Body, ChannelName, ServiceName, TraceId, Trust, keys};
@@ -37,10 +37,14 @@ impl Loop {
         let origin = Origin::new(Arc::clone(&room.clock), Arc::clone(&room.ids), Trust::Operator);
         let sender = Sender::<grants::ControlRoom>::new(Arc::clone(bus), origin.clone(), PATIENCE);
         let (what, digest) = match &saying {
-            Saying::Control(order) => (order.type_name().to_owned(), None),
+            Saying::Control(order) => (worded(order), None),
             Saying::Verdict(verdict) => (format!("{:?}", verdict.verdict).to_lowercase(), verdict.digest.clone()),
             Saying::Words(_) => ("your message".to_owned(), None),
-            Saying::Body(channel, _) => (channel.short().to_owned(), None),
+            Saying::Body(channel, body) => {
+                let kind = channel.check(body).unwrap_or_default().replace('_', " ");
+                let gist = crate::contracts::gist::gist(body).line(80);
+                (format!("{kind} on {}: {gist}", channel.short()), None)
+            }
         };
         // A second try of the same form is the same message.
         let once = format!("room:{}:{}:{}", std::process::id(), room.model.about.operator, ticket.0);
@@ -124,6 +128,14 @@ impl Loop {
         self.outcomes.try_send(Outcome::Edited(edited)).ok();
         Ok(())
     }
+}
+
+/// An order in words: what, and about whom.
+fn worded(order: &Control) -> String {
+    let name = order.type_name().replace('_', " ");
+    let fields = serde_json::to_value(order).unwrap_or_default();
+    let about = ["experiment_id", "alert_id", "run_id", "scope"].iter().find_map(|field| fields[*field].as_str());
+    about.map_or_else(|| name.clone(), |about| format!("{name} {}", sanitize_line(about, 80)))
 }
 
 /// A message of the operator's.

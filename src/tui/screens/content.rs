@@ -3,12 +3,15 @@
 //! Owns how documents become entries. An entry has an id that stays, so that what is selected stays selected. Everything in an entry is
 //! harmless text.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::bus::{EntryId, Key};
 use crate::contracts::messages::RunState;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{ChannelName, ServiceName};
+use crate::supervisor::HEARTBEAT;
+use crate::tui::actions::Action;
 use crate::tui::app::Model;
 use crate::tui::draw::text::{self, Piece};
 use crate::tui::store::system::SharedLine;
@@ -23,11 +26,23 @@ const LINES_LIMIT: usize = 2_000;
 
 const EXPERIMENTS_COME: &str =
     "Experiments appear here once an idea was approved and the service `fullsend`, which designs them, runs.";
-const CHAIN_COMES: &str =
-    "Select a message anywhere and press the key for its trace: all that came of it appears here.";
 const ALERTS_COME: &str = "Alerts appear here when a number crosses its line. The service `redis_agent`, which watches numbers, raises most of them.";
 const DECISIONS_COME: &str =
     "Decisions of the orchestrator, with their reasons, appear here once it runs and something was asked.";
+
+/// These words, and that what they name is not there yet, where that is so.
+fn comes(words: &'static str, service: ServiceName) -> Cow<'static, str> {
+    if service.is_built() {
+        return words.into();
+    }
+    format!("{words} The service `{service}` is not in this version yet.").into()
+}
+
+/// How a chain comes on its screen.
+fn chain_comes(model: &Model) -> Cow<'static, str> {
+    let key = model.keymap.short(Action::ShowTrace).unwrap_or_default();
+    format!("Select a message anywhere and press {key}: all that came of it appears here.").into()
+}
 
 /// What is in a pane.
 #[derive(Debug)]
@@ -41,7 +56,7 @@ pub enum Content<'a> {
         /// Whether the last one matters most, so that the pane follows it.
         at_end: bool,
         /// What is said where there are none.
-        empty: &'static str,
+        empty: Cow<'static, str>,
     },
 }
 
@@ -152,7 +167,8 @@ impl Lines {
 /// What is in a pane that is so many columns wide inside.
 pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
     let store = &model.store;
-    let entries = |entries, empty| Content::Entries { entries, at_end: false, empty };
+    let listed = |entries, empty| Content::Entries { entries, at_end: false, empty };
+    let entries = |entries, empty: &'static str| listed(entries, empty.into());
     match pane {
         Pane::Traffic => Content::Messages(&store.all),
         Pane::Channel(channel) => {
@@ -171,12 +187,14 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
         Pane::Topics => entries(super::roundtable::topics(model, width), "no topic was handed in"),
         Pane::Debate => entries(super::roundtable::debate(model, width), "no debate yet"),
         Pane::Conclusion => entries(super::roundtable::conclusion(model, width), "nothing came of it yet"),
-        Pane::Needs => entries(needs(model), "nothing waits for you"),
-        Pane::Alerts if model.screen == Screen::Alerts => entries(alerts::entries(model, width), ALERTS_COME),
+        Pane::Needs => entries(needs(model, width), "nothing waits for you"),
+        Pane::Alerts if model.screen == Screen::Alerts => {
+            listed(alerts::entries(model, width), comes(ALERTS_COME, ServiceName::RedisAgent))
+        }
         Pane::Alerts => entries(alerts::entries(model, width), "no alerts"),
         Pane::Alert => entries(alerts::detail(model, width), "no alert is selected"),
         Pane::Experiments if model.screen == Screen::Experiments => {
-            entries(experiments::entries(model, width), EXPERIMENTS_COME)
+            listed(experiments::entries(model, width), comes(EXPERIMENTS_COME, ServiceName::Fullsend))
         }
         Pane::Experiments => entries(experiments::entries(model, width), "no experiments yet"),
         Pane::Experiment => entries(experiments::detail(model, width), "no experiment is selected"),
@@ -192,9 +210,10 @@ pub fn content(model: &Model, pane: Pane, width: u16) -> Content<'_> {
             empty: match model.screen {
                 Screen::Mind => "no call of a model was heard since this room was opened",
                 _ => "nothing was thought or decided yet",
-            },
+            }
+            .into(),
         },
-        Pane::Chain => entries(super::trace::steps(model, width), CHAIN_COMES),
+        Pane::Chain => listed(super::trace::steps(model, width), chain_comes(model)),
         Pane::Step => entries(super::trace::step(model, width), ""),
     }
 }
@@ -231,6 +250,8 @@ fn service(model: &Model, name: &str, width: u16) -> Entry {
         None if name.parse::<ServiceName>().is_ok_and(|it| !it.is_built()) => {
             ("○", Role::Muted, "not built".to_owned())
         }
+        // Whoever runs is heard within this time.
+        None if model.now.open < HEARTBEAT * 2 => ("○", Role::Muted, "listening".to_owned()),
         None => ("○", Role::Muted, "not heard".to_owned()),
         Some(it) if it.is_silent(model.now.wall) => ("▲", Role::Warn, "silent".to_owned()),
         Some(it) => match it.state {
@@ -256,7 +277,7 @@ fn service(model: &Model, name: &str, width: u16) -> Entry {
     Entry { id: name.to_owned(), pieces, target: None }
 }
 
-fn needs(model: &Model) -> Vec<Entry> {
+fn needs(model: &Model, width: u16) -> Vec<Entry> {
     let needs = model.store.documents.needs();
     let entry = |need: &crate::tui::store::Need| {
         let proposal = &need.record.proposal;
@@ -266,9 +287,12 @@ fn needs(model: &Model) -> Vec<Entry> {
         Entry {
             id: need.id().to_owned(),
             pieces: vec![
-                Piece::new(role, format!("{class} ")),
+                Piece::new(role, format!("c{class} ")),
                 Piece::new(Role::Muted, format!("{left:>5} ")),
-                Piece::new(Role::Text, sanitize_line(&proposal.title, WORDS_LIMIT)),
+                Piece::new(
+                    Role::Text,
+                    sanitize_line(crate::tui::layers::needs_you::brief(&proposal.title, width), WORDS_LIMIT),
+                ),
             ],
             target: Some(Target::Need(need.id().to_owned())),
         }

@@ -1,6 +1,6 @@
 //! The Deck: everything at a glance.
 //!
-//! Owns where its panes stand in each size. Below 100 columns or 30 rows it has fewer of them, never broken ones.
+//! Owns where its panes stand in each size. Below 120 columns or 30 rows it has fewer of them, never broken ones.
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
@@ -20,7 +20,7 @@ pub const ALL: &[Pane] = &[
 ];
 
 /// From so many columns on there are three columns of panes.
-const WIDE: u16 = 100;
+const WIDE: u16 = 120;
 /// From so many rows on the notes have a place.
 const HIGH: u16 = 28;
 /// Rows of the services, with their frame.

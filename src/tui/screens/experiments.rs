@@ -253,7 +253,9 @@ pub fn detail(model: &Model, width: u16) -> Vec<Entry> {
     ]);
     lines.text(Role::Text, if it.title.is_empty() { "its document does not say what it is about" } else { &it.title });
     for (name, words) in &it.facts {
-        lines.field(name, Role::Text, words);
+        // A time is one where the person is.
+        let time = crate::contracts::envelope::read_time(words).map(|at| text::date_time(at, model));
+        lines.field(name, Role::Text, time.as_deref().unwrap_or(words));
     }
     if !it.steps.is_empty() {
         lines.heading("Steps");

@@ -30,10 +30,10 @@ const THREE: (u16, u16) = (160, 40);
 /// Where its panes stand.
 pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
     if area.width >= THREE.0 && area.height >= THREE.1 {
-        return three(area);
+        return three(model, area);
     }
     if area.width >= ALL_FIT.0 && area.height >= ALL_FIT.1 {
-        return two(area);
+        return two(model, area);
     }
     let chosen = model.chosen_pane().and_then(|pane| ALL.iter().position(|it| *it == pane)).unwrap_or(0);
     let first = chosen / 2 * 2;
@@ -41,26 +41,36 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
     ALL.iter().copied().skip(first).zip(halves).collect()
 }
 
-fn two(area: Rect) -> Vec<(Pane, Rect)> {
+fn two(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
     let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(area);
-    let [engine, services, budgets, models]: [Rect; 4] =
-        Layout::vertical([Constraint::Length(9), Constraint::Fill(4), Constraint::Fill(3), Constraint::Fill(2)])
-            .areas(left);
+    let [engine, services, budgets, models]: [Rect; 4] = Layout::vertical([
+        engine_height(model, left, 3),
+        Constraint::Fill(4),
+        Constraint::Fill(3),
+        Constraint::Fill(2),
+    ])
+    .areas(left);
     let [groups, letters, wiring, logs]: [Rect; 4] =
         Layout::vertical([Constraint::Fill(4), Constraint::Fill(2), Constraint::Fill(3), Constraint::Fill(4)])
             .areas(right);
     placed([engine, services, groups, letters, budgets, models, wiring, logs])
 }
 
-fn three(area: Rect) -> Vec<(Pane, Rect)> {
+fn three(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
     let [top, below] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(area);
     let [left, middle, right]: [Rect; 3] =
         Layout::horizontal([Constraint::Fill(4), Constraint::Fill(5), Constraint::Fill(4)]).areas(top);
-    let [engine, services] = Layout::vertical([Constraint::Length(10), Constraint::Fill(1)]).areas(left);
+    let [engine, services] = Layout::vertical([engine_height(model, left, 2), Constraint::Fill(1)]).areas(left);
     let [groups, letters] = Layout::vertical([Constraint::Fill(2), Constraint::Fill(1)]).areas(middle);
     let [budgets, models] = Layout::vertical([Constraint::Fill(1); 2]).areas(right);
     let [wiring, logs] = Layout::horizontal([Constraint::Fill(4), Constraint::Fill(9)]).areas(below);
     placed([engine, services, groups, letters, budgets, models, wiring, logs])
+}
+
+/// As high as what there is to say of the engine: it ends in advice. No higher than a part of the column.
+fn engine_height(model: &Model, column: Rect, part: u16) -> Constraint {
+    let lines = engine(model, column.width.saturating_sub(2)).len();
+    Constraint::Length(u16::try_from(lines + 2).unwrap_or(u16::MAX).clamp(9, (column.height / part).max(9)))
 }
 
 fn placed(areas: [Rect; 8]) -> Vec<(Pane, Rect)> {

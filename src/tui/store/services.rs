@@ -12,6 +12,10 @@ use crate::supervisor::HEARTBEAT;
 
 /// Instances of services that are remembered.
 const MOST: usize = 500;
+/// How long one that stopped is shown beside the one that runs instead.
+const STOPPED: TimeDelta = TimeDelta::minutes(1);
+/// How long one that fell silent is.
+const SILENT: TimeDelta = TimeDelta::minutes(10);
 /// Characters of a name or a reason.
 const WORDS_LIMIT: usize = 200;
 
@@ -91,6 +95,20 @@ impl Services {
                 it.restarts = state.restarts;
             }
         }
+        let service = it.service.clone();
+        self.forget_replaced(&service, now);
+    }
+
+    /// Forgets who stopped, or fell silent, and was replaced: another instance of the service runs.
+    fn forget_replaced(&mut self, service: &str, now: DateTime<Utc>) {
+        let is_alive = |it: &Presence| it.state != RunState::Stopped && !it.is_silent(now);
+        if !self.found.values().any(|it| it.service == service && is_alive(it)) {
+            return;
+        }
+        self.found.retain(|_, it| {
+            let stays = if it.state == RunState::Stopped { STOPPED } else { SILENT };
+            it.service != service || is_alive(it) || now - it.heard < stays
+        });
     }
 
     /// Forgets whoever was heard longest ago.

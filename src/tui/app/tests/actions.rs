@@ -37,7 +37,7 @@ fn stage(action: Action) -> Model {
         | Action::ReviewDown => {
             passes(&mut model, 500);
             // What fits the screen is not scrolled.
-            update(&mut model, Msg::Resize(60, 18));
+            update(&mut model, Msg::Resize(60, 10));
             press(&mut model, "e");
             if row_is_review(action) {
                 edit(&mut model);

@@ -318,7 +318,7 @@ fn where_there_is_room_all_that_waits_stands_beside_the_request() {
     let mut model = furnished(200, 60);
     press(&mut model, "a");
     let text = crate::tui::draw::tests::shown(&model, 200, 60);
-    let line = text.lines().find(|line| line.contains("▸ 3")).expect("the list");
+    let line = text.lines().find(|line| line.contains("▸ c3")).expect("the list");
     assert!(line.contains("dispatch_to_fullsend"), "{text}");
     assert!(text.contains("kill exp_20261121_hn") && text.contains("What happens on a yes"), "{text}");
 }
@@ -403,7 +403,7 @@ fn a_kill_needs_an_experiment() {
 fn undo_brings_back_what_was_killed_last_also_by_another_room() {
     let mut model = furnished(120, 40);
     assert_eq!(press(&mut model, "u"), [], "nothing was killed");
-    for (id, at) in [("exp_b", "2026-11-21T13:00:00.000Z"), ("exp_a", "2026-11-21T13:30:00.000Z")] {
+    for (id, at) in [("exp_b", "2026-11-21T13:00:00.000Z"), ("exp_a", "2026-11-21T13:59:00.000Z")] {
         let fields = [("state", "archived"), ("former_state", "ready"), ("archived_at", at)];
         document(&mut model, &format!("experiments:{id}"), &fields);
     }
@@ -412,6 +412,36 @@ fn undo_brings_back_what_was_killed_last_also_by_another_room() {
         [Saying::Control(Control::Restore(restore))] => assert_eq!(restore.experiment_id, "exp_a"),
         ref other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_was_killed_long_ago_comes_back_only_on_a_yes() {
+    let mut model = furnished(120, 40);
+    let fields = [("state", "archived"), ("former_state", "ready"), ("archived_at", "2026-11-01T13:00:00.000Z")];
+    document(&mut model, "experiments:exp_old", &fields);
+    assert_eq!(press(&mut model, "u"), []);
+    let shown = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(shown.contains("Bring exp_old back?") && shown.contains("2026-11-01 13:00:00"), "{shown}");
+    match said(&press(&mut model, "y"))[..] {
+        [Saying::Control(Control::Restore(restore))] => assert_eq!(restore.experiment_id, "exp_old"),
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_answer_that_nothing_came_of_can_be_given_again() {
+    let mut model = asked();
+    press(&mut model, "y");
+    press(&mut model, "esc");
+    passes(&mut model, 9_000);
+    press(&mut model, "a");
+    let shown = crate::tui::draw::tests::shown(&model, 120, 40);
+    assert!(shown.contains("1 of 1"), "{shown}");
+    press(&mut model, "esc");
+    passes(&mut model, 11_000);
+    press(&mut model, "a");
+    passes(&mut model, 12_000);
+    assert_eq!(verdict(&press(&mut model, "y")).approval_id, "apr_1");
 }
 
 #[test]
@@ -538,11 +568,11 @@ fn what_the_gate_refuses_is_told_to_whoever_ordered_it() {
         let toast = model.toast.clone().unwrap();
         (toast.words, toast.role)
     };
+    let (words, role) = told(&mut model, &mut speaker, "kill_experiment exp_a: archived, ordered by mara");
+    assert!(words.contains("exp_a: archived") && role == crate::tui::theme::Role::Accent, "{words}");
     let refused = "resume_experiment was not done: a completed experiment cannot resume";
     let (words, role) = told(&mut model, &mut speaker, refused);
     assert_eq!((words, role), (format!("gate: {refused}"), crate::tui::theme::Role::Danger));
-    let (words, role) = told(&mut model, &mut speaker, "kill_experiment exp_a: archived, ordered by mara");
-    assert!(words.contains("exp_a: archived") && role == crate::tui::theme::Role::Accent, "{words}");
 }
 
 #[test]

@@ -325,7 +325,7 @@ fn a_filter_searches_the_past_too_and_another_filter_ends_that_search() {
     apply(&mut model, older(&mut Speaker::new(), &second, 31));
     press(&mut model, "enter");
     let text = shown(&model, 120, 40);
-    assert!(text.contains("searched all, 31 found") && text.contains("older 30"), "{text}");
+    assert!(text.contains("31 more in the past") && text.contains("older 30"), "{text}");
     press(&mut model, "esc");
     let text = shown(&model, 120, 40);
     assert!(text.contains("message number 0002") && !text.contains("older"), "{text}");

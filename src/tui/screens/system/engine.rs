@@ -68,7 +68,11 @@ pub fn services(model: &Model, names: &[&str]) -> Vec<Entry> {
         let instances: Vec<&Presence> = model.store.services.all().filter(|it| it.service == *name).collect();
         if instances.is_empty() {
             let is_built = name.parse().is_ok_and(crate::contracts::ServiceName::is_built);
-            let words = if is_built { "not heard" } else { "not in this version" };
+            let words = match is_built {
+                true if model.now.open < crate::supervisor::HEARTBEAT * 2 => "listening",
+                true => "not heard",
+                false => "not in this version",
+            };
             let pieces = vec![Piece::new(Role::Muted, format!("○ {}{words}", text::padded(name, 13)))];
             lines.push(entry(*name, pieces));
         }
