@@ -52,9 +52,9 @@
 //! | No letter acts while a text field has the keys, and no answer counts before it could be read | `actions::no_letter_acts_where_a_text_field_has_the_keys`, `doing::keys_answer_only_after_the_request_was_on_the_screen_for_a_moment` |
 //! | No secret is shown or logged | `cli::a_password_is_never_shown`, `telemetry::no_secret_reaches_the_log` |
 //! | What is read back of the past joins what is kept without a seam, and all that the feed hands over is shown | `feed::tests::whatever_is_read_back_and_said_meanwhile_the_lines_are_those_of_the_streams`, `run::tests::whatever_waits_is_taken_in_whole` |
-//! | What a yes is to can be read to its last word, in every size of the terminal | `app::tests::doing::every_word_of_what_a_yes_is_to_can_be_seen` |
-//! | The key that holds never lets go, and what acts at once acts on what is shown | `app::tests::doing::whoever_leans_on_the_key_of_the_hold_lets_nobody_go`, `app::tests::actions::what_is_done_with_what_is_selected_is_not_done_unseen` |
-//! | Nothing that was written is lost: by a crash, another room, a recall or a form | `run::tests::two_rooms_of_one_home_do_not_undo_each_other`, `app::tests::doing::recalling_what_was_said_keeps_what_is_being_written` |
+//! | What a yes is to can be read to its last word, in every size of the terminal | `app::tests::orders::every_word_of_what_a_yes_is_to_can_be_seen` |
+//! | The key that holds never lets go, and what acts at once acts on what is shown | `app::tests::orders::whoever_leans_on_the_key_of_the_hold_lets_nobody_go`, `app::tests::actions::what_is_done_with_what_is_selected_is_not_done_unseen` |
+//! | Nothing that was written is lost: by a crash, another room, a recall or a form | `run::tests::two_rooms_of_one_home_do_not_undo_each_other`, `app::tests::orders::recalling_what_was_said_keeps_what_is_being_written` |
 //! | Rooms on one bus agree at every step | `room::together::two_rooms_on_one_file_agree`, `room::together::two_rooms_on_one_server_agree` |
 //! | A replay says nothing on a bus, and shows the same however one went there | `replay::tests::in_a_replay_nothing_is_said_and_that_is_told`, `replay::tests::wherever_it_goes_the_room_is_as_if_it_had_been_played_until_there` |
 //! | The pictures are what the program draws | `pictures::the_pictures_are_what_the_program_draws` |

@@ -126,7 +126,7 @@ pub async fn run(cx: &Context, at: Where) -> color_eyre::Result<ExitCode> {
         Some(pid) if goes_on => cx
             .out
             .remark(&format!("the team goes on (process {pid}); `fullsend` comes back to it, `kill {pid}` stops it")),
-        Some(pid) if is_asked => place::stop(cx, pid).await?,
+        Some(_) if is_asked => place::stop(cx).await?,
         _ if goes_on && is_inside => leave(cx)?,
         _ => {}
     }

@@ -59,15 +59,15 @@ pub(in crate::cli) fn holder(cx: &Context) -> Option<u32> {
     }
 }
 
-/// Tells the team in this process to stop, and waits for its end.
+/// Tells the team of this home to stop, whichever process runs it now, and waits for its end.
 ///
 /// # Errors
 /// Where it has no such process any more, or it cannot be told.
-pub(in crate::cli) async fn stop(cx: &Context, pid: u32) -> color_eyre::Result<()> {
-    if holder(cx) != Some(pid) {
-        cx.out.remark("the team has stopped, or runs elsewhere now; nothing was stopped");
+pub(in crate::cli) async fn stop(cx: &Context) -> color_eyre::Result<()> {
+    let Some(pid) = holder(cx) else {
+        cx.out.remark("the team has stopped already");
         return Ok(());
-    }
+    };
     // Numbers mean other processes in another container.
     let name = |of: &str| std::fs::read(format!("/proc/{of}/comm")).ok();
     let is_seen = name("self").is_none() || name("self") == name(&pid.to_string());

@@ -6,6 +6,7 @@ mod fixtures;
 mod measured;
 mod notes;
 mod numbers;
+mod orders;
 mod reading;
 mod system;
 mod told;

@@ -48,8 +48,12 @@ fn stage(action: Action) -> Model {
             }
         }
         Action::DetailFold => drop(press(&mut model, "pagedown")),
-        Action::DetailUp | Action::DetailPageUp | Action::NeedUp | Action::NeedPageUp => {
-            drop(press(&mut model, "down"));
+        Action::DetailUp | Action::DetailPageUp => drop(press(&mut model, "down")),
+        Action::NeedUp | Action::NeedPageUp | Action::NeedDown | Action::NeedPageDown => {
+            update(&mut model, Msg::Resize(60, 14));
+            if matches!(action, Action::NeedUp | Action::NeedPageUp) {
+                press(&mut model, "down");
+            }
         }
         Action::Up | Action::Down | Action::PageDown | Action::Last | Action::Pause | Action::Back | Action::Open => {
             drop(press(&mut model, "pageup"));
