@@ -19,8 +19,8 @@ pub mod decide;
 pub mod decisions;
 pub mod doctor;
 pub mod eval;
-pub mod forget;
 pub mod experiments;
+pub mod forget;
 mod given;
 pub mod groups;
 mod handled;
@@ -172,6 +172,7 @@ enum Command {
     Eval(eval::Args),
     Tools(tools::Args),
     Secrets(secrets::Args),
+    Experiments(experiments::Args),
     Doctor(doctor::Args),
     Wiring(wiring::Args),
     Schema(schema::Args),
@@ -212,6 +213,7 @@ impl Command {
             Self::Approvals(args) => args.changes(),
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
+            Self::Experiments(args) => args.changes(),
             Self::Notes(args) => args.changes(),
             Self::Budget(args) => args.changes(),
             Self::Tools(args) => args.changes(),
@@ -336,6 +338,7 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Eval(args) => runtime()?.block_on(eval::run(args, cx)),
         Command::Tools(args) => runtime()?.block_on(tools::run(args, cx)),
         Command::Secrets(args) => secrets::run(args, cx),
+        Command::Experiments(args) => experiments::run(args, cx),
         Command::Doctor(_) => runtime()?.block_on(doctor::run(cx)),
         Command::Backup(args) => runtime()?.block_on(backup::run(args, cx)),
         Command::Restore(args) => runtime()?.block_on(restore::run(args, cx)),

@@ -17,8 +17,7 @@
 //! | [`experiments`] | what experiments are made of: specification, criteria, statistics, schedules |
 //! | [`tools`] | programs that experiments run: their contract, registry, runner, sandbox |
 //! | [`approvals`] | what needs a yes: risk classes, policy, proposals and what came of them |
-//! | [`services`] | the team: watcher, orchestrator, gate, `redis_agent`, mirror; and `echo` |
-//! | [`services`] | the team: watcher, orchestrator, executor, gate, mirror; and `echo` |
+//! | [`services`] | the team: watcher, orchestrator, FULLSEND, executor, `redis_agent`, gate, mirror; and `echo` |
 //! | [`supervisor`] | start, heartbeat, restart, ordered stop |
 //! | [`tui`] | the control room: feed, store, model, screens, layers, themes, the loop |
 //! | [`cli`] | one file per verb |
@@ -81,6 +80,11 @@
 //! | Status answers come from state | `watcher::tests::a_question_about_how_things_stand_is_answered_from_state` |
 //! | A chain is shown whole: every message of it is in its tree, once, whatever caused what | `chain::tests::whatever_caused_what_every_message_is_in_the_tree_once`, `feed::chain::tests::a_chain_is_read_from_the_streams_with_its_documents` |
 //! | A recording holds no secret; a replay is the same room, and says nothing | `recording::tests::no_secret_is_recorded_and_what_is_left_can_be_read`, `replay::tests::wherever_it_goes_the_room_is_as_if_it_had_been_played_until_there`, `replay::tests::in_a_replay_nothing_is_said_and_that_is_told` |
+//! | A specification of anybody's is read, or refused with all reasons at once; what is put right runs | `experiments::read::tests::what_others_wrote_is_accepted_or_refused_with_reasons`, `specs::four_of_those_that_others_wrote_run_dry_from_end_to_end` |
+//! | Whatever an idea says, what comes of it could be published, and reaches nobody by its words alone | `design_experiment::tests::every_idea_becomes_an_experiment_that_could_be_published` |
+//! | A draft and the request that it goes live are one commit, and the request rests on the whole draft | `fullsend::tests::an_idea_becomes_a_draft_and_a_request_that_shows_what_would_go_out`, `fullsend::tests::a_draft_that_changed_is_asked_about_again` |
+//! | All that wait for a tool go on when it is there; a wait ends aloud | `fullsend::tests::all_that_wait_for_a_tool_go_on_when_it_is_there`, `fullsend::tests::a_wait_ends_aloud_and_a_build_that_failed_ends_it_too` |
+//! | What comes out of a step, or from a person's fields, is data | `experiments::steps::tests::what_a_step_gave_is_data`, `outreach::tests::what_a_person_is_called_is_never_a_template` |
 //! | A store moves to another engine and back with nothing lost | `stores::a_bus_moves_to_redis_and_back`, `conformance::moving::a_moved_store_goes_on` |
 //! | A tool reaches nothing but what its manifest and its parameters name; where it cannot be shut in it does not run | `tools::escapes::it_writes_its_work_folder_and_temporary_files_and_nothing_else`, `tools::escapes::it_opens_no_network_and_sees_none`, `tools::escapes::it_sees_no_other_process_and_calls_nothing_that_it_should_not`, `tools::escapes::without_a_layer_nothing_runs_unless_the_operator_says_so`, `tools::network::no_other_place_is_reached_beside_a_named_one` |
 //! | Every tool ends within two seconds of a stop or its time, and nothing of it is left | `tools::ends::one_that_hangs_and_ignores_every_signal_is_killed_within_two_seconds`, `tools::ends::a_stop_is_heeded_within_two_seconds_and_what_was_done_is_still_heard`, `tools::ends::a_fork_bomb_is_ended` |

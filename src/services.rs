@@ -5,6 +5,7 @@
 
 pub mod echo;
 pub mod executor;
+pub mod fullsend;
 pub mod gate;
 pub mod mirror;
 pub mod orchestrator;

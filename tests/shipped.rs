@@ -19,5 +19,7 @@ mod pages;
 mod posts;
 #[path = "shipped/resend.rs"]
 mod resend;
+#[path = "shipped/specs.rs"]
+mod specs;
 #[path = "shipped/stargazers.rs"]
 mod stargazers;

@@ -20,6 +20,7 @@ use crate::llm::ledger::Sweeper;
 use crate::memory::Memory;
 use crate::services::echo::Echo;
 use crate::services::executor::{Executor, ExecutorParts, Pacer};
+use crate::services::fullsend::Fullsend;
 use crate::services::gate::{self, AuditCopy, Gate, Notifier};
 use crate::services::mirror::Mirror;
 use crate::services::orchestrator::Orchestrator;
@@ -64,7 +65,7 @@ pub fn supervisor(cx: &Context, bus: &SharedBus) -> color_eyre::Result<Superviso
 /// Those who think.
 fn think(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) -> color_eyre::Result<()> {
     let runs = |service| cx.config.services.runs(service);
-    if !runs(ServiceName::Watcher) && !runs(ServiceName::Orchestrator) {
+    if ![ServiceName::Watcher, ServiceName::Orchestrator, ServiceName::Fullsend].into_iter().any(runs) {
         return Ok(());
     }
     let mind = open::mind(cx, Some(bus))?;
@@ -72,8 +73,13 @@ fn think(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) -> color_ey
     if runs(ServiceName::Watcher) {
         supervisor.add(consumer(cx, bus, Watcher::new(mind.clone(), Arc::clone(&memory), Arc::clone(&cx.clock))));
     }
+    let thinking = cx.config.llm.thinking_timeout;
     if runs(ServiceName::Orchestrator) {
-        supervisor.add(consumer(cx, bus, Orchestrator::new(mind, memory, cx.config.llm.thinking_timeout)));
+        supervisor.add(consumer(cx, bus, Orchestrator::new(mind.clone(), Arc::clone(&memory), thinking)));
+    }
+    if runs(ServiceName::Fullsend) {
+        let folders = vec![cx.config.context.clone(), cx.config.home.clone()];
+        supervisor.add(consumer(cx, bus, Fullsend::new(mind, memory, cx.config.outreach.clone(), folders, thinking)));
     }
     Ok(())
 }

@@ -128,6 +128,8 @@ pub struct LlmConfig {
     pub respond: Vec<Link>,
     /// Who decides.
     pub decide: Vec<Link>,
+    /// Who designs.
+    pub design_experiment: Vec<Link>,
     /// The orchestrator's model, where no order is given.
     pub orchestrator_model: Option<Link>,
     /// The watcher's.
@@ -165,6 +167,7 @@ impl Default for LlmConfig {
             classify_reply: Vec::new(),
             respond: Vec::new(),
             decide: Vec::new(),
+            design_experiment: Vec::new(),
             orchestrator_model: None,
             watcher_model: None,
             redis_agent_model: None,
@@ -215,6 +218,11 @@ impl LlmConfig {
             ),
             Row::new("llm.respond", Slot::Chain(&mut self.respond), "Who answers chat messages, in this order."),
             Row::new("llm.decide", Slot::Chain(&mut self.decide), "Who decides for the orchestrator, in this order."),
+            Row::new(
+                "llm.design_experiment",
+                Slot::Chain(&mut self.design_experiment),
+                "Who designs experiments for FULLSEND, in this order.",
+            ),
             Row::new(
                 "llm.orchestrator_model",
                 Slot::Link(&mut self.orchestrator_model),

@@ -119,6 +119,7 @@ fn two_workspaces_on_one_server_share_no_notes() {
 #[case("llm.classify_reply", r#""gemini""#, "rules", "gemini:g, rules", ["gemini", "rules", "gemini:g,rules"])]
 #[case("llm.respond", r#""gemini""#, "rules", "gemini:g, rules", ["gemini", "rules", "gemini:g,rules"])]
 #[case("llm.decide", r#"["anthropic:a"]"#, "rules", "gemini", ["anthropic:a", "rules", "gemini"])]
+#[case("llm.design_experiment", r#"["anthropic:a"]"#, "rules", "gemini", ["anthropic:a", "rules", "gemini"])]
 #[case("llm.orchestrator_model", r#""claude-a""#, "gemini-b", "openai:c", ["anthropic:claude-a", "gemini:gemini-b", "openai:c"])]
 #[case("llm.watcher_model", r#""claude-a""#, "gemini-b", "openai:c", ["anthropic:claude-a", "gemini:gemini-b", "openai:c"])]
 #[case("llm.redis_agent_model", r#""claude-a""#, "gemini-b", "openai:c", ["anthropic:claude-a", "gemini:gemini-b", "openai:c"])]

@@ -173,7 +173,7 @@ services! {
     /// Decides what to work on.
     Orchestrator = "orchestrator", built true;
     /// Designs experiments.
-    Fullsend = "fullsend", built false;
+    Fullsend = "fullsend", built true;
     /// Makes missing tools.
     Builder = "builder", built false;
     /// Runs experiments.

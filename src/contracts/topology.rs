@@ -386,7 +386,8 @@ mod tests {
             "  c_echo([fullsend:echo])",
             "  echo[echo] --> c_echo",
             "  c_echo ==> echo[echo]",
-            "  fullsend[fullsend] -.-> c_to_orchestrator",
+            "  fullsend[fullsend] --> c_to_orchestrator",
+            "  builder[builder] -.-> c_to_orchestrator",
         ] {
             assert!(graph.lines().any(|found| found == line), "{line}");
         }

@@ -125,7 +125,10 @@ mod tests {
     use super::*;
 
     fn person(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+        match value {
+            Value::Object(fields) => fields,
+            other => panic!("{other}"),
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Chain {
 /// Whether a task is worth thought: time, a deep model, a budget to think.
 pub fn is_deep(task: TaskName) -> bool {
     match task {
-        TaskName::Decide => true,
+        TaskName::Decide | TaskName::DesignExperiment => true,
         TaskName::Classify | TaskName::ClassifyReply | TaskName::Respond => false,
     }
 }
@@ -58,6 +58,7 @@ fn of(task: TaskName, config: &LlmConfig, capabilities: &Capabilities) -> Chain 
         TaskName::ClassifyReply => &config.classify_reply,
         TaskName::Respond => &config.respond,
         TaskName::Decide => &config.decide,
+        TaskName::DesignExperiment => &config.design_experiment,
     };
     let mut add = |link: &Link, why: &str| match candidate(link, task, config, capabilities, why) {
         Ok(candidate) if !chain.candidates.iter().any(|it| it.to_string() == candidate.to_string()) => {

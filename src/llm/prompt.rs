@@ -38,6 +38,7 @@ fn shipped(task: TaskName) -> (&'static str, &'static str) {
         TaskName::ClassifyReply => texts!("classify_reply"),
         TaskName::Respond => texts!("respond"),
         TaskName::Decide => texts!("decide"),
+        TaskName::DesignExperiment => texts!("design_experiment"),
     }
 }
 

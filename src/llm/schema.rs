@@ -84,7 +84,7 @@ mod tests {
     use pretty_assertions::assert_eq;
 
     use super::*;
-    use crate::llm::tasks::{Classification, Decision, Reply, ReplyClass};
+    use crate::llm::tasks::{Classification, Decision, Designed, Reply, ReplyClass};
 
     /// Every schema within a schema, with its place.
     fn each(at: &str, schema: &Value, see: &mut impl FnMut(&str, &Map<String, Value>)) {
@@ -107,6 +107,7 @@ mod tests {
             ("classify_reply", of::<ReplyClass>()),
             ("respond", of::<Reply>()),
             ("decide", of::<Decision>()),
+            ("design_experiment", of::<Designed>()),
         ]
     }
 
@@ -147,6 +148,7 @@ mod tests {
                 }
                 "classify_reply" => json!({ "kind": "out_of_office", "reason": "r" }),
                 "respond" => json!({ "content": "c" }),
+                "design_experiment" => json!({ "specification": "experiment: {}", "reasoning": "r" }),
                 _ => json!({
                     "action": "no_action", "reasoning": "r", "priority": "low",
                     "payload": {

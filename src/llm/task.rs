@@ -35,6 +35,8 @@ tasks! {
     Respond = "respond";
     /// What the team does about a message.
     Decide = "decide";
+    /// The specification of an experiment for an idea.
+    DesignExperiment = "design_experiment";
 }
 
 impl fmt::Display for TaskName {

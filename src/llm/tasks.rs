@@ -3,10 +3,12 @@
 pub mod classify;
 pub mod classify_reply;
 pub mod decide;
+pub mod design_experiment;
 pub mod respond;
 mod words;
 
 pub use classify::{Classification, Classify, Verdict};
 pub use classify_reply::{ClassifyReply, ReplyClass, ReplyKind};
 pub use decide::{Action, Decide, Decision, Payload};
+pub use design_experiment::{DesignExperiment, DesignInput, Designed};
 pub use respond::{Reply, Respond};

@@ -106,9 +106,23 @@ fn a_bare_message_leads_to_a_decision_with_reasons_a_request_and_a_reply() {
     let said = Serve::command(&serve.server, &serve.home).args(["approvals", "approve", id]).output().unwrap();
     assert!(said.status.success(), "{said:?}");
     Serve::until("a dispatch", || serve.entries("fullsend:to_fullsend:stream").contains("experiment_request"));
-    // Its item moved in the same commit, and the file shows it.
+    // FULLSEND makes a draft of it, and asks: nobody named a repository, so its audience is a simulation, and called so.
+    let waits = || {
+        let all = serve.verb(&["approvals", "list"]);
+        let found = all.as_array()?.iter().find(|it| it.to_string().contains("Simulate: "))?.clone();
+        found.get("approval_id").or_else(|| found.pointer("/proposal/approval_id"))?.as_str().map(str::to_owned)
+    };
+    Serve::until("a request of FULLSEND", || waits().is_some());
+    assert!(serve.entries("fullsend:to_orchestrator:stream").contains("fullsend_completed"));
+    // Its item moves with it, and the file shows it.
     let file = serve.home.path().join("context/worklist.md");
-    Serve::until("its item", || fs::read_to_string(&file).is_ok_and(|text| text.contains("FULLSEND designing, req_")));
+    Serve::until("its item", || fs::read_to_string(&file).is_ok_and(|text| text.contains("waits for a yes, req_")));
+    let said =
+        Serve::command(&serve.server, &serve.home).args(["approvals", "approve", &waits().unwrap()]).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    Serve::until("its going live", || serve.entries("fullsend:to_orchestrator:stream").contains("experiment_ready"));
+    assert!(serve.entries("fullsend:execute_now:stream").contains("execute_now"));
+    assert!(serve.entries("fullsend:experiments:stream").contains("experiment_created"));
 }
 
 #[test]

@@ -169,7 +169,14 @@ pub(super) fn described(record: &Record, changed: &[Difference], notes: &[Value]
     line("trace", &record.envelope.trace.to_string());
     line("digest", &proposal.digest);
     for (name, value) in &proposal.details {
-        line("detail", &format!("{name}: {value}"));
+        match value {
+            Value::String(words) => line("detail", &format!("{name}: {words}")),
+            Value::Array(items) if name == "mails" => items.iter().for_each(|mail| line("mail", &a_mail(mail))),
+            Value::Array(items) => items.iter().for_each(|item| {
+                line("detail", &format!("{name}: {}", item.as_str().map_or_else(|| item.to_string(), str::to_owned)));
+            }),
+            other => line("detail", &format!("{name}: {other}")),
+        }
     }
     for difference in &record.changed {
         let (was, is) = (shown(difference.was.as_ref()), shown(difference.now.as_ref()));
@@ -199,6 +206,13 @@ pub(super) fn described(record: &Record, changed: &[Difference], notes: &[Value]
         }
     }
     text
+}
+
+/// A mail as it would go out.
+fn a_mail(mail: &Value) -> String {
+    let of = |field: &str| mail.get(field).and_then(Value::as_str).unwrap_or_default();
+    let example = if of("example").is_empty() { String::new() } else { format!(" ({})", of("example")) };
+    format!("to {}{example}: {} | {}", of("to"), of("subject"), of("text").replace('\n', " ⏎ "))
 }
 
 fn harm(class: RiskClass) -> &'static str {

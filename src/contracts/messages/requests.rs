@@ -271,6 +271,7 @@ fn read_prd(body: &mut Map<String, Value>) {
         prd = inner;
     }
     read::first_of(&mut prd, "name", &["tool_name"]);
+    read::first_of(&mut prd, "experiment_blocked", &["experiment_id"]);
     if let Some(priority) = prd.get("priority") {
         read::fill(body, "priority", priority.clone());
     }
@@ -311,5 +312,47 @@ impl Example for RoundtableTopic {
             max_rounds: Some(3),
             timestamp: read_time("2026-03-01T12:00:00Z"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pretty_assertions::assert_eq;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::contracts::Body as _;
+
+    /// Requests for tools as an earlier system wrote them, in YAML.
+    #[rstest]
+    #[case(
+        "req_20240115_001_github_stargazer_scraper",
+        "github_stargazer_scraper",
+        "exp_20240115_github_stargazers",
+        4,
+        4
+    )]
+    #[case(
+        "req_20240120_001_linkedin_profile_enricher",
+        "linkedin_profile_enricher",
+        "exp_20240120_product_hunt_makers",
+        4,
+        4
+    )]
+    #[case("req_20260201_github_cto_enricher", "github_cto_enricher", "exp_20260201_cto_stargazer_email", 6, 1)]
+    fn a_request_that_others_wrote_is_read(
+        #[case] file: &str,
+        #[case] name: &str,
+        #[case] experiment: &str,
+        #[case] inputs: usize,
+        #[case] outputs: usize,
+    ) {
+        let path = format!("{}/tests/data/tool-requests/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let value: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let BuilderTasks::Prd(task) = BuilderTasks::read(&value.to_string()).unwrap();
+        assert_eq!((task.prd.name.as_str(), task.prd.experiment_blocked.as_deref()), (name, Some(experiment)));
+        assert_eq!((task.prd.inputs.len(), task.prd.outputs.len()), (inputs, outputs));
+        assert_eq!(task.priority, Priority::High);
+        assert!(task.prd.description.is_some() && task.prd.requirements.len() > 5, "{:?}", task.prd);
     }
 }

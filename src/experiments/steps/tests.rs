@@ -1,16 +1,17 @@
 use std::collections::BTreeMap;
 
 use pretty_assertions::assert_eq;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::experiments::spec::{Execution, Measuring, Target};
 
 fn step(id: &str, tool: &str, params: Value, depends_on: &[&str]) -> Step {
+    let Value::Object(params) = params else { panic!("{params}") };
     Step {
         id: id.to_owned(),
         tool: tool.to_owned(),
-        params: params.as_object().cloned().unwrap_or_default(),
+        params,
         depends_on: depends_on.iter().map(|&name| name.to_owned()).collect(),
     }
 }
@@ -134,7 +135,7 @@ fn outputs() -> BTreeMap<String, Value> {
 }
 
 fn resolved(params: Value) -> Result<Value, String> {
-    let params: Map<String, Value> = params.as_object().cloned().unwrap();
+    let Value::Object(params) = params else { panic!("{params}") };
     resolve(&params, &outputs()).map(Value::Object).map_err(|err| err.to_string())
 }
 

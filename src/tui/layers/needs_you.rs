@@ -5,6 +5,7 @@
 //! class with others at once.
 
 pub mod edit;
+mod outreach;
 pub mod request;
 
 use std::time::Duration;

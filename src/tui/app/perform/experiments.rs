@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::contracts::ChannelName;
 use crate::contracts::lifecycle::{ExperimentState, LifecycleEvent, transition};
 use crate::contracts::messages::{Control, PauseExperiment, ResumeExperiment};
 use crate::contracts::untrusted::{LINE_LIMIT, sanitize, sanitize_line};
-use crate::contracts::{ChannelName, ServiceName};
 use crate::tui::app::{Draft, Effect, Model, Saying};
 use crate::tui::layers::{Layer, inject, record};
 use crate::tui::screens::experiments::{charted, selected, spec_of};
@@ -104,11 +104,6 @@ pub(super) fn request(model: &mut Model, is_change: bool) {
     };
     let form = inject::Inject::of(model, &draft);
     model.layers.push(Layer::Inject(Box::new(form)));
-    if !ServiceName::Fullsend.is_built() {
-        let words =
-            "the service `fullsend`, which designs experiments, is not in this version yet: a request waits for it";
-        model.tell(Role::Warn, words);
-    }
 }
 
 /// Shows the next metric, or the one before.

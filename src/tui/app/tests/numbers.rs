@@ -150,7 +150,6 @@ fn a_request_is_made_from_the_specification_and_seen_before_it_is_said(#[case] k
     let mut model = on("4");
     assert_eq!(press(&mut model, key), []);
     assert_eq!(open(&model), Some(LayerKind::Inject));
-    assert!(model.toast.as_ref().unwrap().words.contains("`fullsend`"), "who would act is named");
     match said(&press(&mut model, "ctrl-s")) {
         Saying::Body(ChannelName::ToFullsend, body) => {
             let body: serde_json::Value = serde_json::from_str(body).unwrap();

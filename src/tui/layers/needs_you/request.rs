@@ -21,6 +21,11 @@ pub fn lines(model: &Model, need: &Need) -> Vec<Vec<Piece>> {
     let words = |text: &str| sanitize_line(text, usize::MAX);
     let mut lines = vec![vec![Piece::new(Role::Title, words(&proposal.title))], vec![]];
     lines.extend(head(model, need));
+    let outreach = super::outreach::lines(&proposal.details);
+    let is_told = |name: &str| !outreach.is_empty() && super::outreach::tells(name);
+    let rest = proposal.details.iter().filter(|(name, _)| !is_told(name));
+    let rest: serde_json::Map<_, _> = rest.map(|(name, value)| (name.clone(), value.clone())).collect();
+    lines.extend(outreach.iter().cloned());
     let stale: Vec<Vec<Piece>> = proposal.facts.iter().filter_map(|fact| changed(model, fact)).collect();
     if !stale.is_empty() {
         lines.push(vec![]);
@@ -35,10 +40,10 @@ pub fn lines(model: &Model, need: &Need) -> Vec<Vec<Piece>> {
     lines.push(vec![]);
     lines.push(vec![Piece::new(Role::Title, "What happens on a yes")]);
     lines.extend(pretty(&serde_json::to_string(&proposal.intents).unwrap_or_default()));
-    if !proposal.details.is_empty() {
+    if !rest.is_empty() {
         lines.push(vec![]);
         lines.push(vec![Piece::new(Role::Title, "Details")]);
-        lines.extend(pretty(&serde_json::to_string(&proposal.details).unwrap_or_default()));
+        lines.extend(pretty(&serde_json::to_string(&rest).unwrap_or_default()));
     }
     if !proposal.facts.is_empty() {
         lines.push(vec![]);

@@ -260,7 +260,7 @@ fn the_cost_is_the_ledgers_sum_or_what_was_heard() {
 fn it_says_where_it_stands_and_what_it_waits_for() {
     let mut chain = story();
     assert!(
-        chain.tree().total.now.iter().any(|it| it.contains("experiment_request waits for fullsend")),
+        chain.tree().total.now.iter().any(|it| it.contains("experiment_created waits for executor")),
         "{:?}",
         chain.tree().total.now
     );
