@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    fn all() -> [(&'static str, Value); 4] {
+    fn all() -> [(&'static str, Value); 5] {
         [
             ("classify", of::<Classification>()),
             ("classify_reply", of::<ReplyClass>()),

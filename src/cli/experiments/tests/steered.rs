@@ -20,16 +20,7 @@ async fn said(desk: &Desk, words: &str, json: bool) -> (color_eyre::Result<ExitC
     let line = Line::try_parse_from(std::iter::once("experiments").chain(words.split(' '))).unwrap();
     let (cx, results, _) = desk.verb(json);
     let bus = desk.world.bus();
-    let ended = match &line.what {
-        What::List(args) => list::run(args, &cx, &bus).await,
-        What::Run(args) => run::run(args, &cx, &bus).await,
-        What::Watch(args) => watch::run(args, &cx, &bus).await,
-        What::Pause(about) => order::give(Order::Pause, about, &cx, &bus).await,
-        What::Resume(about) => order::give(Order::Resume, about, &cx, &bus).await,
-        What::Kill(about) => order::give(Order::Kill, about, &cx, &bus).await,
-        What::Undo(about) => order::give(Order::Undo, about, &cx, &bus).await,
-        What::Done(args) => done::run(args, &cx, &bus).await,
-    };
+    let ended = on(&line.what, &cx, &bus).await;
     (ended, results.text())
 }
 
