@@ -19,6 +19,7 @@ pub mod decide;
 pub mod decisions;
 pub mod doctor;
 pub mod eval;
+pub mod forget;
 mod given;
 pub mod groups;
 mod handled;
@@ -38,6 +39,7 @@ pub mod schema;
 pub mod screenshot;
 pub mod secrets;
 pub mod serve;
+pub mod suppressions;
 pub mod tail;
 pub mod team;
 #[cfg(test)]
@@ -150,6 +152,8 @@ enum Command {
     Approvals(approvals::Args),
     Hold(hold::Args),
     Go(hold::GoArgs),
+    Suppressions(suppressions::Args),
+    Forget(forget::Args),
     Audit(audit::Args),
     DeadLetters(dead_letters::Args),
     Groups(groups::Args),
@@ -191,13 +195,20 @@ impl Command {
     /// Whether this verb does work that is worth a log, and so needs the home.
     fn needs_log(&self) -> bool {
         match self {
-            Self::Attach(_) | Self::Serve(_) | Self::Hold(_) | Self::Go(_) | Self::Restore(_) | Self::Move(_) => true,
+            Self::Attach(_)
+            | Self::Serve(_)
+            | Self::Hold(_)
+            | Self::Go(_)
+            | Self::Restore(_)
+            | Self::Move(_)
+            | Self::Forget(_) => true,
             Self::Approvals(args) => args.changes(),
             Self::DeadLetters(args) => args.changes(),
             Self::Groups(args) => args.changes(),
             Self::Notes(args) => args.changes(),
             Self::Budget(args) => args.changes(),
             Self::Tools(args) => args.changes(),
+            Self::Suppressions(args) => args.changes(),
             _ => false,
         }
     }
@@ -301,6 +312,8 @@ fn dispatch(command: &Command, cx: &Context) -> color_eyre::Result<ExitCode> {
         Command::Approvals(args) => approvals::run(args, cx),
         Command::Hold(args) => hold::run(args, cx),
         Command::Go(args) => hold::run_go(args, cx),
+        Command::Suppressions(args) => suppressions::run(args, cx),
+        Command::Forget(args) => forget::run(args, cx),
         Command::Audit(args) => audit::run(args, cx),
         Command::DeadLetters(args) => dead_letters::run(args, cx),
         Command::Groups(args) => groups::run(args, cx),

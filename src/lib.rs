@@ -78,6 +78,12 @@
 //! | A tool gets the secrets that it names, on its input only, and passes none on | `tools::escapes::nothing_of_the_environment_comes_along_and_secrets_come_by_name_only`, `secrets::tests::the_programs_own_are_not_for_tools` |
 //! | The tools that the README shows are sound and pass their tests | `tools::readme::the_tools_of_the_readme_work_as_it_says` |
 //! | The README's pictures are what the program draws | `pictures::the_pictures_are_what_the_program_draws` |
+//! | Mail goes out only with a postal address and a way to unsubscribe, once a person, asked for before; what may have gone out is not called sent | `shipped::mail::without_a_postal_address_or_a_way_to_unsubscribe_nothing_is_sent`, `shipped::mail::mail_goes_out_and_each_is_asked_for_before`, `shipped::mail::what_was_handed_over_without_an_answer_is_not_called_sent` |
+//! | No field of a person becomes a header; no password goes over a connection that is not encrypted, or to a server that is not who it says | `shipped::mail::no_field_of_a_person_becomes_a_header`, `shipped::mail::no_password_goes_to_a_server_without_encryption`, `shipped::mail::encryption_is_demanded_and_the_server_must_be_who_it_says` |
+//! | A dry run reaches nobody, and what is simulated is called so | `shipped::mail::a_dry_run_connects_to_nobody_and_shows_what_would_go_out`, `shipped::posts::a_dry_run_posts_nothing`, `simulated_audience::tests::it_is_called_a_simulation_wherever_it_is_seen` |
+//! | What is read of a mailbox twice is the same event; what is about another experiment is none | `email_replies::tests::bounces_are_counted_once_a_mail_and_delays_are_not`, `email_replies::tests::a_mail_about_another_experiment_or_about_nothing_of_ours_counts_for_nothing` |
+//! | Nobody who wants no more mail is overheard by a model | `classify_reply::tests::nobody_who_wants_out_is_overheard_by_a_model` |
+//! | Whoever is forgotten is not written to from the first moment, and is taken out of all state; what remains is told | `forget::tests::a_person_is_taken_out_of_all_state_and_what_remains_is_told`, `suppressions::tests::whoever_is_forgotten_is_on_the_list_and_what_remains_is_told`, `control::whoever_is_not_to_be_written_to_is_on_record_and_only_the_operator_lifts_it` |
 //! | The README shows what there is | `readme::every_verb_is_shown`, `readme::every_command_line_is_taken` |
 //!
 //! # How do I add a …

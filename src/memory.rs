@@ -11,12 +11,14 @@
 //! | `history`, `patch` | versions, and how each text is had again |
 //! | `context`, `load`, `experiments` | what a decision is made from |
 //! | `check` | what should not stand in a note |
+//! | `forget` | a person taken out of all state, and what remains of them |
 //!
 //! The files in the context folder are kept by the mirror, a service.
 
 pub mod check;
 pub mod context;
 pub(crate) mod experiments;
+pub mod forget;
 pub mod history;
 mod learnings;
 mod lines;

@@ -190,8 +190,9 @@ fn of_order(body: &Map<String, Value>, facts: &[Fact], trust: Trust, targets: &T
         Control::Resume(resume) => step(LifecycleEvent::Resume, &resume.experiment_id),
         Control::CancelRun(_) | Control::DropRule(_) => RiskClass::Reversible,
         Control::Hold(_) | Control::AcknowledgeAlert(_) | Control::ResolveAlert(_) => RiskClass::Internal,
-        // Everything that waits goes out at once; money.
-        Control::Go(_) | Control::SetBudget(_) => RiskClass::Outward,
+        Control::SetSuppression(order) if !order.lifted => RiskClass::Internal,
+        // Everything that waits goes out at once; money; people who wanted to be left alone.
+        Control::SetSuppression(_) | Control::Go(_) | Control::SetBudget(_) => RiskClass::Outward,
     }
 }
 

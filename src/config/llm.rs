@@ -122,6 +122,8 @@ pub struct ProviderConfig {
 pub struct LlmConfig {
     /// Who classifies chat messages, in order; empty for the order that the keys give.
     pub classify: Vec<Link>,
+    /// Who classifies answers to mail.
+    pub classify_reply: Vec<Link>,
     /// Who answers chat messages.
     pub respond: Vec<Link>,
     /// Who decides.
@@ -160,6 +162,7 @@ impl Default for LlmConfig {
     fn default() -> Self {
         Self {
             classify: Vec::new(),
+            classify_reply: Vec::new(),
             respond: Vec::new(),
             decide: Vec::new(),
             orchestrator_model: None,
@@ -204,6 +207,11 @@ impl LlmConfig {
                 "llm.classify",
                 Slot::Chain(&mut self.classify),
                 "Who classifies chat messages, in this order. Empty: those whose keys are set, then rules.",
+            ),
+            Row::new(
+                "llm.classify_reply",
+                Slot::Chain(&mut self.classify_reply),
+                "Who classifies answers to mail, in this order.",
             ),
             Row::new("llm.respond", Slot::Chain(&mut self.respond), "Who answers chat messages, in this order."),
             Row::new("llm.decide", Slot::Chain(&mut self.decide), "Who decides for the orchestrator, in this order."),

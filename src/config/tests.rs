@@ -116,6 +116,7 @@ fn two_workspaces_on_one_server_share_no_notes() {
 #[case("consumer.max_attempts", "1", "2", "3", ["1", "2", "3"])]
 #[case("consumer.handler_timeout", r#""1m""#, "2m", "3m", ["1m", "2m", "3m"])]
 #[case("llm.classify", r#"["gemini", "rules"]"#, "claude-x", "openai:qwen3:8b,rules", ["gemini,rules", "anthropic:claude-x", "openai:qwen3:8b,rules"])]
+#[case("llm.classify_reply", r#""gemini""#, "rules", "gemini:g, rules", ["gemini", "rules", "gemini:g,rules"])]
 #[case("llm.respond", r#""gemini""#, "rules", "gemini:g, rules", ["gemini", "rules", "gemini:g,rules"])]
 #[case("llm.decide", r#"["anthropic:a"]"#, "rules", "gemini", ["anthropic:a", "rules", "gemini"])]
 #[case("llm.orchestrator_model", r#""claude-a""#, "gemini-b", "openai:c", ["anthropic:claude-a", "gemini:gemini-b", "openai:c"])]

@@ -242,7 +242,7 @@ mod tests {
         proposals | proposal | orchestrator, fullsend, builder, executor, memory, ledger, gate | gate
         approvals | approval_created, approval_completed | gate | orchestrator, fullsend, builder, executor, discord
         approval_verdicts | approval_verdict | control_room, discord | gate
-        control | kill_experiment, restore_experiment, pause_experiment, resume_experiment, cancel_run, hold, go, alert_acknowledge, alert_resolve, budget_set, rule_drop | control_room, discord, orchestrator, watcher | gate
+        control | kill_experiment, restore_experiment, pause_experiment, resume_experiment, cancel_run, hold, go, alert_acknowledge, alert_resolve, budget_set, rule_drop, suppression_set | control_room, discord, orchestrator, watcher | gate
         alerts | alert_triggered, alert_acknowledged, alert_resolved | redis_agent, gate, ledger, supervisor, bus, orchestrator, memory, fullsend, executor | discord
         audit | audit_record | gate |
         dead_letter | dead_letter | bus |

@@ -41,7 +41,7 @@ pub struct Chain {
 pub fn is_deep(task: TaskName) -> bool {
     match task {
         TaskName::Decide => true,
-        TaskName::Classify | TaskName::Respond => false,
+        TaskName::Classify | TaskName::ClassifyReply | TaskName::Respond => false,
     }
 }
 
@@ -55,6 +55,7 @@ fn of(task: TaskName, config: &LlmConfig, capabilities: &Capabilities) -> Chain 
     let mut chain = Chain::default();
     let set = match task {
         TaskName::Classify => &config.classify,
+        TaskName::ClassifyReply => &config.classify_reply,
         TaskName::Respond => &config.respond,
         TaskName::Decide => &config.decide,
     };

@@ -35,6 +35,7 @@ fn shipped(task: TaskName) -> (&'static str, &'static str) {
     }
     match task {
         TaskName::Classify => texts!("classify"),
+        TaskName::ClassifyReply => texts!("classify_reply"),
         TaskName::Respond => texts!("respond"),
         TaskName::Decide => texts!("decide"),
     }

@@ -84,7 +84,7 @@ mod tests {
     use pretty_assertions::assert_eq;
 
     use super::*;
-    use crate::llm::tasks::{Classification, Decision, Reply};
+    use crate::llm::tasks::{Classification, Decision, Reply, ReplyClass};
 
     /// Every schema within a schema, with its place.
     fn each(at: &str, schema: &Value, see: &mut impl FnMut(&str, &Map<String, Value>)) {
@@ -101,8 +101,13 @@ mod tests {
         }
     }
 
-    fn all() -> [(&'static str, Value); 3] {
-        [("classify", of::<Classification>()), ("respond", of::<Reply>()), ("decide", of::<Decision>())]
+    fn all() -> [(&'static str, Value); 4] {
+        [
+            ("classify", of::<Classification>()),
+            ("classify_reply", of::<ReplyClass>()),
+            ("respond", of::<Reply>()),
+            ("decide", of::<Decision>()),
+        ]
     }
 
     #[test]
@@ -140,6 +145,7 @@ mod tests {
                 "classify" => {
                     json!({ "action": "ignore", "reason": "r", "priority": "low", "suggested_response": null })
                 }
+                "classify_reply" => json!({ "kind": "out_of_office", "reason": "r" }),
                 "respond" => json!({ "content": "c" }),
                 _ => json!({
                     "action": "no_action", "reasoning": "r", "priority": "low",

@@ -29,6 +29,8 @@ macro_rules! tasks {
 tasks! {
     /// What is to be done with a chat message.
     Classify = "classify";
+    /// What an answer to mail means.
+    ClassifyReply = "classify_reply";
     /// An answer to a chat message.
     Respond = "respond";
     /// What the team does about a message.

@@ -36,7 +36,7 @@ use crate::experiments::spec::Mode;
 /// Most bytes of the input.
 const INPUT_LIMIT: u64 = 32 * 1_024 * 1_024;
 /// Most bytes of the rows of a result: it is one line, and becomes part of a document.
-const ROWS_LIMIT: usize = 192 * 1_024;
+const ROWS_LIMIT: usize = 236 * 1_024;
 /// Most characters of what a tool says of itself.
 const SAID_LIMIT: usize = 500;
 

@@ -45,7 +45,7 @@ async fn posts_of_the_latest_thread_become_rows() {
         (&row["company"], &row["role"], &row["email"]),
         (&json!("Engines"), &json!("Senior Rust Engineer"), &json!("jobs@engines.example"))
     );
-    assert_eq!((&row["location"], &row["remote"]), (&json!("Berlin, Germany"), &json!(true)));
+    assert_eq!((&row["location"], &row["remote"]), (&json!("Berlin, Germany | REMOTE (EU)"), &json!(true)));
     assert_eq!(row["link"], json!("https://news.ycombinator.com/item?id=11"));
     assert_eq!(result["filtered_out"], json!({ "exclude": 1, "keywords": 1 }));
     assert_eq!(server.asked()[1].line, "GET /api/v1/items/2");

@@ -40,7 +40,8 @@ class Handler:
             return "250 OK"
         if "Subject: refuse" in text:
             return "554 5.6.0 this content is not taken"
-        said = {"from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": session.ssl is not None, "text": text}
+        said = {"from": envelope.mail_from, "to": envelope.rcpt_tos, "text": text}
+        said["tls"] = session.ssl is not None or server.transport.get_extra_info("ssl_object") is not None
         said["user"] = session.auth_data.login.decode() if session.auth_data else None
         print(json.dumps(said), flush=True)
         return "250 OK"
@@ -48,7 +49,8 @@ class Handler:
 
 def authenticate(server, session, envelope, mechanism, data):
     known = data.login.decode() == options.get("user") and data.password.decode() == options.get("password")
-    return AuthResult(success=known, auth_data=data)
+    # What is not handled here is answered by the server itself: 535.
+    return AuthResult(success=known, handled=False, auth_data=data)
 
 
 def context():

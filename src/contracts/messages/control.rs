@@ -33,6 +33,8 @@ bodies! {
         SetBudget(SetBudget) = "budget_set",
         /// What was always allowed is asked for again.
         DropRule(DropRule) = "rule_drop",
+        /// Somebody is not to be written to any more, or may be again.
+        SetSuppression(SetSuppression) = "suppression_set",
     }
 }
 
@@ -285,6 +287,34 @@ impl Example for DropRule {
         Self {
             rule_id: "rule_5b1c9e".to_owned(),
             reason: Some("mails are to be looked at again".to_owned()),
+            by: Some("operator".to_owned()),
+        }
+    }
+}
+
+/// Somebody is not to be written to any more, or may be again. Whoever orders it changes the list in the same commit; the gate sees to it
+/// that it is so, and puts it on record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SetSuppression {
+    /// Who: the SHA-256 of the address in lower case, in hex. The address itself is said nowhere.
+    pub person: String,
+    /// Whether it is lifted.
+    #[serde(default)]
+    pub lifted: bool,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who orders it.
+    #[serde(default, deserialize_with = "read::id_option", skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl Example for SetSuppression {
+    fn example() -> Self {
+        Self {
+            person: crate::contracts::keys::person("grace@one.example"),
+            lifted: false,
+            reason: Some("asked for it by telephone".to_owned()),
             by: Some("operator".to_owned()),
         }
     }

@@ -12,7 +12,7 @@ use crate::approvals::{self, Targets, Wanted};
 use crate::bus::{Context, Expect, Failure, Key, Op, Range, Received, State, StateChange};
 use crate::contracts::channel::grants;
 use crate::contracts::lifecycle::LifecycleEvent;
-use crate::contracts::messages::{AlertAcknowledged, Alerts, Control, Intent, SetBudget};
+use crate::contracts::messages::{AlertAcknowledged, Alerts, Control, Intent, SetBudget, SetSuppression};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::ALERTS;
 use crate::contracts::{Body, ChannelName, ServiceName, Trust, keys};
@@ -72,6 +72,7 @@ fn acts(order: &Control, source: &str, trust: Trust) -> bool {
         // It stops the company: whoever is one of us may, and anybody else is asked about.
         Control::Hold(_) => !by_a_mind && trust > Trust::External,
         Control::SetBudget(_) | Control::DropRule(_) => !by_a_mind && trust >= Trust::Operator,
+        Control::SetSuppression(order) if order.lifted => !by_a_mind && trust >= Trust::Operator,
         _ => !by_a_mind && trust > Trust::External,
     }
 }
@@ -119,6 +120,7 @@ fn said(order: &Control) -> (Option<&str>, Option<&str>) {
         Control::ResolveAlert(it) => (&it.by, &it.reason),
         Control::SetBudget(it) => (&it.by, &it.reason),
         Control::DropRule(it) => (&it.by, &it.reason),
+        Control::SetSuppression(it) => (&it.by, &it.reason),
     };
     (by.as_deref(), reason.as_deref())
 }
@@ -136,6 +138,7 @@ fn subject(order: &Control) -> String {
         Control::ResolveAlert(it) => &it.alert_id,
         Control::SetBudget(it) => &it.scope,
         Control::DropRule(it) => &it.rule_id,
+        Control::SetSuppression(it) => &it.person,
     };
     sanitize_line(subject, super::NAME_LIMIT)
 }
@@ -154,6 +157,7 @@ pub(super) async fn carry_out(unit: &mut Unit<'_>, order: &Control, who: &Who) -
         Control::ResolveAlert(it) => resolve(unit, &it.alert_id, who).await?,
         Control::SetBudget(it) => set_budget(unit, it, who).await?,
         Control::DropRule(it) => drop_rule(unit, &it.rule_id).await?,
+        Control::SetSuppression(it) => set_suppression(unit, it, who).await?,
     };
     let mut details: Map<String, Value> = [("order".to_owned(), json!(order.type_name()))].into_iter().collect();
     let what = match done.changed {
@@ -295,6 +299,25 @@ async fn drop_rule(unit: &mut Unit<'_>, id: &str) -> Result<Done, Undone> {
     let kind = rule.get("kind").map(str::to_owned);
     unit.push([Op::Delete { key: Key::new(key), expect: Expect::Any }]);
     Ok(done(id, json!({ "kind": kind })))
+}
+
+/// Whoever ordered it has mostly done it already, in one commit with the order.
+async fn set_suppression(unit: &mut Unit<'_>, order: &SetSuppression, who: &Who) -> Result<Done, Undone> {
+    let key = keys::suppression(&order.person).map_err(|bad| Undone::Impossible(bad.to_string()))?;
+    if order.person.len() != 64 || !order.person.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Undone::Impossible("a person is named by the SHA-256 of the address, in hex".to_owned()));
+    }
+    let was = unit.document(&key).await?.is_some();
+    if was != order.lifted {
+        return Ok(done(&order.person, json!({ "suppressed": was })));
+    }
+    if order.lifted {
+        unit.push([Op::Delete { key: Key::new(key), expect: Expect::Any }]);
+    } else {
+        let fields = [("reason", who.reason.clone()), ("at", Some(unit.at())), ("by", Some(who.by.clone()))];
+        unit.set(&key, fields).await?;
+    }
+    Ok(done(&order.person, json!({ "suppressed": !order.lifted })))
 }
 
 /// How the limit is written is the ledger's.

@@ -17,8 +17,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::message_id::{MailId, address_hash};
+use super::message_id::MailId;
 use super::{Failed, Job, object};
+use crate::contracts::keys;
 use crate::contracts::untrusted::{sanitize, sanitize_line};
 use crate::experiments::outreach::field;
 
@@ -157,7 +158,7 @@ fn open(path: &str, state: &mut State, limit: usize) -> Result<Vec<Vec<u8>>, Fai
 
 fn sent(people: &[Map<String, Value>]) -> HashMap<String, Option<String>> {
     let address = |person: &Map<String, Value>| field(person, "address").or_else(|| field(person, "email"));
-    people.iter().filter_map(|person| Some((address_hash(&address(person)?), field(person, "variant")))).collect()
+    people.iter().filter_map(|person| Some((keys::person(&address(person)?), field(person, "variant")))).collect()
 }
 
 /// Says what one mail means, where it is about this experiment.
@@ -183,7 +184,7 @@ impl Known {
             return Some(id);
         }
         let is_late = self.since.is_none_or(|since| news.at.is_some_and(|at| at >= since));
-        let hashes = news.about.iter().map(|address| address_hash(address));
+        let hashes = news.about.iter().map(|address| keys::person(address));
         let person = hashes.into_iter().find(|hash| self.sent.contains_key(hash)).filter(|_| is_late)?;
         let variant = self.sent.get(&person).cloned().flatten();
         Some(MailId { experiment: self.experiment.clone(), round: "unknown".to_owned(), variant, person })

@@ -170,18 +170,19 @@ fn row(post: &Post) -> Option<Map<String, Value>> {
     let head = text.lines().next().unwrap_or_default();
     let parts: Vec<&str> = head.split('|').map(str::trim).filter(|part| !part.is_empty()).collect();
     let lower = text.to_lowercase();
-    let is_place = |part: &&&str| {
+    let is_place = |part: &str| {
         let part = part.to_lowercase();
         ["remote", "onsite", "on-site", "hybrid"].iter().any(|word| part.contains(word)) || part.contains(", ")
     };
     let further = parts.get(1..).unwrap_or_default();
-    let location = further.iter().find(is_place).copied().unwrap_or_default();
-    let role = further.iter().find(|part| **part != location && !part.starts_with("http")).copied().unwrap_or_default();
+    let role = further.iter().find(|part| !is_place(part) && !part.starts_with("http")).copied().unwrap_or_default();
+    let location: Vec<&str> =
+        further.iter().filter(|part| **part != role && !part.starts_with("http")).copied().collect();
     let company = parts.first().copied().unwrap_or_default();
     let company = company.split(" (").next().unwrap_or(company);
     Some(object(json!({
         "email": html::found_emails(&text).into_iter().next().unwrap_or_default(), "company": sanitize_line(company, 120),
-        "role": sanitize_line(role, 160), "location": sanitize_line(location, 160), "remote": lower.contains("remote"),
+        "role": sanitize_line(role, 160), "location": sanitize_line(&location.join(" | "), 160), "remote": lower.contains("remote"),
         "text": html::cut(&sanitize(&text, 2_000), TEXT), "author": sanitize_line(post.author.as_deref().unwrap_or_default(), 60),
         "link": format!("https://news.ycombinator.com/item?id={}", post.id), "posted_at": post.created_at,
     })))

@@ -3,7 +3,7 @@
 //! Owns their form: `fs1.EXPERIMENT.ROUND.VARIANT.PERSON@DOMAIN`. They are made of what the mail is, so that the same mail has the same one
 //! whenever it is sent. Must never hold an address: the person is its hash.
 
-use sha2::{Digest, Sha256};
+use crate::contracts::keys;
 
 /// What a Message-ID of ours says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,17 +14,12 @@ pub(super) struct MailId {
     pub(super) round: String,
     /// The variant, where there are several.
     pub(super) variant: Option<String>,
-    /// The person: the hash of the address.
+    /// The person, as keys name people: the hash of the address.
     pub(super) person: String,
 }
 
 /// Hex digits of a hash.
 const DIGITS: usize = 64;
-
-/// The SHA-256 of an address, as people write it: without case.
-pub(super) fn address_hash(address: &str) -> String {
-    Sha256::digest(address.trim().to_lowercase()).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
-}
 
 impl MailId {
     /// The id of a mail to this address.
@@ -34,7 +29,7 @@ impl MailId {
             experiment: experiment.to_owned(),
             round: round.to_owned(),
             variant: variant.map(str::to_owned),
-            person: address_hash(address),
+            person: keys::person(address),
         }
     }
 
@@ -141,7 +136,7 @@ mod tests {
         let text = id.text("acme.example");
         assert_eq!(
             text,
-            format!("fs1.exp_20260301_forum.first.bold+20one.{}@acme.example", address_hash("ada@one.example"))
+            format!("fs1.exp_20260301_forum.first.bold+20one.{}@acme.example", keys::person("ada@one.example"))
         );
         assert_eq!(MailId::read(&format!("<{text}>")), Some(id));
         for foreign in ["", "a@b", "<fs1.a.b@c>", "<fs2.a.b.+.00@c>", "fs1.a.b.+.0g@c"] {

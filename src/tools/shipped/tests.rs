@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -6,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{MANIFESTS, ROWS_LIMIT, fit, work};
 use crate::contracts::SystemClock;
+use crate::tools::manifest::{Effect, Manifest};
 
 async fn said(name: &str, input: &str) -> Value {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -35,30 +35,17 @@ async fn what_is_no_input_is_told_as_a_result() {
 
 #[test]
 fn every_manifest_is_sound() {
-    let known: BTreeSet<_> =
-        "name version description effect idempotent timeout secrets optional_secrets network network_params \
-        path_params simulation inputs outputs"
-            .split_whitespace()
-            .collect();
     for (name, text) in MANIFESTS {
-        let manifest: Value = toml::from_str(text).unwrap_or_else(|err| panic!("{name}: {err}"));
-        assert_eq!(manifest["name"], json!(name));
-        let unknown: Vec<_> =
-            manifest.as_object().unwrap().keys().filter(|key| !known.contains(key.as_str())).collect();
-        assert!(unknown.is_empty(), "{name}: {unknown:?}");
-        for schema in ["inputs", "outputs"] {
-            jsonschema::validator_for(&manifest[schema]).unwrap_or_else(|err| panic!("{name}: {schema}: {err}"));
-        }
-        assert_eq!(manifest["inputs"]["additionalProperties"], json!(false), "{name}");
-        let properties = manifest["inputs"]["properties"].as_object().unwrap();
-        for list in ["path_params", "network_params"] {
-            for param in manifest.get(list).and_then(Value::as_array).into_iter().flatten() {
-                assert!(properties.contains_key(param.as_str().unwrap()), "{name}: {list}: {param}");
-            }
-        }
-        for (param, schema) in properties {
+        let manifest = Manifest::read(text).unwrap_or_else(|err| panic!("{name}: {err}"));
+        assert_eq!(manifest.name, *name);
+        assert_eq!(manifest.inputs["additionalProperties"], json!(false), "{name}");
+        for (param, schema) in manifest.inputs["properties"].as_object().unwrap() {
             assert!(schema.get("description").is_some(), "{name}: `{param}` is not described");
         }
+        // What it does to the world is what its code does: those that ask before they act are outward.
+        let acts = matches!(*name, "email_send" | "webhook_post");
+        assert_eq!(manifest.effect == Effect::Outward, acts, "{name}");
+        assert_eq!(manifest.simulation, *name == "simulated_audience");
     }
 }
 

@@ -107,6 +107,7 @@ async fn pause_and_resume_follow_the_lifecycle() {
 #[case::no_id(json!({ "type": "pause_experiment", "experiment_id": "a b" }), "it has a space")]
 #[case::no_run(json!({ "type": "cancel_run", "run_id": "r" }), "there is no run `r`")]
 #[case::no_alert(json!({ "type": "alert_resolve", "alert_id": "a" }), "there is no alert `a`")]
+#[case::no_person(json!({ "type": "suppression_set", "person": "grace@one.example" }), "named by the SHA-256")]
 #[case::no_limit(json!({ "type": "budget_set", "scope": "day", "limit": -1.0 }), "limit")]
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_done_is_told_and_changes_nothing(#[case] order: Value, #[case] why: &str) {
@@ -115,6 +116,23 @@ async fn what_cannot_be_done_is_told_and_changes_nothing(#[case] order: Value, #
     let told = story.told().await;
     assert!(told.len() == 1 && told[0].contains("was not done") && told[0].contains(why), "{told:?}");
     assert!(story.audited().await[0].details.contains_key("refused"));
+    story.nothing_went_wrong().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_not_to_be_written_to_is_on_record_and_only_the_operator_lifts_it() {
+    let story = Story::new(Mode::Manual);
+    let person = keys::person("grace@one.example");
+    let key = keys::suppression(&person).unwrap();
+    let order = |lifted: bool| json!({ "type": "suppression_set", "person": person, "lifted": lifted, "reason": "asked", "by": "mara" });
+    story.order(order(false), "discord", Trust::Member).await;
+    assert_eq!(story.field(&key, "reason").await.as_deref(), Some("asked"));
+    story.order(order(true), "discord", Trust::Member).await;
+    assert_eq!(story.created().await.len(), 1, "to write to them again is asked for");
+    assert!(story.read(&key).await.is_some());
+    story.order(order(true), "control_room", Trust::Operator).await;
+    assert_eq!(story.read(&key).await, None);
+    assert_eq!(story.audited().await[0].details["suppressed"], json!(true));
     story.nothing_went_wrong().await;
 }
 

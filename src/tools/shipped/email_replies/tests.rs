@@ -3,8 +3,9 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::super::message_id::{MailId, address_hash, tag};
+use super::super::message_id::{MailId, tag};
 use super::super::testing::{Ran, Run};
+use crate::contracts::keys;
 
 /// The Message-ID of the mail to this address.
 fn id(address: &str) -> String {
@@ -56,7 +57,7 @@ async fn a_reply_is_told_with_what_was_written_and_whose_it_is() {
     let event = ran.metrics()[0];
     assert_eq!((&event["event"], &event["text"]), (&json!("reply"), &json!("Sure, call me!")));
     assert_eq!((&event["variant"], &event["round"]), (&json!("bold"), &json!("first")));
-    assert_eq!(event["person"], json!(address_hash("grace@one.example")));
+    assert_eq!(event["person"], json!(keys::person("grace@one.example")));
     assert!(event["id"].as_str().unwrap().starts_with("reply:"));
     assert_eq!(ran.result()["events"], json!({ "reply": 1 }));
 }

@@ -12,11 +12,12 @@ use lettre::{Address, message::MessageBuilder};
 use serde_json::{Map, Value, json};
 
 use super::{Params, Trouble};
+use crate::contracts::keys;
 use crate::contracts::messages::ErrorCode;
 use crate::contracts::untrusted::is_unseen;
 use crate::experiments::outreach::{field, render, variables, variant_of};
 use crate::tools::contract::Action;
-use crate::tools::shipped::message_id::{MailId, address_hash};
+use crate::tools::shipped::message_id::MailId;
 use crate::tools::shipped::{Failed, Job, object};
 
 /// The folder of mails that did not go out, within the tool's own.
@@ -270,7 +271,7 @@ fn name_of(person: &Map<String, Value>) -> Option<String> {
 impl Unsubscribe {
     /// What stands below a mail, and its headers.
     fn fill(&self, address: &str) -> (String, Vec<(&'static str, String)>) {
-        let token = address_hash(address);
+        let token = keys::person(address);
         match self {
             Self::Mail(to) => {
                 let words = format!("To get no more mail from us, answer with \"unsubscribe\", or write to {to}.");
@@ -327,14 +328,14 @@ impl Composed {
 
     /// Names it to people who need not know whom it is to.
     pub(super) fn key_hash(&self) -> String {
-        address_hash(&self.key).chars().take(20).collect()
+        keys::person(&self.key).chars().take(20).collect()
     }
 
     /// Something that happened to it. It names the person by the hash of the address alone.
     pub(super) fn event(&self, name: &str) -> Value {
         let mut event = object(json!({
             "event": name, "id": format!("{name}:{}", self.key_hash()), "round": self.round, "experiment_id": self.experiment,
-            "person": address_hash(self.address.as_ref()),
+            "person": keys::person(self.address.as_ref()),
         }));
         event.extend(self.variant.as_ref().map(|variant| ("variant".to_owned(), json!(variant))));
         Value::Object(event)

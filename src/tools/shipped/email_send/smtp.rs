@@ -287,7 +287,12 @@ fn causes(err: &lettre::transport::smtp::Error) -> String {
 }
 
 fn code_of(err: &lettre::transport::smtp::Error) -> ErrorCode {
-    if err.is_tls() || err.is_client() { ErrorCode::InvalidParams } else { ErrorCode::Transient }
+    // A certificate that nobody vouches for does not get better by waiting.
+    if err.is_tls() || err.is_client() || causes(err).contains("certificate") {
+        ErrorCode::InvalidParams
+    } else {
+        ErrorCode::Transient
+    }
 }
 
 fn is_local(host: &str) -> bool {
