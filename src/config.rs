@@ -129,6 +129,48 @@ pub struct BusConfig {
     pub sentinel_password: Option<SecretString>,
 }
 
+impl BusConfig {
+    fn rows(&mut self) -> Vec<Row<'_>> {
+        let ms = Duration::from_millis;
+        vec![
+            Row::new(
+                "bus.url",
+                Slot::BusUrl(&mut self.url),
+                "Where the bus is: a Redis or Valkey server, or the embedded engine (a file in the home).",
+            )
+            .flag("--bus")
+            .founding_env(&["REDIS_URL"]),
+            Row::new(
+                "bus.prefix",
+                Slot::Prefix(&mut self.prefix),
+                "Stands before all keys and channels; separates workspaces on one server.",
+            )
+            .flag("--prefix"),
+            Row::new(
+                "bus.durability",
+                Slot::Choice(&mut self.durability),
+                "What a confirmed write on the embedded engine survives: normal, any kill; full, a power cut too.",
+            )
+            .flag("--durability"),
+            Row::new(
+                "bus.response_timeout",
+                Slot::Duration(&mut self.response_timeout, ms(50)..=seconds(600)),
+                "How long the server may take for an answer.",
+            ),
+            Row::new(
+                "bus.ca",
+                Slot::File(&mut self.ca),
+                "PEM file with further roots for the certificate of a TLS server.",
+            ),
+            Row::new(
+                "bus.sentinel_password",
+                Slot::Secret(&mut self.sentinel_password),
+                "The password of the Sentinels. Without it they are asked without one, then with that of the URL.",
+            ),
+        ]
+    }
+}
+
 /// What is kept on the bus. What a group still needs is always kept.
 #[derive(Debug, Clone)]
 pub struct Retention {
@@ -264,40 +306,9 @@ impl Config {
                 "A program to run when something needs a person: the first approval that waits, a critical alert. The text is on its \
                  standard input and in FULLSEND_NOTIFY_TEXT.",
             ),
-            Row::new(
-                "bus.url",
-                Slot::BusUrl(&mut self.bus.url),
-                "Where the bus is: a Redis or Valkey server, or the embedded engine (a file in the home).",
-            )
-            .flag("--bus")
-            .founding_env(&["REDIS_URL"]),
-            Row::new(
-                "bus.prefix",
-                Slot::Prefix(&mut self.bus.prefix),
-                "Stands before all keys and channels; separates workspaces on one server.",
-            )
-            .flag("--prefix"),
-            Row::new(
-                "bus.durability",
-                Slot::Choice(&mut self.bus.durability),
-                "What a confirmed write on the embedded engine survives: normal, any kill; full, a power cut too.",
-            )
-            .flag("--durability"),
-            Row::new(
-                "bus.response_timeout",
-                Slot::Duration(&mut self.bus.response_timeout, ms(50)..=seconds(600)),
-                "How long the server may take for an answer.",
-            ),
-            Row::new(
-                "bus.ca",
-                Slot::File(&mut self.bus.ca),
-                "PEM file with further roots for the certificate of a TLS server.",
-            ),
-            Row::new(
-                "bus.sentinel_password",
-                Slot::Secret(&mut self.bus.sentinel_password),
-                "The password of the Sentinels. Without it they are asked without one, then with that of the URL.",
-            ),
+        ];
+        rows.extend(self.bus.rows());
+        rows.extend([
             Row::new(
                 "retention.age",
                 Slot::Duration(&mut self.retention.age, seconds(60)..=3650 * DAY),
@@ -341,7 +352,7 @@ impl Config {
             )
             .flag("--log"),
             Row::new("log.keep", Slot::Few(&mut self.log.keep, 1..=3_650), "Daily log files that are kept."),
-        ];
+        ]);
         let (room, approvals, executor) = (self.room.rows(), self.approvals.rows(), self.executor.rows());
         let (outreach, tools, agent) = (self.outreach.rows(), self.tools.rows(), self.redis_agent.rows());
         let (llm, budget) = (self.llm.rows(), self.budget.rows());

@@ -73,7 +73,7 @@ impl<H: Handler> Loop<'_, H> {
     async fn say_lost(&mut self, channel: ChannelName) {
         let now = self.consumer.clock.now();
         let message = format!(
-            "{channel} is empty and its group `{}` is new: the server lost what it held before {} (FLUSHALL, or a restart without its data)",
+            "{channel} is empty and its group `{}` is new: the server lost what it held before {} (FLUSHALL, a restart without its data, or a stream that somebody deleted)",
             self.consumer.group,
             rfc3339(now)
         );
