@@ -400,13 +400,13 @@ mod tests {
         let cli = Cli::command();
         let settings: Vec<_> =
             cli.get_arguments().filter(|it| it.is_global_set()).map(|it| it.get_id().clone()).collect();
-        fn all(verb: &clap::Command, settings: &[clap::Id]) {
+        let mut verbs: Vec<&clap::Command> = cli.get_subcommands().collect();
+        while let Some(verb) = verbs.pop() {
             for argument in verb.get_arguments().filter(|it| !it.is_global_set()) {
                 assert!(!settings.contains(argument.get_id()), "`{}` of {}", argument.get_id(), verb.get_name());
             }
-            verb.get_subcommands().for_each(|verb| all(verb, settings));
+            verbs.extend(verb.get_subcommands());
         }
-        cli.get_subcommands().for_each(|verb| all(verb, &settings));
         let read = |words: &[&str]| Cli::try_parse_from(words).is_ok();
         assert!(read(&["fullsend", "approvals", "edit", "apr_1", "--file", "x.json"]));
         assert!(read(&["fullsend", "audit", "verify", "copy.jsonl"]));

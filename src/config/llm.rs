@@ -203,6 +203,7 @@ impl LlmConfig {
         [&self.anthropic, &self.gemini, &self.openai].into_iter().filter_map(|provider| provider.key.as_ref())
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub(super) fn rows(&mut self) -> Vec<Row<'_>> {
         let ms = Duration::from_millis;
         vec![

@@ -240,12 +240,18 @@ impl Wanted {
             }
             Value::Array(items) => {
                 items.retain(|item| !self.is_theirs(item));
-                items.iter_mut().for_each(|item| self.out_of_value(item));
+                for item in items {
+                    self.out_of_value(item);
+                }
             }
             Value::Object(fields) => {
                 let named: Vec<String> = fields.keys().filter(|name| self.is_in(name)).cloned().collect();
-                named.iter().for_each(|name| drop(fields.shift_remove(name)));
-                fields.values_mut().for_each(|value| self.out_of_value(value));
+                for name in &named {
+                    fields.shift_remove(name);
+                }
+                for value in fields.values_mut() {
+                    self.out_of_value(value);
+                }
             }
             _ => {}
         }

@@ -96,6 +96,7 @@ pub struct About {
 }
 
 /// Everything that is shown, and where the person is.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Debug)]
 pub struct Model {
     /// What was heard and read.

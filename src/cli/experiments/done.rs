@@ -23,7 +23,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 ///
 /// The run goes on then. Where several things are open, name one with `--action`.
 ///
-/// Example: fullsend experiments done exp_20260301_forum
+/// Example: `fullsend experiments done exp_20260301_forum`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The experiment, or the beginning of its id

@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(50);
 ///
 /// One that is ready or measured runs. A draft, or one that is over, runs only with `--force`; what was never approved reaches nobody then.
 ///
-/// Example: fullsend experiments run exp_20260301_forum --wait
+/// Example: `fullsend experiments run exp_20260301_forum --wait`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The experiment, or the beginning of its id

@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(250);
 ///
 /// Ends when the experiment is over, or with Ctrl-C.
 ///
-/// Example: fullsend experiments watch exp_20260301_forum
+/// Example: `fullsend experiments watch exp_20260301_forum`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The experiment, or the beginning of its id
@@ -59,8 +59,7 @@ pub(super) async fn run(args: &Args, cx: &Context, bus: &SharedBus) -> color_eyr
             }
             last = Some(now);
         }
-        use ExperimentState::{Archived, Completed, Failed};
-        if matches!(state, Some(Archived | Completed | Failed)) {
+        if matches!(state, Some(ExperimentState::Archived | ExperimentState::Completed | ExperimentState::Failed)) {
             return Ok(OK);
         }
         tokio::select! {

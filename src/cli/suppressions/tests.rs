@@ -23,6 +23,12 @@ async fn run(stage: &Stage, json: bool, words: &[&str]) -> (color_eyre::Result<E
     (ended, results.text())
 }
 
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: forget::Args,
+}
+
 #[tokio::test]
 async fn people_come_onto_the_list_and_off_it_with_an_order_on_record() {
     let stage = Stage::new();
@@ -62,11 +68,6 @@ async fn whoever_is_forgotten_is_on_the_list_and_what_remains_is_told() {
     let op = Op::Change { key: Key::new("actions:a1"), expect: Expect::Any, fields, ttl: Ttl::Keep };
     stage.commit(vec![op]).await;
     stage.say(ChannelName::Echo, "control_room", r#"{"type":"echo_request","text":"mail to grace@one.example"}"#).await;
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: forget::Args,
-    }
     let line = Line::parse_from(["forget", "GRACE@one.example"]);
     let (cx, results, _) = stage.context(true);
     forget::act(&line.args, "ana", &cx, &stage.bus).await.unwrap();

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::desk::heard_of;
 use super::end::{due, measuring_timer};
@@ -14,13 +15,16 @@ use super::follow;
 use super::record::{Experiment, RunRecord};
 use super::{Executor, Said, field, shown, warn};
 use crate::bus::{Context, Draft, Effects, Expect, Key, Op, Received, Ttl};
-use crate::contracts::Untrusted;
 use crate::contracts::channel::grants;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::messages::{DueFor, ScheduleDue};
 use crate::contracts::wiring::SCHEDULES;
+use crate::contracts::{MessageId, ServiceName, Trust, Untrusted};
 use crate::experiments::outreach::variant_of;
 use crate::experiments::spec::{Mode, Spec};
+use crate::llm::tasks::ClassifyReply;
+use crate::llm::tasks::classify_reply::ReplyInput;
+use crate::llm::{Asking, Task};
 use crate::tools::contract::{Action, ActionDone, Answer, Call, Desk, Progress, RunContext};
 
 /// The tool that reads what came of mail.
@@ -180,10 +184,51 @@ fn say(
 
 /// What an event means: a reply is looked at by a mind, which says what sort of reply it is.
 async fn understood(
-    _executor: &Executor,
-    event: Map<String, Value>,
-    _message: &Received,
-    _cx: &Context<grants::Executor>,
+    executor: &Executor,
+    mut event: Map<String, Value>,
+    message: &Received,
+    cx: &Context<grants::Executor>,
 ) -> Vec<Map<String, Value>> {
-    vec![event]
+    let is_reply = event.get("event").and_then(Value::as_str) == Some("reply");
+    let said = |name: &str| event.get(name).and_then(Value::as_str).map(Untrusted::from);
+    let (true, Some(text)) = (is_reply, said("text")) else { return vec![event] };
+    let input = ReplyInput { subject: said("subject"), text };
+    let id = said("id").map(|id| id.raw().to_owned()).unwrap_or_default();
+    let asking = Asking {
+        service: ServiceName::Executor,
+        message: Some(of_its_own(message.envelope.id, &id)),
+        trace: Some(message.envelope.trace),
+        trust: Trust::External,
+        stop: cx.stop().clone(),
+    };
+    let kind = match executor.parts.mind.ask::<ClassifyReply>(&asking, &input).await {
+        Ok(answered) => answered.output.kind,
+        Err(err) => {
+            tracing::warn!(%err, "no model says what a reply is; the rules do");
+            ClassifyReply::rule(&input).output.kind
+        }
+    };
+    event.insert("class".to_owned(), kind.as_str().into());
+    let mut events = Vec::new();
+    if let Some(name) = kind.event() {
+        let mut more = event.clone();
+        more.shift_remove("text");
+        more.insert("event".to_owned(), name.into());
+        more.insert("id".to_owned(), format!("{name}:{id}").into());
+        events.push(more);
+    }
+    if !kind.is_persons() {
+        event.insert("event".to_owned(), "auto_reply".into());
+    }
+    events.insert(0, event);
+    events
+}
+
+/// A message's id for one of several questions about it, so that each has a journal of its own.
+fn of_its_own(message: MessageId, what: &str) -> MessageId {
+    let mut bytes = *message.0.as_bytes();
+    let digest = Sha256::digest(what);
+    // The version and the variant stay as they are.
+    bytes[10..].iter_mut().zip(digest).for_each(|(byte, other)| *byte ^= other);
+    MessageId(uuid::Uuid::from_bytes(bytes))
 }

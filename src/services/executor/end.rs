@@ -145,16 +145,16 @@ async fn conclude(
     };
     let failed = match ended {
         Ended::Failed(failed) => Some(failed),
-        Ended::Cancelled(who) => Some(Failed::new(ErrorCode::Cancelled, who)),
+        Ended::Cancelled(who) => Some(Box::new(Failed::new(ErrorCode::Cancelled, who))),
         _ => None,
     };
-    document(effects, told, status, failed.as_ref(), seconds, now);
+    document(effects, told, status, failed.as_deref(), seconds, now);
     effects.cancel(timer(&run.id));
     let is_archived = experiment.state() == Some(ExperimentState::Archived);
     if run.follow_up().is_none() {
         life(effects, told, status, measured, cx).await?;
         if !is_archived {
-            said(effects, told, failed.as_ref(), seconds, now)?;
+            said(effects, told, failed.as_deref(), seconds, now)?;
         }
     } else if let (Some(failed), false) = (&failed, is_archived) {
         warn(effects, &experiment.id, &format!("a follow-up of {} failed: {}", shown(&experiment.id), failed.message))?;

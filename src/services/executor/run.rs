@@ -41,7 +41,7 @@ pub(super) enum Ended {
     /// All steps ended well.
     Completed,
     /// One did not.
-    Failed(Failed),
+    Failed(Box<Failed>),
     /// Somebody stopped it.
     Cancelled(String),
     /// It goes on at a time.

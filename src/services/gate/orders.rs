@@ -69,10 +69,9 @@ pub(super) async fn handle<'a>(
 fn acts(order: &Control, source: &str, trust: Trust) -> bool {
     let by_a_mind = source == ServiceName::Orchestrator.as_str();
     match order {
-        // It stops the company: whoever is one of us may, and anybody else is asked about.
-        Control::Hold(_) => !by_a_mind && trust > Trust::External,
         Control::SetBudget(_) | Control::DropRule(_) => !by_a_mind && trust >= Trust::Operator,
         Control::SetSuppression(order) if order.lifted => !by_a_mind && trust >= Trust::Operator,
+        // A hold, too: it stops the company. Whoever is one of us may, and anybody else is asked about.
         _ => !by_a_mind && trust > Trust::External,
     }
 }

@@ -314,7 +314,7 @@ mod tests {
         let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let place = HostPort { host: "127.0.0.1".to_owned(), port: gone.local_addr().unwrap().port() };
         drop(gone);
-        let places = Places::new(&[place.clone()], &[place.clone()]);
+        let places = Places::new(std::slice::from_ref(&place), std::slice::from_ref(&place));
         assert!(places.dial(&place.to_string()).await.is_none());
         assert!(places.troubles().unreachable);
     }

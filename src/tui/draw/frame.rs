@@ -59,10 +59,7 @@ pub fn header(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         Some(away) => (Role::Danger, away),
         None => (Role::Header, format!("{workspace}{}", about.engine)),
     };
-    let filter = match model.filter.is_empty() {
-        true => String::new(),
-        false => format!("/{}", sanitize_line(&model.filter, 60)),
-    };
+    let filter = if model.filter.is_empty() { String::new() } else { format!("/{}", sanitize_line(&model.filter, 60)) };
     // A part that is whole, what is left of it where there is no room, and how soon that is taken; the least first, 0 never.
     let same = |role: Role, words: String| (role, words.clone(), words);
     let mut parts = vec![

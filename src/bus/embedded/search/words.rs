@@ -103,7 +103,11 @@ mod tests {
             "日本語 テスト",
         ];
         for (number, text) in texts.iter().enumerate() {
-            conn.execute("INSERT INTO words(rowid, b) VALUES(?1, ?2)", rusqlite::params![number as i64, text]).unwrap();
+            conn.execute(
+                "INSERT INTO words(rowid, b) VALUES(?1, ?2)",
+                rusqlite::params![i64::try_from(number).unwrap(), text],
+            )
+            .unwrap();
         }
         for typed in [
             "win", "winn", "win rate", "win-rate", "cafe", "CAFÉ", "zur", "naive", "mail", "e_mail", "strasse",
@@ -122,7 +126,7 @@ mod tests {
                 .iter()
                 .enumerate()
                 .filter(|(_, text)| phrase.is_in(text))
-                .map(|(number, _)| number as i64)
+                .map(|(number, _)| i64::try_from(number).unwrap())
                 .collect();
             assert_eq!(ours, found, "{typed}");
         }

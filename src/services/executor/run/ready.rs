@@ -76,7 +76,7 @@ async fn may(
     experiment: &Experiment,
     message: &Received,
 ) -> Result<(Spec, Mode, Vec<Planned>), Ended> {
-    let failed = |code, message: String| Ended::Failed(Failed::new(code, message));
+    let failed = |code, message: String| Ended::Failed(Box::new(Failed::new(code, message)));
     if let Some(who) = record::cancelled(&run.document) {
         return Err(Ended::Cancelled(who));
     }
@@ -111,7 +111,7 @@ async fn may(
         if executor.parts.tools.facts(&step.tool).await.is_none() {
             let mut failure = Failed::new(ErrorCode::NotFound, format!("there is no tool `{}`", shown(&step.tool)));
             failure.tool = Some(step.tool.clone());
-            return Err(Ended::Failed(failure));
+            return Err(Ended::Failed(Box::new(failure)));
         }
     }
     Ok((spec, mode, plan))

@@ -29,7 +29,7 @@ pub(super) async fn all(work: &mut Work<'_>) -> Result<Ended, Unwritten> {
         }
         let mut params = match resolve(&step.params, &work.outputs) {
             Ok(params) => params,
-            Err(err) => return Ok(failed(&step, ErrorCode::InvalidParams, err.to_string())),
+            Err(err) => return Ok(failed(&step, ErrorCode::InvalidParams, &err.to_string())),
         };
         if work.run.follow_up().is_some() {
             params.extend(
@@ -46,8 +46,8 @@ pub(super) async fn all(work: &mut Work<'_>) -> Result<Ended, Unwritten> {
                 Asked::Waits(until) => {
                     return Ok(Ended::Waits { until, why: format!("a person, for the step {}", shown(&step.id)) });
                 }
-                Asked::Refused(why) => return Ok(failed(&step, ErrorCode::Cancelled, why)),
-                Asked::TooLate(why) => return Ok(failed(&step, ErrorCode::Timeout, why)),
+                Asked::Refused(why) => return Ok(failed(&step, ErrorCode::Cancelled, &why)),
+                Asked::TooLate(why) => return Ok(failed(&step, ErrorCode::Timeout, &why)),
             },
             By::Tool => match tool(work, &step, params).await? {
                 Ok(output) => output,
@@ -59,9 +59,9 @@ pub(super) async fn all(work: &mut Work<'_>) -> Result<Ended, Unwritten> {
     Ok(Ended::Completed)
 }
 
-fn failed(step: &Step, code: ErrorCode, message: String) -> Ended {
-    let message = format!("step {}: {}", shown(&step.id), sanitize_line(&message, 600));
-    Ended::Failed(Failed { tool: Some(step.tool.clone()), ..Failed::new(code, message) })
+fn failed(step: &Step, code: ErrorCode, message: &str) -> Ended {
+    let message = format!("step {}: {}", shown(&step.id), sanitize_line(message, 600));
+    Ended::Failed(Box::new(Failed { tool: Some(step.tool.clone()), ..Failed::new(code, message) }))
 }
 
 /// Runs a tool: what it gave, or how the run ends with it.
@@ -105,7 +105,7 @@ async fn tool(
     let account = match desk.close().await {
         Ok(account) => account,
         // What it wanted cannot be: that is the tool's failure, not the bus's.
-        Err(Unwritten::Refused(why)) => return Ok(Err(failed(step, ErrorCode::Tool, why))),
+        Err(Unwritten::Refused(why)) => return Ok(Err(failed(step, ErrorCode::Tool, &why))),
         Err(err) => return Err(err),
     };
     work.acts += account.done;
@@ -124,17 +124,18 @@ fn ended(work: &Work<'_>, step: &Step, outcome: Outcome, account: Account) -> Re
         Ok(value) => Ok(counted(value, account.before)),
         Err(err) => {
             let said = account.lines.last().map(|line| format!(" ({line})")).unwrap_or_default();
-            let mut message = format!("step {}: {}{said}", shown(&step.id), sanitize_line(&err.message, 600));
-            if outcome.dropped > 0 {
-                message.push_str(&format!("; {} bytes of its output were left out", outcome.dropped));
-            }
-            Err(Ended::Failed(Failed {
+            let left_out = match outcome.dropped {
+                0 => String::new(),
+                bytes => format!("; {bytes} bytes of its output were left out"),
+            };
+            let message = format!("step {}: {}{said}{left_out}", shown(&step.id), sanitize_line(&err.message, 600));
+            Err(Ended::Failed(Box::new(Failed {
                 code: Some(err.code),
                 message,
                 tool: Some(step.tool.clone()),
                 partial: err.partial,
                 took: outcome.took,
-            }))
+            })))
         }
     }
 }

@@ -174,6 +174,19 @@ fn unquoted(text: &str) -> String {
     own.copied().collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
+/// What people write who want no more mail.
+const WISHES: [&str; 9] = [
+    "unsubscribe",
+    "unsubscribe now",
+    "unsubscribe from this list",
+    "unsuscribe",
+    "stop",
+    "remove",
+    "opt out",
+    "abmelden",
+    "abbestellen",
+];
+
 /// Whether all that somebody wrote is the word.
 fn is_unsubscribing(text: &str) -> bool {
     let words: String = text.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
@@ -181,17 +194,6 @@ fn is_unsubscribing(text: &str) -> bool {
         .split_whitespace()
         .filter(|word| !matches!(*word, "please" | "me" | "pls" | "thanks" | "thank" | "you" | "bitte"))
         .collect();
-    const WISHES: [&str; 9] = [
-        "unsubscribe",
-        "unsubscribe now",
-        "unsubscribe from this list",
-        "unsuscribe",
-        "stop",
-        "remove",
-        "opt out",
-        "abmelden",
-        "abbestellen",
-    ];
     WISHES.contains(&words.join(" ").as_str())
 }
 

@@ -48,7 +48,7 @@ fn stage(action: Action) -> Model {
             }
         }
         Action::DetailFold => drop(press(&mut model, "pagedown")),
-        Action::DetailUp | Action::DetailPageUp => drop(press(&mut model, "down")),
+        Action::DetailUp | Action::DetailPageUp | Action::ThemeUp => drop(press(&mut model, "down")),
         Action::NeedUp | Action::NeedPageUp | Action::NeedDown | Action::NeedPageDown => {
             update(&mut model, Msg::Resize(60, 14));
             if matches!(action, Action::NeedUp | Action::NeedPageUp) {
@@ -65,7 +65,7 @@ fn stage(action: Action) -> Model {
             }
         }
         Action::PauseExperiment | Action::RunExperiment => {
-            document(&mut model, "experiments:exp_20261121_hn", &[("state", "ready")])
+            document(&mut model, "experiments:exp_20261121_hn", &[("state", "ready")]);
         }
         Action::RecordSend => drop(write(&mut model, "meeting_booked")),
         Action::Undo => {
@@ -73,7 +73,6 @@ fn stage(action: Action) -> Model {
             document(&mut model, "experiments:exp_old", &fields);
         }
         Action::Deck => drop(press(&mut model, "2")),
-        Action::ThemeUp => drop(press(&mut model, "down")),
         Action::WelcomeDone => model.layers.push(crate::tui::layers::Layer::Welcome),
         _ => {}
     }
