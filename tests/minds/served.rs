@@ -110,7 +110,7 @@ fn a_bare_message_leads_to_a_decision_with_reasons_a_request_and_a_reply() {
     let waits = || {
         let all = serve.verb(&["approvals", "list"]);
         let found = all.as_array()?.iter().find(|it| it.to_string().contains("Simulate: "))?.clone();
-        found.get("approval_id").or_else(|| found.pointer("/proposal/approval_id"))?.as_str().map(str::to_owned)
+        found.pointer("/approval/proposal/approval_id")?.as_str().map(str::to_owned)
     };
     Serve::until("a request of FULLSEND", || waits().is_some());
     assert!(serve.entries("fullsend:to_orchestrator:stream").contains("fullsend_completed"));
