@@ -130,7 +130,7 @@ async fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     reader.read_exact(&mut body).await.ok()?;
     let text = String::from_utf8(body).unwrap();
     let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
-    Some(Asked { line, headers, body, text })
+    Some(Asked { line, headers, text, body })
 }
 
 /// Plays an answer; false where the connection cannot be used again.
