@@ -84,6 +84,7 @@ pub(crate) async fn keys(bus: &SharedBus, engine: &str, count: usize) -> Vec<Lin
         ids: Arc::new(Ids::random()),
         model: model(200, 60),
         home: home.path().to_owned(),
+        memory: None,
         themes: None,
         beside: fullsend::tui::feed::Beside::default(),
         shutdown: shutdown.clone(),
