@@ -309,7 +309,7 @@ async fn due_at_one_instant(at: &str) {
         commit(&bus, vec![experiment(&id, "dry_run", false), change(&format!("schedules:{id}"), &schedule), timer])
             .await;
     }
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let runs = loop {
         let runs = documents(&bus, "experiment_runs:").await;
         let done = runs.values().filter(|run| run.get("status") == Some("completed")).count();

@@ -1,10 +1,19 @@
 //! The control room as a person meets it: in a terminal, from the first key to the last.
-#![expect(clippy::unwrap_used, reason = "a test may stop at what it did not expect, also in its helpers")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at what it did not expect, also in its helpers"
+)]
 
 #[path = "room/faults.rs"]
 mod faults;
+#[path = "room/journey.rs"]
+mod journey;
 #[path = "support/redis_server.rs"]
 mod redis_server;
+#[path = "support/smtp_server.rs"]
+#[expect(dead_code, reason = "what tests of mail use")]
+mod smtp_server;
 #[path = "room/together.rs"]
 mod together;
 

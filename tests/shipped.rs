@@ -1,5 +1,6 @@
 //! The shipped tools as the programs that they are: real processes that speak over pipes, with real servers.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::needless_pass_by_value, reason = "literals are handed over")]
 
 #[path = "support/http_server.rs"]
 #[expect(dead_code, reason = "what tests of providers use")]

@@ -6,7 +6,12 @@
 //!
 //! The tool is a shell script that reads its input and writes a result; counted is the time until it has ended and been waited for. Once it is
 //! started barely, once by the runner without a network, once with a place that it may speak to, which needs a relay beside it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on ends, and prints figures")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot go on ends, and prints figures"
+)]
 
 #[path = "../tools/rig.rs"]
 #[expect(dead_code, reason = "what the tests use")]

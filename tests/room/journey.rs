@@ -63,13 +63,13 @@ fn say(screen: &mut Screen, words: &str) {
 fn approve(screen: &mut Screen, title: &str) -> String {
     comes(screen, title, |text| text.contains("NEEDS YOU 1"));
     screen.press("a");
-    let shown = screen.shows(title);
-    screen.shows("y approve");
-    // The keys are armed a moment after it came up.
-    while screen.text().contains("NEEDS YOU 1") || screen.text().contains("y approve") {
+    let shown = comes(screen, "the request", |text| text.contains(title) && text.contains("y approve"));
+    // The keys are armed a moment after it came up. Another request may follow at once: that one is not answered here.
+    while screen.text().contains(title) {
         screen.press("y");
         moment(200);
     }
+    screen.press("\x1b");
     shown
 }
 
@@ -84,23 +84,29 @@ fn an_idea_becomes_mail_numbers_a_verdict_a_stop_and_a_learning() {
     screen.press("\r");
     say(&mut screen, "We sell Pylon, which writes shift plans for cleaning firms");
     screen.shows("Noted: what we sell");
-    say(&mut screen, "/idea Mail the operations managers in leads.csv whose trial runs out, really send it, every minute");
+    say(
+        &mut screen,
+        "/idea Mail the operations managers in leads.csv whose trial runs out, really send it, every minute",
+    );
     approve(&mut screen, "Design an experiment");
     let asked = approve(&mut screen, "Go live");
     for words in ["40", "mara@pylon.example", "leads.csv"] {
         assert!(asked.contains(words), "{words} is not shown:\n{asked}");
     }
     // Its minute comes, and mail goes out.
-    let first = server.mail();
+    let mut mails = Vec::new();
+    let began = Instant::now();
+    while mails.is_empty() {
+        assert!(began.elapsed() < MINUTES, "no mail came:\n{}", screen.text());
+        moment(100);
+        mails.extend(server.further());
+    }
+    let first = &mails[0];
     assert_eq!(first["from"], "mara@pylon.example");
     let text = first["text"].as_str().unwrap();
     assert!(text.contains("1 Main Street") && text.contains("List-Unsubscribe"), "{text}");
     screen.press("4");
-    comes(&screen, "a verdict", |text| text.contains("bounce") && text.contains("sure"));
-    // It fails, and says how sure that is.
-    let said = |args: &[&str]| said(home.path(), args);
-    let alerts = said(&["tail", "alerts", "--once", "--json"]);
-    assert!(alerts.contains("bounce") && alerts.contains("sure"), "{alerts}");
+    comes(&screen, "a verdict", |text| text.contains("bounce") && text.contains("% sure"));
     screen.press("x");
     screen.shows("Kill exp_");
     let began = Instant::now();
@@ -111,7 +117,8 @@ fn an_idea_becomes_mail_numbers_a_verdict_a_stop_and_a_learning() {
     assert!(began.elapsed() < Duration::from_secs(2), "it was stopped after {:?}", began.elapsed());
     let learnings = home.path().join(".local/state/fullsend/context/learnings.md");
     screen.until("the learning", |_| std::fs::read_to_string(&learnings).is_ok_and(|it| it.contains("Does not work")));
-    assert_eq!(server.further().len(), 19, "twenty could be reached, each once");
+    mails.extend(server.further());
+    assert_eq!(mails.len(), 20, "twenty could be reached, each once");
     screen.press("\x03\x03");
     assert_eq!(screen.ended(), 0);
 }

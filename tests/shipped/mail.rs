@@ -21,8 +21,8 @@ fn person(name: &str) -> Value {
 fn header(mail: &Value, name: &str) -> Option<String> {
     let text = mail["text"].as_str().unwrap();
     let head = text.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
-    let found = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned));
-    found
+    let start = format!("{name}: ");
+    head.lines().find_map(|line| line.strip_prefix(start.as_str()).map(str::to_owned))
 }
 
 #[tokio::test]

@@ -314,6 +314,12 @@ fn schedule(text: &str, low: &str) -> Option<String> {
     if ["every day", "daily", "each day", "each morning", "every morning"].iter().any(|it| low.contains(it)) {
         return Some(format!("{time} * * *"));
     }
+    if ["every hour", "hourly", "each hour"].iter().any(|it| low.contains(it)) {
+        return Some("0 * * * *".to_owned());
+    }
+    if ["every minute", "each minute"].iter().any(|it| low.contains(it)) {
+        return Some("* * * * *".to_owned());
+    }
     if ["every week", "weekly", "each week"].iter().any(|it| low.contains(it)) {
         return Some(format!("{time} * * TUE"));
     }

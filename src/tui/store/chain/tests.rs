@@ -259,10 +259,13 @@ fn the_cost_is_the_ledgers_sum_or_what_was_heard() {
 #[test]
 fn it_says_where_it_stands_and_what_it_waits_for() {
     let mut chain = story();
+    let prd = json!({ "type": "tool_prd", "prd": { "name": "finder" } });
+    let asked = of_trace(ChannelName::BuilderTasks, "orchestrator", (1, 1), None, 1, &prd);
+    let waiting = super::tests::chain(&[asked]);
     assert!(
-        chain.tree().total.now.iter().any(|it| it.contains("experiment_created waits for executor")),
-        "{:?}",
-        chain.tree().total.now
+        waiting.tree().total.now.iter().any(|it| it.contains("tool_prd waits for builder")),
+        "what nobody in this version does: {:?}",
+        waiting.tree().total.now
     );
     chain.document(&Key::new("experiments:exp_stars"), Some(&fields(&[("state", "running")])));
     assert_eq!(chain.tree().total.now[0], "exp_stars is running");
