@@ -260,7 +260,7 @@ fn the_cost_is_the_ledgers_sum_or_what_was_heard() {
 fn it_says_where_it_stands_and_what_it_waits_for() {
     let mut chain = story();
     let prd = json!({ "type": "tool_prd", "prd": { "name": "finder" } });
-    let asked = of_trace(ChannelName::BuilderTasks, "orchestrator", (1, 1), None, 1, &prd);
+    let asked = row(ChannelName::BuilderTasks, "orchestrator", 0, None, 1, &prd);
     let waiting = super::tests::chain(&[asked]);
     assert!(
         waiting.tree().total.now.iter().any(|it| it.contains("tool_prd waits for builder")),
