@@ -11,9 +11,6 @@ mod faults;
 mod journey;
 #[path = "support/redis_server.rs"]
 mod redis_server;
-#[path = "support/smtp_server.rs"]
-#[expect(dead_code, reason = "what tests of mail use")]
-mod smtp_server;
 #[path = "room/together.rs"]
 mod together;
 

@@ -458,6 +458,15 @@ fn places(raw: &Raw) -> Result<Vec<String>, String> {
     }
 }
 
+/// What runs under a name of its own and is a part of a service: it cannot be chosen without it.
+const PARTS: [(&str, ServiceName); 5] = [
+    ("mirror", ServiceName::Memory),
+    ("audit", ServiceName::Gate),
+    ("notifier", ServiceName::Gate),
+    ("tools", ServiceName::Executor),
+    ("summaries", ServiceName::RedisAgent),
+];
+
 fn services(raw: &Raw) -> Result<Vec<ServiceName>, (String, Option<String>)> {
     let names: Vec<&str> = match raw {
         Raw::List(names) => names.iter().map(String::as_str).collect(),
@@ -472,7 +481,10 @@ fn services(raw: &Raw) -> Result<Vec<ServiceName>, (String, Option<String>)> {
         .map(|name| {
             name.parse::<ServiceName>().map_err(|_| {
                 let known = ServiceName::ALL.iter().map(|service| service.as_str());
-                (format!("unknown service `{}`", short(name)), nearest(name, known))
+                match PARTS.iter().find(|(part, _)| *part == name) {
+                    Some((part, whole)) => (format!("`{part}` is a part of the service `{whole}`; name that"), None),
+                    None => (format!("unknown service `{}`", short(name)), nearest(name, known)),
+                }
             })
         })
         .collect()

@@ -320,6 +320,10 @@ fn the_file_is_looked_for_here_then_in_the_config_folder_and_by_name() {
 #[case("[consumer]\nmax_attempts = 'x'", "fullsend.toml:2:1: consumer.max_attempts: `x` is no number from 1 to 1000")]
 #[case("log.keep = -1", "fullsend.toml:1:5: log.keep: the number is outside 1 to 3650")]
 #[case("retention.age = '1s'", "fullsend.toml:1:11: retention.age: 1s is outside 1m to 3650d")]
+#[case(
+    "services.only = ['mirror']",
+    "fullsend.toml:1:10: services.only: `mirror` is a part of the service `memory`; name that"
+)]
 #[case("services.only = ['ecko']", "fullsend.toml:1:10: services.only: unknown service `ecko`; did you mean `echo`?")]
 #[case(
     "services.only = [1]",

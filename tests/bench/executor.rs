@@ -109,18 +109,30 @@ async fn figures(bus: &SharedBus, rows: &mut Vec<[String; 4]>) {
     };
     row("idle, with 10,000 schedules", format!("{idle:.2} % of a core"), "0.5 %");
     let claimed = loop {
-        let (keys, _) = bus.scan("experiment_runs:", None, 1_000).await.unwrap();
-        let found = bus.get_many(&keys, Some(&["queued_at"])).await.unwrap();
-        let times: Vec<DateTime<Utc>> =
-            found.into_iter().filter_map(|found| read_time(found.ok()??.document()?.get("queued_at")?)).collect();
+        let times = claimed(bus).await;
         if times.len() == DUE {
             break times.into_iter().max().unwrap();
         }
+        assert!(clock.now() < due + TimeDelta::seconds(60), "only {} of {DUE} were ever claimed", times.len());
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     row("100 due at one instant: all claimed", format!("{} ms", (claimed - due).num_milliseconds()), "1000 ms");
     stop.cancel();
     let _ = tokio::join!(executor, timers);
+}
+
+/// When each run was put down as waiting.
+async fn claimed(bus: &SharedBus) -> Vec<DateTime<Utc>> {
+    let (mut times, mut cursor) = (Vec::new(), None);
+    loop {
+        let (keys, next) = bus.scan("experiment_runs:", cursor, 1_000).await.unwrap();
+        let found = bus.get_many(&keys, Some(&["queued_at"])).await.unwrap();
+        times.extend(found.into_iter().filter_map(|found| read_time(found.ok()??.document()?.get("queued_at")?)));
+        cursor = next;
+        if cursor.is_none() {
+            return times;
+        }
+    }
 }
 
 /// Ten thousand experiments with schedules, a hundred of them due at one instant soon.

@@ -43,6 +43,40 @@ async fn the_first_commit_wins_and_a_loser_writes_nothing() {
     assert_eq!(mark, id.to_string());
 }
 
+/// What was done out of order is not done again when somebody deletes the group: the watermark knows it.
+#[tokio::test]
+async fn a_deleted_group_goes_on_after_what_was_done_out_of_order() {
+    let server = RedisServer::fleeting();
+    let bus = connect(&server).await;
+    bus.ensure_group(CHANNEL, GROUP).await.unwrap();
+    let (first, second) = (committed(&bus, append(1)).await, committed(&bus, append(2)).await);
+    let both = Want { start: 2, ahead: 0 };
+    assert_eq!(bus.read(&reader("a"), &[CHANNEL], both, PATIENCE).await.unwrap().len(), 2);
+    let destroy = || {
+        let destroyed: i64 = redis::cmd("XGROUP")
+            .arg(&["DESTROY", "fullsend:metrics:stream", GROUP])
+            .query(&mut server.connection())
+            .unwrap();
+        assert_eq!(destroyed, 1);
+    };
+    let done = |id| Commit { acknowledge: vec![pending(id)], ..Commit::default() };
+    assert!(matches!(one(&bus, done(second)).await, Outcome::Committed(_)));
+    assert!(matches!(one(&bus, done(first)).await, Outcome::Committed(_)));
+    destroy();
+    assert_eq!(bus.ensure_group(CHANNEL, GROUP).await, Ok(GroupFound::Resumed(second)));
+    assert!(bus.read(&reader("a"), &[CHANNEL], both, Duration::ZERO).await.unwrap().is_empty());
+
+    // While an older one is to be done still, nothing newer may be passed over.
+    let third = committed(&bus, append(3)).await;
+    let fourth = committed(&bus, append(4)).await;
+    assert_eq!(bus.read(&reader("a"), &[CHANNEL], both, PATIENCE).await.unwrap().len(), 2);
+    assert!(matches!(one(&bus, done(fourth)).await, Outcome::Committed(_)));
+    destroy();
+    bus.ensure_group(CHANNEL, GROUP).await.unwrap();
+    let again = bus.read(&reader("a"), &[CHANNEL], both, PATIENCE).await.unwrap();
+    assert_eq!(again.iter().map(|claimed| claimed.entry.id).collect::<Vec<_>>(), [third, fourth]);
+}
+
 #[tokio::test]
 async fn checks_see_what_earlier_steps_of_the_unit_will_have_done() {
     let server = RedisServer::fleeting();

@@ -1,39 +1,71 @@
 //! The journey of the README: an idea becomes an experiment that writes real mail to a real server by its schedule, fails, is judged, is
 //! stopped, and leaves a learning.
 
-use super::smtp_server::SmtpServer;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child as Process, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::redis_server::RedisServer;
 use super::*;
 
 /// Longer than until a minute's schedule comes.
 const MINUTES: Duration = Duration::from_mins(3);
+/// Where the files of the journey are.
+const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/journey");
+/// What is said to the team, as the README tells.
+const SOLD: &str = "We sell Pylon, which writes shift plans for cleaning firms";
+const IDEA: &str = "/idea Mail the operations managers in leads.csv whose trial runs out, really send it, every minute";
 
-/// People to write to: every second address is unknown to the mail server.
-fn leads() -> String {
-    let rows = (0..40).map(|n| {
-        let name = if n % 2 == 0 { "gone" } else { "anna" };
-        format!("Anna,Operations manager,Cleaners {n},{name}{n}@cleaners{n}.example\n")
-    });
-    format!("first_name,title,company,email\n{}", rows.collect::<String>())
+/// The mail server of the journey.
+struct MailServer {
+    process: Process,
+    port: u16,
+    lines: Receiver<String>,
+    text: String,
 }
 
-fn settings(server: &SmtpServer) -> String {
-    format!(
-        r#"[outreach]
-sender = "mara@pylon.example"
-sender_name = "Mara"
-postal_address = "Pylon, 1 Main Street, Springfield"
-unsubscribe = "unsubscribe@pylon.example"
-smtp = "{}"
-daily_limit = 500
-delay = "0s"
-quiet_hours = "none"
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
 
-[tools]
-allow_private = ["127.0.0.1:{}"]
-"#,
-        server.url(),
-        server.port()
-    )
+impl MailServer {
+    fn start() -> Self {
+        let mut process = Command::new("/usr/bin/python3")
+            .args([&format!("{FILES}/mail_server.py"), "0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the system has no Python; run tests/run --install");
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines.next().expect("the mail server did not start; run tests/run --install").unwrap();
+        let port = first.rsplit(':').next().unwrap().parse().unwrap();
+        let (said, heard) = sync_channel(100_000);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = said.send(line);
+            }
+        });
+        Self { process, port, lines: heard, text: String::new() }
+    }
+
+    /// The mails that came so far.
+    fn mails(&mut self) -> Vec<&str> {
+        for line in self.lines.try_iter() {
+            self.text.push_str(&line);
+            self.text.push('\n');
+        }
+        self.text.split("--- for ").skip(1).collect()
+    }
+}
+
+/// Puts the files of the journey into the folder where it begins, for a mail server that listens elsewhere.
+fn lay_out(home: &Path, port: u16) {
+    std::fs::copy(format!("{FILES}/leads.csv"), home.join("leads.csv")).unwrap();
+    let settings = std::fs::read_to_string(format!("{FILES}/fullsend.toml")).unwrap();
+    assert!(settings.contains(":8025"));
+    std::fs::write(home.join("fullsend.toml"), settings.replace(":8025", &format!(":{port}"))).unwrap();
 }
 
 /// Waits with the patience that a schedule needs.
@@ -73,47 +105,38 @@ fn approve(screen: &mut Screen, title: &str) -> String {
     shown
 }
 
-#[test]
-fn an_idea_becomes_mail_numbers_a_verdict_a_stop_and_a_learning() {
+fn journey(url: Option<&str>) -> String {
     let home = home();
-    let server = SmtpServer::start();
-    std::fs::write(home.path().join("leads.csv"), leads()).unwrap();
-    std::fs::write(home.path().join("fullsend.toml"), settings(&server)).unwrap();
-    let mut screen = Screen::open(home.path(), &[], 50, 160);
+    let mut server = MailServer::start();
+    lay_out(home.path(), server.port);
+    let more: Vec<(&str, &str)> = url.iter().map(|url| ("REDIS_URL", *url)).collect();
+    let mut screen = Screen::with(home.path(), &[], 50, 160, &more);
     screen.shows("⏎ begins");
     screen.press("\r");
-    say(&mut screen, "We sell Pylon, which writes shift plans for cleaning firms");
+    say(&mut screen, SOLD);
     screen.shows("Noted: what we sell");
-    say(
-        &mut screen,
-        "/idea Mail the operations managers in leads.csv whose trial runs out, really send it, every minute",
-    );
+    say(&mut screen, IDEA);
     approve(&mut screen, "Design an experiment");
     let asked = approve(&mut screen, "Go live");
     for words in ["40", "mara@pylon.example", "leads.csv"] {
         assert!(asked.contains(words), "{words} is not shown:\n{asked}");
     }
     // Its minute comes, and mail goes out.
-    let mut mails = Vec::new();
     let began = Instant::now();
-    while mails.is_empty() {
+    while server.mails().is_empty() {
         assert!(began.elapsed() < MINUTES, "no mail came:\n{}", screen.text());
         moment(100);
-        mails.extend(server.further());
     }
-    let first = mails[0].clone();
-    assert_eq!(first["from"], "mara@pylon.example");
-    let text = first["text"].as_str().unwrap();
-    assert!(text.contains("1 Main Street") && text.contains("List-Unsubscribe"), "{text}");
     screen.press("4");
     comes(&screen, "a verdict", |text| text.contains("fails: 9") && text.contains("% sure"));
-    while mails.len() < 20 {
-        assert!(began.elapsed() < MINUTES, "{} of 20 mails came:\n{}", mails.len(), screen.text());
+    while server.mails().len() < 20 {
+        assert!(began.elapsed() < MINUTES, "{} of 20 mails came:\n{}", server.mails().len(), screen.text());
         moment(100);
-        mails.extend(server.further());
     }
     screen.press("x");
-    screen.shows("Kill exp_");
+    let text = comes(&screen, "the question", |text| text.contains("Kill exp_"));
+    let id: String =
+        text[text.find("exp_").unwrap()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     let began = Instant::now();
     while !screen.text().contains("archived") {
         screen.press("y");
@@ -122,8 +145,40 @@ fn an_idea_becomes_mail_numbers_a_verdict_a_stop_and_a_learning() {
     assert!(began.elapsed() < Duration::from_secs(2), "it was stopped after {:?}", began.elapsed());
     let learnings = home.path().join(".local/state/fullsend/context/learnings.md");
     screen.until("the learning", |_| std::fs::read_to_string(&learnings).is_ok_and(|it| it.contains("Does not work")));
-    mails.extend(server.further());
+    let mails = server.mails();
     assert_eq!(mails.len(), 20, "twenty could be reached, each once");
+    for mail in mails {
+        let has = |words: &str| assert!(mail.contains(words), "{words} is not in it:\n{mail}");
+        ["From: ", "mara@pylon.example", "1 Main Street", "List-Unsubscribe"].into_iter().for_each(has);
+    }
     screen.press("\x03\x03");
     assert_eq!(screen.ended(), 0);
+    id
+}
+
+#[test]
+fn an_idea_becomes_mail_numbers_a_verdict_a_stop_and_a_learning() {
+    journey(None);
+}
+
+/// What is left behind there can be read by anybody with `redis-cli`.
+#[test]
+fn an_idea_becomes_all_that_on_redis_too() {
+    let server = RedisServer::durable();
+    let id = journey(Some(&server.url()));
+    let mut link = server.connection();
+    let document: std::collections::HashMap<String, String> =
+        redis::cmd("HGETALL").arg(format!("experiments:{id}")).query(&mut link).unwrap();
+    assert_eq!(document["state"], "archived", "{document:?}");
+    let metrics: u64 = redis::cmd("XLEN").arg("fullsend:metrics:stream").query(&mut link).unwrap();
+    assert!(metrics > 0);
+}
+
+/// The README tells the journey as it is run here.
+#[test]
+fn the_readme_tells_it() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    for words in [SOLD, IDEA, "examples/journey", "mail_server.py"] {
+        assert!(readme.contains(words), "the README does not say `{words}`");
+    }
 }

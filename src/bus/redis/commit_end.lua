@@ -22,9 +22,26 @@ for one = 1, tonumber(ARGV[a - 1]) do
   answers[#answers + 1] = table.concat(claim, ' ')
 end
 
--- Where each group's acknowledgements have come to: just before its oldest pending entry, or to the newest that was acknowledged last.
+-- Where each group's acknowledgements have come to: just before its oldest pending entry, or where none is pending, to the newest
+-- that was ever acknowledged; messages may be done out of order, so that one is kept, after a space, until nothing older is pending.
+local function later(id, other)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)')
+  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)')
+  if #ms ~= #other_ms then return #ms > #other_ms end
+  if ms ~= other_ms then return ms > other_ms end -- numbers of as many digits are in the order of their texts
+  return #seq > #other_seq or #seq == #other_seq and seq > other_seq
+end
 for _, at in ipairs(touched) do
-  local stream, group, mark = at[1], at[2], at[3]
+  local stream, group, newest = at[1], at[2], at[3]
+  for i = 4, #at do
+    if later(at[i], newest) then newest = at[i] end
+  end
+  -- `channel|group`, by the channel's own name.
+  local field = string.sub(stream, tonumber(ARGV[1]) + 1, -8) .. '|' .. group
+  local before = try('HGET', KEYS[1], field)
+  before = type(before) == 'string' and string.match(before, '%d+%-%d+$')
+  if before and later(before, newest) then newest = before end
+  local mark = newest
   local pending = call('XPENDING', stream, group)
   if pending[1] > 0 then
     -- A group that reads on after the id just before another gets that one first.
@@ -33,23 +50,9 @@ for _, at in ipairs(touched) do
     if seq > 0 then mark = string.format('%.0f-%.0f', ms, seq - 1)
     elseif ms == 0 then mark = '0-0'
     else mark = string.format('%.0f-18446744073709551615', ms - 1) end
-  elseif at[4] then
-    local dash = string.find(mark, '-', 1, true)
-    for i = 4, #at do
-      local id, later = at[i], nil
-      if #id == #mark and string.byte(id, dash) == 45 then
-        later = id > mark -- numbers of as many digits are in the order of their texts
-      else
-        local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-        local mark_ms, mark_seq = string.match(mark, '^(%d+)-(%d+)$')
-        ms, mark_ms = tonumber(ms), tonumber(mark_ms)
-        later = ms > mark_ms or ms == mark_ms and tonumber(seq) > tonumber(mark_seq)
-      end
-      if later then mark, dash = id, string.find(id, '-', 1, true) end
-    end
+    if later(newest, mark) then mark = mark .. ' ' .. newest end
   end
-  -- `channel|group`, by the channel's own name.
-  try('HSET', KEYS[1], string.sub(stream, tonumber(ARGV[1]) + 1, -8) .. '|' .. group, mark)
+  try('HSET', KEYS[1], field, mark)
 end
 if plain then return table.concat(answers, '\n') end
 return answers

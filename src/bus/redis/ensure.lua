@@ -22,6 +22,8 @@ local function order(id)
   return tonumber(ms), tonumber(seq)
 end
 local mark = redis.call('HGET', progress, field)
+-- After a space stands the newest that was acknowledged while an older one was still to be done.
+mark = mark and string.match(mark, '^(%d+%-%d+)')
 if mark then
   -- A stream that ends before the watermark is another one: what it holds is new to the group.
   local ms, seq = order(mark)
