@@ -384,10 +384,15 @@ impl<'a, H: Handler> Loop<'a, H> {
         }
         tracing::warn!(group = self.consumer.group, %err, during, "the bus is not available");
         self.quiet_until = Some(Instant::now() + self.backoff.next_delay());
-        if matches!(err, BusError::NoGroup { .. })
-            && let Err(err) = self.ensure_groups().await
-        {
-            tracing::warn!(group = self.consumer.group, %err, "the group cannot be made again yet");
+        if let BusError::NoGroup { channel, .. } = err {
+            // One under way may have been answered while the group was still there: that is forgotten, too, and read again.
+            if let Some(Reading { answer, .. }) = self.reading.take() {
+                let _ = answer.await;
+            }
+            self.window.forget_channel(*channel);
+            if let Err(err) = self.ensure_groups().await {
+                tracing::warn!(group = self.consumer.group, %err, "the group cannot be made again yet");
+            }
         }
         Ok(())
     }

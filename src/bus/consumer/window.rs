@@ -89,6 +89,12 @@ impl Window {
         self.waiting.retain(|held| !lost.contains(&held.key()));
     }
 
+    /// Forgets those of a channel whose group is gone: nothing is pending any more, and what is still to be done is read again. Kept, one
+    /// of them could start out of turn, before older ones that are read again.
+    pub(super) fn forget_channel(&mut self, channel: ChannelName) {
+        self.waiting.retain(|held| held.claimed.entry.channel != channel);
+    }
+
     pub(super) fn drain(&mut self) -> Vec<Held> {
         std::mem::take(&mut self.waiting)
     }
