@@ -130,7 +130,7 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
     }
     if runs(ServiceName::Executor) {
         let (registry, sandbox) = (open::registry(cx), Arc::new(open::sandbox(cx)));
-        let shelf = Shelf { bus: Arc::clone(bus), registry, sandbox, clock: clock() };
+        let shelf = Shelf { bus: Arc::clone(bus), registry, sandbox, clock: clock(), ids: ids() };
         supervisor.add(LeasedService::new(shelf, Phase::Housekeeping, at()));
     }
     if runs(ServiceName::RedisAgent) {

@@ -110,9 +110,9 @@ wiring! {
     /// Tools to make.
     Work BUILDER_TASKS BuilderTasks = "fullsend:builder_tasks" carries BuilderTasks
         from [Orchestrator, Fullsend] to [Builder];
-    /// Tools made, or not.
+    /// Tools made, or not; also one that was waited for and that a person has put into the folder.
     Work BUILDER_RESULTS BuilderResults = "fullsend:builder_results" carries BuilderResults
-        from [Builder] to [Fullsend];
+        from [Builder, Executor] to [Fullsend];
     /// Experiments published.
     Work EXPERIMENTS Experiments = "fullsend:experiments" carries Experiments
         from [Fullsend] to [Executor];

@@ -1,7 +1,8 @@
 //! The documents `tools:{name}`: what decisions and screens know of the tools.
 //!
-//! Owns what stands in them of tools that are shipped or in the home. One process at a time looks at the folder every few seconds, and
-//! writes what changed. Must never touch what another program wrote of a tool that is not here.
+//! Owns what stands in them of tools that are shipped or in the home, and says so where one is there that experiments wait for. One process
+//! at a time looks at the folder every few seconds, and writes what changed. Must never touch what another program wrote of a tool that is
+//! not here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,9 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Listed, Registry};
 use crate::bus::leased::Singleton;
-use crate::bus::{BusError, Commit, Document, Expect, Key, LeaseFence, Op, Outcome, SharedBus, State, Ttl};
+use crate::bus::{BusError, Commit, Document, Expect, Key, LeaseFence, Op, Origin, Outcome, SharedBus, State, Ttl};
+use crate::contracts::channel::grants;
 use crate::contracts::envelope::rfc3339;
-use crate::contracts::{Clock, keys};
+use crate::contracts::messages::{BuilderResults, ToolBuilt};
+use crate::contracts::wiring::BUILDER_RESULTS;
+use crate::contracts::{Clock, Ids, ServiceName, Trust, keys};
 use crate::tools::sandbox::Sandbox;
 
 /// How often the folder is looked at.
@@ -22,6 +26,10 @@ const EVERY: Duration = Duration::from_secs(3);
 const PAGE: usize = 500;
 /// What a document of ours says of where its tool is.
 const PLACE: &str = "place";
+/// Where the experiments are that wait for a tool, by its name.
+const WAITED_FOR: &str = "pending_experiments:";
+/// The state of a tool that can be run.
+const ACTIVE: &str = "active";
 /// What is missing of the sandbox, in the document of a tool that runs all the same.
 pub const UNSANDBOXED: &str = "unsandboxed";
 
@@ -35,6 +43,8 @@ pub struct Shelf {
     pub sandbox: Arc<Sandbox>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Names for what is said.
+    pub ids: Arc<Ids>,
 }
 
 impl std::fmt::Debug for Shelf {
@@ -54,6 +64,10 @@ impl Shelf {
         let open = self.open().await;
         let of = |listed: &Listed| Some((keys::tool(&listed.name).ok()?, fields(listed, open.as_ref())));
         let mut wanted: BTreeMap<String, Vec<(&'static str, String)>> = listed.iter().filter_map(of).collect();
+        let runs = |(key, fields): (&String, &Vec<(&'static str, String)>)| {
+            fields.iter().any(|(name, text)| *name == "state" && text == ACTIVE).then(|| key.clone())
+        };
+        let active: BTreeSet<String> = wanted.iter().filter_map(runs).collect();
         let mut changed = 0;
         let known = self.documents().await?;
         let all: BTreeSet<String> = wanted.keys().chain(known.keys()).cloned().collect();
@@ -73,7 +87,40 @@ impl Shelf {
                 changed += usize::from(self.write(&key, there, change, under).await?);
             }
         }
+        self.tell(&active, under).await?;
         Ok(changed)
+    }
+
+    /// Says of each tool that experiments wait for, and that can be run, that it is there. They stop waiting when that is heard; where nobody
+    /// listens, it stands in the stream once a day.
+    async fn tell(&self, active: &BTreeSet<String>, under: Option<&LeaseFence>) -> Result<(), BusError> {
+        let (waited, _) = self.bus.scan(WAITED_FOR, None, PAGE).await?;
+        for key in waited {
+            let Some(tool) = key.as_str().strip_prefix(WAITED_FOR) else { continue };
+            if !keys::tool(tool).is_ok_and(|document| active.contains(&document)) {
+                continue;
+            }
+            let Some(State::Set(ids)) = self.bus.get(&key).await? else { continue };
+            let origin = Origin::new(Arc::clone(&self.clock), Arc::clone(&self.ids), Trust::System);
+            let built = ToolBuilt {
+                source: Some(ServiceName::Executor.as_str().to_owned()),
+                request_id: None,
+                tool_name: tool.to_owned(),
+                output_preview: None,
+                timestamp: Some(self.clock.now()),
+            };
+            let Ok(message) = origin.compose::<grants::Executor, _>(BUILDER_RESULTS, BuilderResults::from(built))
+            else {
+                tracing::error!(tool, "that the tool is there could not be said");
+                continue;
+            };
+            // Others that begin to wait later are told again.
+            let ids: Vec<String> = ids.into_iter().collect();
+            let once = Some(format!("tool_there:{tool}:{}", ids.join(",")));
+            let unit = Commit { under: under.cloned(), once, ..Commit::of(vec![Op::Append(message)]) };
+            self.bus.commit(vec![unit]).await?;
+        }
+        Ok(())
     }
 
     /// What is missing of the sandbox here, and whether tools run all the same; none where nothing is.
@@ -136,7 +183,7 @@ impl Singleton for Shelf {
 /// What stands in the document of a tool, where so much of the sandbox is missing.
 fn fields(listed: &Listed, open: Option<&(String, bool)>) -> Vec<(&'static str, String)> {
     let runs = listed.tool.is_ok() && open.is_none_or(|(_, runs)| *runs);
-    let state = if runs { "active" } else { "broken" };
+    let state = if runs { ACTIVE } else { "broken" };
     // `status` is the founding name, `state` ours.
     let mut fields = vec![("name", listed.name.clone()), ("state", state.to_owned()), ("status", state.to_owned())];
     let tool = match &listed.tool {
@@ -210,7 +257,8 @@ mod tests {
 
     use super::*;
     use crate::bus::memory::MemoryBus;
-    use crate::contracts::ManualClock;
+    use crate::bus::{Bound, Entry, Range, StateChange};
+    use crate::contracts::{Body as _, ChannelName, ManualClock};
     use crate::tools::sandbox::Options;
 
     const SHIPPED: &[(&str, &str)] = &[(
@@ -227,7 +275,7 @@ mod tests {
         let registry = Registry::new(home.path(), SHIPPED);
         let options = Options { program: "/bin/false".into(), unsandboxed: true, allow_private: Vec::new() };
         let sandbox = Arc::new(Sandbox::new(options));
-        let mut shelf = Shelf { bus: Arc::clone(&bus), registry, sandbox, clock };
+        let mut shelf = Shelf { bus: Arc::clone(&bus), registry, sandbox, clock, ids: Arc::new(Ids::seeded(1)) };
         let theirs = Op::Change {
             key: Key::new("tools:theirs"),
             expect: Expect::Absent,
@@ -264,5 +312,43 @@ mod tests {
         let poster = read("poster").await;
         assert_eq!((poster.get("state"), poster.get(UNSANDBOXED)), (Some("broken"), None));
         assert!(poster.get("error").unwrap().starts_with("it could not be shut in: "), "{poster:?}");
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_is_waited_for_is_said_to_be_there_once() {
+        let clock = Arc::new(ManualClock::at("2026-11-21T09:30:00Z".parse().unwrap()));
+        let bus: SharedBus = Arc::new(MemoryBus::new(clock.clone()));
+        let home = tempfile::tempdir().unwrap();
+        let registry = Registry::new(home.path(), SHIPPED);
+        let options = Options { program: "/bin/false".into(), unsandboxed: true, allow_private: Vec::new() };
+        let sandbox = Arc::new(Sandbox::new(options));
+        let shelf = Shelf { bus: Arc::clone(&bus), registry, sandbox, clock, ids: Arc::new(Ids::seeded(1)) };
+        let wait = async |tool: &str, experiment: &str| {
+            let key = Key::new(keys::pending_experiments(tool).unwrap());
+            let op = Op::State { key, change: StateChange::AddMember(experiment.to_owned()) };
+            bus.commit(vec![Commit::of(vec![op])]).await.unwrap();
+        };
+        let said = async || {
+            let entries = bus
+                .range(
+                    ChannelName::BuilderResults,
+                    Range { from: Bound::Open, to: Bound::Open, newest_first: false, limit: 100 },
+                )
+                .await
+                .unwrap();
+            let of = |entry: &Entry| match BuilderResults::read(&entry.b) {
+                Ok(BuilderResults::Built(built)) => built.tool_name,
+                other => panic!("{other:?}"),
+            };
+            entries.iter().map(of).collect::<Vec<_>>()
+        };
+        wait("poster", "exp_a").await;
+        wait("nobody_has_it", "exp_a").await;
+        shelf.sync(None).await.unwrap();
+        shelf.sync(None).await.unwrap();
+        assert_eq!(said().await, ["poster"], "once, and only what is there");
+        wait("poster", "exp_b").await;
+        shelf.sync(None).await.unwrap();
+        assert_eq!(said().await, ["poster", "poster"], "somebody else began to wait");
     }
 }
