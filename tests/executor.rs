@@ -23,7 +23,7 @@ use fullsend::contracts::wiring::EXECUTE_NOW;
 use fullsend::contracts::{ChannelName, Clock, Ids, SystemClock, Trust};
 use fullsend::llm::Mind;
 use fullsend::services::executor::{Executor, ExecutorParts, ToolFacts, Tools};
-use fullsend::tools::contract::{Action, ActionDone, Answer, Call, Desk, Outcome};
+use fullsend::tools::contract::{ActOutcome, Action, ActionDone, Answer, Call, Desk, Outcome};
 use kill_at::{KillAt, Points};
 use redis_server::RedisServer;
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ impl Outside {
             if desk.asked(&action).await == Answer::Go {
                 let written = std::fs::read_to_string(&self.0).unwrap_or_default();
                 std::fs::write(&self.0, format!("{written}{address}\n")).unwrap();
-                desk.done(ActionDone { key, ok: true, error: None, receipt: None }).await;
+                desk.done(ActionDone { key, outcome: ActOutcome::Done, error: None, receipt: None }).await;
                 sent += 1;
             }
         }

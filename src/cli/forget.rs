@@ -41,7 +41,7 @@ pub fn run(args: &Args, cx: &Context) -> color_eyre::Result<ExitCode> {
 pub(super) async fn act(args: &Args, by: &str, cx: &Context, bus: &SharedBus) -> color_eyre::Result<ExitCode> {
     let address = address(&args.address)?;
     let person = keys::person(&address);
-    let reason = Some("forgotten".to_owned());
+    let reason = Some(forget::REASON.to_owned());
     // First, so that nothing goes out while the rest is done.
     set(&SetSuppression { person, lifted: false, reason, by: Some(by.to_owned()) }, cx, bus).await?;
     let mut done = forget::forget(bus, &address, cx.config.retention.age).await?;

@@ -23,6 +23,8 @@ use crate::contracts::messages::{Control, SetSuppression};
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::CONTROL;
 use crate::contracts::{Trust, keys};
+use crate::experiments::outreach;
+use crate::memory::forget;
 
 /// How long an unreachable bus is asked again.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -115,10 +117,7 @@ async fn act(args: &Args, by: &str, cx: &Context, bus: &SharedBus) -> color_eyre
 /// # Errors
 /// Where it is none.
 pub(super) fn address(text: &str) -> Result<String, Usage> {
-    let address = text.trim().parse::<lettre::Address>();
-    address
-        .map(|it| it.to_string().to_lowercase())
-        .map_err(|_| Usage(format!("`{}` is no mail address", sanitize_line(text, 80))))
+    outreach::address(text).ok_or_else(|| Usage(format!("`{}` is no mail address", sanitize_line(text, 80))))
 }
 
 /// Changes the list with the order; false where it was so already.
@@ -127,7 +126,12 @@ pub(super) fn address(text: &str) -> Result<String, Usage> {
 /// Where it cannot be done.
 pub(super) async fn set(order: &SetSuppression, cx: &Context, bus: &SharedBus) -> color_eyre::Result<bool> {
     let key = Key::new(keys::suppression(&order.person)?);
-    if bus.get(&key).await?.is_some() != order.lifted {
+    let found = bus.get(&key).await?;
+    // Who left and is forgotten now is suppressed for that: runs under way take them out by it.
+    let is_forgotten = |reason: Option<&str>| reason == Some(forget::REASON);
+    let former = found.as_ref().and_then(State::document).and_then(|it| it.get("reason"));
+    let is_news = !order.lifted && is_forgotten(order.reason.as_deref()) && !is_forgotten(former);
+    if found.is_some() != order.lifted && !is_news {
         return Ok(false);
     }
     let origin = Origin::new(Arc::clone(&cx.clock), Arc::clone(&cx.ids), Trust::Operator);

@@ -14,7 +14,7 @@ use crate::bus::consumer::Counts;
 use crate::bus::retention::{RetentionPolicy, Trimmer};
 use crate::bus::timers::Timers;
 use crate::bus::{Consumer, Handler, SharedBus};
-use crate::config::Mode;
+use crate::config::{Mode, OutreachConfig, zone};
 use crate::contracts::ServiceName;
 use crate::llm::ledger::Sweeper;
 use crate::memory::Memory;
@@ -79,9 +79,14 @@ fn think(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) -> color_ey
     }
     if runs(ServiceName::Fullsend) {
         let folders = vec![cx.config.context.clone(), cx.config.home.clone()];
-        supervisor.add(consumer(cx, bus, Fullsend::new(mind, memory, cx.config.outreach.clone(), folders, thinking)));
+        supervisor.add(consumer(cx, bus, Fullsend::new(mind, memory, outreach(cx), folders, thinking)));
     }
     Ok(())
+}
+
+/// The settings of outreach, with what this machine knows.
+fn outreach(cx: &Context) -> OutreachConfig {
+    OutreachConfig { here: Some(zone::here()), ..cx.config.outreach.clone() }
 }
 
 /// Those who run experiments.
@@ -91,7 +96,7 @@ fn execute(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) -> color_
         tools: Arc::new(open::runner(cx)),
         mind: open::mind(cx, Some(bus))?,
         settings: settings.clone(),
-        outreach: cx.config.outreach.clone(),
+        outreach: outreach(cx),
         max_attempts: cx.config.consumer.max_attempts,
     };
     supervisor.add(consumer(cx, bus, Executor::new(parts)));

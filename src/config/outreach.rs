@@ -31,8 +31,10 @@ pub struct OutreachConfig {
     pub contact_gap: Duration,
     /// When nobody is written to, by the clock of whoever would be.
     pub quiet_hours: Option<QuietHours>,
-    /// The zone of people whose zone is not known; without one, quiet hours do not hold for them.
+    /// The zone of people whose zone is not known; where none is set, that of the experiment's schedule, else that of this machine.
     pub timezone: Option<String>,
+    /// The zone of this machine, as whoever starts the team found it. No setting.
+    pub here: Option<Tz>,
     /// Where people unsubscribe: an address, or a URL.
     pub unsubscribe: Option<String>,
     /// Where replies arrive: a maildir, or an mbox file.
@@ -51,6 +53,7 @@ impl Default for OutreachConfig {
             contact_gap: 14 * DAY,
             quiet_hours: Some(QuietHours { from: hour(21), to: hour(8) }),
             timezone: None,
+            here: None,
             unsubscribe: None,
             mailbox: None,
         }
@@ -99,7 +102,7 @@ impl OutreachConfig {
             Row::new(
                 "outreach.timezone",
                 Slot::Text(&mut self.timezone, zone_name),
-                "The zone of people whose zone is not known. Without one, quiet hours do not hold for them.",
+                "The zone of people whose zone is not known. Where none is set, it is that of the experiment's schedule, else that of this machine.",
             ),
             Row::new(
                 "outreach.unsubscribe",
@@ -114,11 +117,21 @@ impl OutreachConfig {
         ]
     }
 
-    /// When somebody may be written to who may not be now; none where he may be now.
-    pub fn quiet_until(&self, of: Option<&str>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let named = |name: &str| zone::named(name).ok();
-        let zone = of.and_then(named).or_else(|| self.timezone.as_deref().and_then(named))?;
+    /// Whether there is a place where answers arrive.
+    pub const fn reads_answers(&self) -> bool {
+        self.mailbox.is_some()
+    }
+
+    /// When somebody may be written to who may not be now; none where they may be now. `of` is their own zone, `schedule` that of the
+    /// experiment's schedule.
+    pub fn quiet_until(&self, of: Option<&str>, schedule: Option<Tz>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let zone = of.and_then(|name| zone::named(name).ok()).or_else(|| self.zone(schedule))?;
         self.quiet_hours?.until(zone, now)
+    }
+
+    /// The zone of people whose own is not known. `schedule` is that of the experiment's schedule.
+    pub fn zone(&self, schedule: Option<Tz>) -> Option<Tz> {
+        self.timezone.as_deref().and_then(|name| zone::named(name).ok()).or(schedule).or(self.here)
     }
 }
 
@@ -232,20 +245,26 @@ mod tests {
         #[case] until: Option<&str>,
     ) {
         let outreach = OutreachConfig { quiet_hours: QuietHours::parse(hours).unwrap(), ..OutreachConfig::default() };
-        let found = outreach.quiet_until(Some(zone), now.parse().unwrap());
+        let found = outreach.quiet_until(Some(zone), None, now.parse().unwrap());
         assert_eq!(found, until.map(|until| until.parse().unwrap()));
     }
 
     #[test]
-    fn whose_zone_is_not_known_has_that_of_the_settings_or_none() {
+    fn whose_zone_is_not_known_has_that_of_the_settings_of_the_schedule_or_of_this_machine() {
         let night = "2026-03-01T23:00:00Z".parse().unwrap();
+        let (until, tokyo) = ("2026-03-02T08:00:00Z".parse().unwrap(), Some(Tz::Asia__Tokyo));
         let mut outreach = OutreachConfig::default();
-        assert_eq!(outreach.quiet_until(None, night), None);
-        assert_eq!(outreach.quiet_until(Some("Nowhere/Town"), night), None);
+        assert_eq!(outreach.quiet_until(None, None, night), None);
+        // It is eight in the morning in Tokyo.
+        outreach.here = Some(Tz::UTC);
+        assert_eq!(outreach.quiet_until(None, None, night), Some(until));
+        assert_eq!(outreach.quiet_until(Some("Nowhere/Town"), None, night), Some(until));
+        assert_eq!(outreach.quiet_until(None, tokyo, night), None);
         outreach.timezone = Some("UTC".to_owned());
-        assert_eq!(outreach.quiet_until(None, night), Some("2026-03-02T08:00:00Z".parse().unwrap()));
+        assert_eq!(outreach.quiet_until(None, tokyo, night), Some(until));
+        assert_eq!(outreach.quiet_until(Some("Asia/Tokyo"), None, night), None);
         outreach.quiet_hours = QuietHours::parse("none").unwrap();
-        assert_eq!(outreach.quiet_until(None, night), None);
+        assert_eq!(outreach.quiet_until(None, None, night), None);
     }
 
     #[rstest]

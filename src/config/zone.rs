@@ -27,3 +27,8 @@ pub fn named(name: &str) -> Result<Tz, UnknownZone> {
         UnknownZone { shown: sanitize_line(name, 60), nearest }
     })
 }
+
+/// The zone of this machine; UTC where it says none.
+pub fn here() -> Tz {
+    iana_time_zone::get_timezone().ok().and_then(|name| named(&name).ok()).unwrap_or(Tz::UTC)
+}

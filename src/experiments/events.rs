@@ -21,7 +21,11 @@ const EVENTS: [(&str, &[&str]); 12] = [
     ("email_delivered", &["emails_delivered", "deliveries", "delivered", "mails_delivered"]),
     ("email_opened", &["emails_opened", "opens", "opened", "email_opens", "email_open"]),
     ("link_clicked", &["links_clicked", "link_clicks", "clicks", "clicked", "email_clicks", "click"]),
-    ("email_bounced", &["emails_bounced", "bounces", "bounced", "bounce", "email_bounces", "email_bounce"]),
+    // A mail that came back counts as one, whether the address is at fault (`email_bounced`) or not (`email_refused`).
+    (
+        "email_bounced",
+        &["emails_bounced", "bounces", "bounced", "bounce", "email_bounces", "email_bounce", "email_refused"],
+    ),
     (
         "reply",
         &[

@@ -67,6 +67,28 @@ pub fn render(template: &str, person: &Map<String, Value>) -> Result<String, Ren
     Ok(out)
 }
 
+/// The address in a text: as it is, as a link (`mailto:`), or behind a name (`Ada <ada@x.io>`). None where it is no single one.
+pub fn mailbox(text: &str) -> Option<lettre::Address> {
+    let text = text.trim();
+    if text.chars().any(char::is_control) {
+        return None;
+    }
+    let text = match text.rsplit_once('<') {
+        Some((_, inner)) => inner.strip_suffix('>')?.trim(),
+        None => text,
+    };
+    let text = match text.split_at_checked("mailto:".len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("mailto:") => rest.split('?').next()?.trim(),
+        _ => text,
+    };
+    text.parse().ok()
+}
+
+/// The address in a text as it is counted, everywhere: in lower case.
+pub fn address(text: &str) -> Option<String> {
+    mailbox(text).map(|address| address.to_string().to_lowercase())
+}
+
 /// What is known of a person under a name: not case, nor whether words are joined by spaces, `-` or `_`, make a difference. Fields in
 /// `custom_fields` count as the person's own. None where there is nothing to be read.
 pub fn field(person: &Map<String, Value>, name: &str) -> Option<String> {
@@ -128,6 +150,24 @@ mod tests {
         match value {
             Value::Object(fields) => fields,
             other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        for text in [
+            "ada@x.io",
+            " Ada@X.io ",
+            "mailto:ada@x.io",
+            "MAILTO:ada@x.io?subject=hi",
+            "Ada Lovelace <ada@x.io>",
+            "\"L, A\" < Ada@x.io >",
+            "<mailto:ada@x.io>",
+        ] {
+            assert_eq!(address(text).as_deref(), Some("ada@x.io"), "{text}");
+        }
+        for text in ["", "ada", "ada@", "a@x.io, b@x.io", "a@x.io b@x.io", "Ada <ada@x.io> or Bo", "a@x.io\r\nTo: <b@x.io>"] {
+            assert_eq!(address(text), None, "{text}");
         }
     }
 

@@ -147,7 +147,7 @@ pub struct Claim {
 }
 
 /// The instant at which a zone's clock shows this: the first of two, and where it never does, when it goes on.
-fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+pub(crate) fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     (0..=LONGEST_GAP)
         .find_map(|minutes| zone.from_local_datetime(&(local + TimeDelta::minutes(minutes))).earliest())
         .map(|at| at.with_timezone(&Utc))

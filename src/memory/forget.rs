@@ -20,6 +20,8 @@ use crate::bus::{
 use crate::contracts::keys::{self, FAMILIES, KeyType};
 use crate::contracts::{ChannelKind, ChannelName};
 
+/// Why those are suppressed who are to be forgotten.
+pub const REASON: &str = "forgotten";
 /// What stands where an address stood: a name that no mail can reach.
 pub const NOBODY: &str = "forgotten@person.invalid";
 /// What stands where the hash of an address stood.
@@ -231,7 +233,8 @@ impl Wanted {
         Some(out.replace(&self.hash, NO_HASH))
     }
 
-    fn out_of_value(&self, value: &mut Value) {
+    /// Takes the person out of a value: rows and addresses that are theirs as a whole.
+    pub(crate) fn out_of_value(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
                 if let Some(clean) = self.out_of(text) {

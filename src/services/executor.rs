@@ -19,9 +19,11 @@ mod desk;
 mod end;
 mod events;
 mod follow;
+mod forgotten;
 mod observe;
 mod pace;
 mod pen;
+mod people;
 mod person;
 mod record;
 mod run;
@@ -155,6 +157,7 @@ impl Handler for Executor {
                     DueFor::Collection => collect::collect(self, &due, &message, &cx).await,
                     DueFor::FollowUp => follow::follow(self, &due, &message, &cx).await,
                     DueFor::Observation => observe::observe(self, &due, &cx).await,
+                    DueFor::Answer => actions::answered(&due, &cx).await,
                 },
             },
             // What was approved is said in messages of its own.

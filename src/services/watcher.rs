@@ -222,7 +222,7 @@ impl Watcher {
         ];
         if trust > Trust::External {
             let key = Key::new(key);
-            if let Some(waits) = waiting_run(cx.bus().get(&key).await?.as_ref().and_then(State::document)) {
+            if let Some(waits) = waiting(id, cx.bus().get(&key).await?.as_ref().and_then(State::document)) {
                 let subject = waits.experiment_id.clone();
                 effects.send(SCHEDULES, Draft::new(Schedules::from(waits)).subject(subject))?;
             }
@@ -297,14 +297,21 @@ impl Handler for Watcher {
     }
 }
 
-/// The run that waits for what a person was asked to do, if one does.
-fn waiting_run(action: Option<&Document>) -> Option<ScheduleDue> {
-    let action = action.filter(|action| action.get("kind") == Some("person"))?;
+/// What the executor is to do now that a person said what became of an action: go on with the run that waits for it, or put on record what
+/// nobody knew. None where nothing waits.
+fn waiting(id: &str, action: Option<&Document>) -> Option<ScheduleDue> {
+    let action = action?;
+    let (what, action_id) = match (action.get("kind"), action.get("state")) {
+        (Some("person"), _) => (DueFor::Run, None),
+        (_, Some("unknown")) => (DueFor::Answer, Some(id.to_owned())),
+        _ => return None,
+    };
     Some(ScheduleDue {
         experiment_id: action.get("experiment_id")?.to_owned(),
-        what: DueFor::Run,
+        what,
         run_id: Some(action.get("run_id")?.to_owned()),
         number: None,
+        action_id,
         due_at: None,
     })
 }

@@ -80,31 +80,65 @@ pub struct Action {
     pub key: String,
     /// What it is: `email`, `post`, …
     pub kind: String,
-    /// Whom or what it reaches: an address, a URL.
+    /// Whom or what it reaches: an address, somebody's name there; a URL, `#room` or `a/b` is a place and no person.
     pub target: String,
-    /// What else is worth knowing: subject, variant, zone of the recipient (`timezone`).
+    /// What else is worth knowing: subject, variant, zone of the recipient (`timezone`), and whom it reaches where the target does not say
+    /// it (`person`: an address or a name; `false` for nobody in particular).
     #[serde(flatten)]
     pub details: Map<String, Value>,
 }
 
-/// An outward act that was done, or not.
+/// An outward act that was begun, and what became of it. As it is written: `outcome`, or only `ok`; done where neither is said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "SaidDone")]
 pub struct ActionDone {
     /// Which.
     pub key: String,
-    /// Whether it was done.
-    #[serde(default = "yes")]
-    pub ok: bool,
+    /// What became of it.
+    pub outcome: ActOutcome,
     /// What went wrong.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Untrusted>,
     /// What the other side calls it: a message id.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Untrusted>,
 }
 
-fn yes() -> bool {
-    true
+/// What became of an outward act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActOutcome {
+    /// It was done.
+    Done,
+    /// It was certainly not done, and will not be by this run.
+    Failed,
+    /// It was certainly not done, because the other side does not take it now: the run tries it again later.
+    Later,
+    /// It was begun, and nobody knows whether it happened: a person is asked, and it is not done again.
+    Unknown,
+}
+
+/// [`ActionDone`] as tools write it.
+#[derive(Deserialize)]
+struct SaidDone {
+    key: String,
+    outcome: Option<String>,
+    ok: Option<bool>,
+    error: Option<Untrusted>,
+    receipt: Option<Untrusted>,
+}
+
+impl From<SaidDone> for ActionDone {
+    fn from(said: SaidDone) -> Self {
+        let outcome = match (said.outcome.as_deref(), said.ok) {
+            (Some("done"), _) | (None, None | Some(true)) => ActOutcome::Done,
+            (Some("failed"), _) | (None, Some(false)) => ActOutcome::Failed,
+            (Some("later"), _) => ActOutcome::Later,
+            // A word that is not known here says nothing of whether it happened.
+            (Some(_), _) => ActOutcome::Unknown,
+        };
+        Self { key: said.key, outcome, error: said.error, receipt: said.receipt }
+    }
 }
 
 /// The answer to an [`Action`]: one word on a line.
@@ -191,4 +225,27 @@ pub struct ToolError {
     pub message: String,
     /// What it had until then.
     pub partial: Map<String, Value>,
+}
+
+#[cfg(test)]
+mod tests {
+    use pretty_assertions::assert_eq;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(r#"{"key":"k"}"#, ActOutcome::Done)]
+    #[case(r#"{"key":"k","ok":true}"#, ActOutcome::Done)]
+    #[case(r#"{"key":"k","ok":false,"error":"no"}"#, ActOutcome::Failed)]
+    #[case(r#"{"key":"k","outcome":"failed"}"#, ActOutcome::Failed)]
+    #[case(r#"{"key":"k","outcome":"later"}"#, ActOutcome::Later)]
+    #[case(r#"{"key":"k","outcome":"unknown"}"#, ActOutcome::Unknown)]
+    #[case(r#"{"key":"k","outcome":"perhaps","ok":true}"#, ActOutcome::Unknown)]
+    fn what_became_of_an_act_is_read_in_either_way(#[case] text: &str, #[case] outcome: ActOutcome) {
+        let done: ActionDone = serde_json::from_str(text).unwrap();
+        assert_eq!(done.outcome, outcome);
+        let again: ActionDone = serde_json::from_str(&serde_json::to_string(&done).unwrap()).unwrap();
+        assert_eq!(again, done);
+    }
 }

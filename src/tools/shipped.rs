@@ -13,6 +13,7 @@ mod hn_who_is_hiring;
 mod html;
 mod http;
 mod message_id;
+mod refusal;
 mod simulated_audience;
 #[cfg(test)]
 mod testing;
@@ -27,7 +28,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
-use super::contract::{Action, ActionDone, Answer, Input, Line, Progress};
+use super::contract::{ActOutcome, Action, ActionDone, Answer, Input, Line, Progress};
 use crate::contracts::messages::ErrorCode;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{Clock, SystemClock, Untrusted};
@@ -171,16 +172,16 @@ impl Job {
         }
     }
 
-    /// It has acted, or tried to.
-    fn done(&mut self, key: &str, came: Result<Option<String>, &str>) -> Result<(), Failed> {
-        let said = |text: &str| Untrusted::from(sanitize_line(text, SAID_LIMIT).as_str());
-        let done = match came {
-            Ok(receipt) => {
-                ActionDone { key: key.to_owned(), ok: true, error: None, receipt: receipt.as_deref().map(said) }
-            }
-            Err(why) => ActionDone { key: key.to_owned(), ok: false, error: Some(said(why)), receipt: None },
-        };
-        self.write(&Line::Done(done))
+    /// It has acted.
+    fn done(&mut self, key: &str, receipt: &str) -> Result<(), Failed> {
+        let receipt = Some(Untrusted::from(sanitize_line(receipt, SAID_LIMIT).as_str()));
+        self.write(&Line::Done(ActionDone { key: key.to_owned(), outcome: ActOutcome::Done, error: None, receipt }))
+    }
+
+    /// It tried to, and this became of it.
+    fn not_done(&mut self, key: &str, outcome: ActOutcome, why: &str) -> Result<(), Failed> {
+        let error = Some(Untrusted::from(sanitize_line(why, SAID_LIMIT).as_str()));
+        self.write(&Line::Done(ActionDone { key: key.to_owned(), outcome, error, receipt: None }))
     }
 }
 

@@ -1,6 +1,6 @@
 """A real mail server for one test (aiosmtpd): takes mail, and says each as a line of JSON on its output.
 
-Addresses choose what happens: gone@ is unknown, policy@ is not allowed, later@ is not taken now, hang@ is never answered, and
+Addresses choose what happens: gone@ is unknown, policy@ is not allowed, quota@ is too many for today, later@ is not taken now, hang@ is never answered, and
 mail with `drop` in its subject is taken in without a word, and the connection closed.
 
 Arguments: {"cert": FILE, "key": FILE, "tls": "smtps" | "starttls" | null, "user": NAME, "password": TEXT}
@@ -23,6 +23,8 @@ class Handler:
             return "550 5.1.1 there is nobody of that name"
         if name.startswith("policy"):
             return "550 5.7.1 relaying denied"
+        if name.startswith("quota"):
+            return "550 5.4.5 Daily sending quota exceeded"
         if name.startswith("later"):
             return "451 4.3.0 come back later"
         if name.startswith("hang"):

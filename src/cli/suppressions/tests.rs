@@ -68,14 +68,16 @@ async fn whoever_is_forgotten_is_on_the_list_and_what_remains_is_told() {
     let op = Op::Change { key: Key::new("actions:a1"), expect: Expect::Any, fields, ttl: Ttl::Keep };
     stage.commit(vec![op]).await;
     stage.say(ChannelName::Echo, "control_room", r#"{"type":"echo_request","text":"mail to grace@one.example"}"#).await;
-    let line = Line::parse_from(["forget", "GRACE@one.example"]);
+    // Who left before is forgotten all the same.
+    run(&stage, false, &["add", "grace@one.example", "--reason", "unsubscribed"]).await.0.unwrap();
+    let line = Line::parse_from(["forget", "Grace <GRACE@one.example>"]);
     let (cx, results, _) = stage.context(true);
     forget::act(&line.args, "ana", &cx, &stage.bus).await.unwrap();
     let said = &json_lines(&results.text())[0];
     assert_eq!((&said["suppressed"], &said["documents"]), (&json!(true), &json!(["actions:a1"])));
     // The order itself names them too, by the hash alone.
     let remains: Vec<_> = said["remains"].as_array().unwrap().iter().map(|it| (&it["place"], &it["count"])).collect();
-    assert_eq!(remains, [(&json!("fullsend:control"), &json!(1)), (&json!("fullsend:echo"), &json!(1))]);
+    assert_eq!(remains, [(&json!("fullsend:control"), &json!(2)), (&json!("fullsend:echo"), &json!(1))]);
     assert_eq!(said["remains"][1]["until"], json!("2026-03-08T09:30:00Z"));
     let (_, text) = run(&stage, true, &["list"]).await;
     assert_eq!(json_lines(&text)[0]["suppressions"][0]["reason"], json!("forgotten"));

@@ -9,7 +9,7 @@ use crate::cli::output::Output;
 use crate::contracts::Untrusted;
 use crate::contracts::untrusted::sanitize_line;
 use crate::experiments::spec::Mode;
-use crate::tools::contract::{Action, ActionDone, Answer, Desk, Progress};
+use crate::tools::contract::{ActOutcome, Action, ActionDone, Answer, Desk, Progress};
 
 /// Characters of a line.
 const LIMIT: usize = 300;
@@ -99,6 +99,12 @@ impl Desk for TerminalDesk<'_> {
     async fn done(&mut self, done: ActionDone) {
         let key = sanitize_line(&done.key, LIMIT);
         let error = done.error.map(|error| format!(": {}", error.line(LIMIT))).unwrap_or_default();
-        self.say(&format!("{}  {key}{error}", if done.ok { "done    " } else { "not done" }));
+        let word = match done.outcome {
+            ActOutcome::Done => "done    ",
+            ActOutcome::Failed => "not done",
+            ActOutcome::Later => "not now ",
+            ActOutcome::Unknown => "unknown ",
+        };
+        self.say(&format!("{word}  {key}{error}"));
     }
 }

@@ -120,6 +120,9 @@ pub struct ScheduleDue {
     /// Which of several: of follow-ups, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
+    /// The action that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_id: Option<String>,
     /// The moment that was meant.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[schemars(with = "Option<DateTime<Utc>>")]
@@ -133,6 +136,7 @@ impl Example for ScheduleDue {
             what: DueFor::Collection,
             run_id: Some("019ce2f4-5c4a-7cc3-8f4e-9f7d0a4b6f11".to_owned()),
             number: None,
+            action_id: None,
             due_at: read_time("2026-03-01T09:45:00Z"),
         }
     }
@@ -150,6 +154,8 @@ pub enum DueFor {
     FollowUp,
     /// The observation window closes.
     Observation,
+    /// A person said what became of an act of which nobody knew.
+    Answer,
 }
 
 /// Run this experiment at once.

@@ -37,7 +37,7 @@ pub(super) fn outreach(spec: &Spec, known: &Known, found: &mut Found) {
         found.error("outreach.subject", "a mail needs a subject", "write `outreach.subject`");
     }
     variants(outreach, found);
-    follow_ups(outreach, found);
+    follow_ups(spec, outreach, found);
     let columns = columns(spec, known);
     for (path, text) in &texts {
         words(path, text, columns.as_deref(), found);
@@ -94,7 +94,7 @@ fn variants(outreach: &Outreach, found: &mut Found) {
     }
 }
 
-fn follow_ups(outreach: &Outreach, found: &mut Found) {
+fn follow_ups(spec: &Spec, outreach: &Outreach, found: &mut Found) {
     found.most("outreach.follow_ups", outreach.follow_ups.len(), VARIANTS);
     let mut former = std::time::Duration::ZERO;
     for (index, follow_up) in outreach.follow_ups.iter().enumerate() {
@@ -108,6 +108,14 @@ fn follow_ups(outreach: &Outreach, found: &mut Found) {
                 format!("{path}.after"),
                 format!("it would come {} after the first message", follow_up.after),
                 fix,
+            );
+        }
+        if follow_up.after.0 >= spec.measuring.window.0 {
+            let window = &spec.measuring.window;
+            found.error(
+                format!("{path}.after"),
+                format!("it would come {} after the first message, when nobody looks any more what comes of it ({window})", follow_up.after),
+                "write a shorter time, or a longer `measuring.window`",
             );
         }
         former = follow_up.after.0;

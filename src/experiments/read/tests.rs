@@ -147,6 +147,7 @@ fn a_whole_one_is_accepted_as_json_and_as_yaml() {
 #[case::nobody("/outreach/recipients", json!("{{lists.rows}}"), "needs `lists`")]
 #[case::twice("/outreach/variants/0/name", json!("b"), "two variants are called `b`")]
 #[case::late("/outreach/follow_ups/0/after", json!("0d"), "it would come 0s after the first message")]
+#[case::too_late("/outreach/follow_ups/0/after", json!("7d"), "when nobody looks any more what comes of it (7d)")]
 #[case::after("/outreach/follow_ups/0/after", json!("soon"), "is no length of time")]
 #[case::nothing_measured("/metrics", Value::Null, "nothing counts what was sent")]
 #[case::metric_type("/metrics/0/type", json!("vibe"), "`vibe` is no type of metric")]

@@ -1,27 +1,31 @@
 //! Records of outward acts: what was begun, what came of it, and what nobody knows.
 //!
-//! Owns `actions:{id}`, `suppressions:{id}`, `contacts:{id}` and `limits:{sender}:{date}` as they are read and written. An act is written
-//! down as begun before it is done; one that was begun by somebody who died is unknown, and a person decides about it. Must never hold an
-//! address in a key.
+//! Owns `actions:{id}` as it is read and written. An act is written down as begun before it is done; one that was begun by somebody who died,
+//! or does not know it, is unknown: a person decides about it, and what the person says is put on record ([`answered`]).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
+use super::events::{self, Of};
+use super::people;
 use super::record::at;
-use super::{document, field, gone, shown, terminal};
-use crate::bus::{BusError, Context, Document, Draft, Expect, Failure, Key, Op, SharedBus, Ttl};
+use super::{Said, document, field, gone, terminal};
+use crate::bus::{Context, Document, Draft, Expect, Failure, Key, Op, SharedBus, Ttl};
 use crate::contracts::channel::grants;
 use crate::contracts::messages::{
-    ActionAsked, ActionRequest, ActionType, AlertTriggered, Alerts, FromOrchestrator, Severity,
+    ActionAsked, ActionRequest, ActionType, AlertResolved, AlertTriggered, Alerts, FromOrchestrator, ScheduleDue,
+    Severity,
 };
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::{ALERTS, FROM_ORCHESTRATOR};
 use crate::contracts::{Priority, keys};
 use crate::experiments::spec::Mode;
-use crate::tools::contract::{Action, ActionDone};
+use crate::tools::contract::{ActOutcome, Action, ActionDone};
 
 /// How long the record of an act that reached nobody is kept.
 const KEPT_DRY: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+/// When an act that was not taken now is tried again; after the last it has failed.
+const LATER: [TimeDelta; 3] = [TimeDelta::minutes(15), TimeDelta::hours(1), TimeDelta::hours(4)];
 
 /// The id of an act. One that reaches nobody is another in each run, so that it stands in the way of no real one.
 pub(super) fn id_of(action: &Action, run: &str, mode: Mode) -> String {
@@ -29,11 +33,6 @@ pub(super) fn id_of(action: &Action, run: &str, mode: Mode) -> String {
         Mode::Live => keys::person(&action.key),
         Mode::DryRun | Mode::Simulation => keys::person(&format!("{mode}:{run}:{}", action.key)),
     }
-}
-
-/// The address that an act reaches, where it reaches one.
-pub(super) fn address(action: &Action) -> Option<&str> {
-    Some(action.target.as_str()).filter(|target| target.contains('@') && !target.contains('/'))
 }
 
 /// What is known of an act.
@@ -74,92 +73,79 @@ pub(super) fn what(action: &Action, experiment: &str, run: &str, mode: Mode) -> 
         field("mode", mode.as_str()),
         ("subject".to_owned(), text("subject")),
         ("variant".to_owned(), text("variant")),
+        ("round".to_owned(), text("round")),
         ("message_id".to_owned(), text("message_id")),
     ]
 }
 
-/// The fields of what came of it.
-pub(super) fn outcome(done: &ActionDone, now: DateTime<Utc>) -> Vec<(String, Option<String>)> {
-    vec![
-        field("state", if done.ok { "done" } else { "failed" }),
+/// The fields of what came of it, where that is known, with when it is tried again, where it is.
+pub(super) fn outcome(
+    record: &ActionRecord,
+    done: &ActionDone,
+    mode: Mode,
+    now: DateTime<Utc>,
+) -> Vec<(String, Option<String>)> {
+    let tries: usize = record.get("tries").and_then(|tries| tries.parse().ok()).unwrap_or_default();
+    // What may simply be done again is not unknown for long.
+    let may = mode == Mode::Live && matches!(done.outcome, ActOutcome::Later | ActOutcome::Unknown);
+    let wait = LATER.get(tries).filter(|_| may);
+    let again = wait.map(|wait| now + *wait);
+    let mut fields = vec![
+        field("state", if done.outcome == ActOutcome::Done { "done" } else { "failed" }),
         field("at", at(now)),
         ("error".to_owned(), done.error.as_ref().map(|error| error.line(300))),
         ("receipt".to_owned(), done.receipt.as_ref().map(|receipt| receipt.line(300))),
+        (AGAIN_AT.to_owned(), again.map(at)),
         gone("holder"),
-    ]
+    ];
+    if again.is_some() {
+        fields.push(field("tries", (tries + 1).to_string()));
+    }
+    fields
 }
 
-/// Whether somebody, by the hash of the address, must not be written to, and why.
-pub(super) async fn suppressed(bus: &SharedBus, person: &str) -> Result<Option<String>, BusError> {
-    let Ok(key) = keys::suppression(person) else { return Ok(None) };
-    let found = document(bus, &key).await?;
-    Ok(found.map(|found| found.get("reason").map_or_else(|| "suppressed".to_owned(), shown)))
-}
+/// The field that says when an act that failed for now is tried again.
+pub(super) const AGAIN_AT: &str = "again_at";
 
-/// Puts somebody on the list of those who are not written to.
-pub(super) fn suppress(person: &str, reason: &str, by: &str, now: DateTime<Utc>) -> Option<Op> {
-    let key = keys::suppression(person).ok()?;
-    let fields = vec![field("reason", reason), field("at", at(now)), field("by", by)];
-    Some(Op::Change { key: Key::new(key), expect: Expect::Any, fields, ttl: Ttl::Keep })
-}
-
-/// The experiment that somebody was written to for lately, if it is another one.
-pub(super) async fn written_to(
-    bus: &SharedBus,
-    person: &str,
-    experiment: &str,
-    gap: TimeDelta,
-    now: DateTime<Utc>,
-) -> Result<Option<String>, BusError> {
-    let Ok(key) = keys::contact(person) else { return Ok(None) };
-    let Some(contact) = document(bus, &key).await? else { return Ok(None) };
-    let other = contact.get("experiment_id").filter(|other| *other != experiment);
-    let last = contact.get("last_at").and_then(crate::contracts::envelope::read_time);
-    Ok(match (other, last) {
-        (Some(other), Some(last)) if now - last < gap => Some(shown(other)),
-        _ => None,
+/// What an act says of itself that is counted when it is done: a mail that went out. None where nothing is.
+pub(super) fn counted(record: &ActionRecord, person: Option<&str>) -> Option<Map<String, Value>> {
+    (record.get("kind") == Some("email")).then(|| {
+        let mut event = object(json!({ "event": "email_sent" }));
+        event.extend(person.map(|person| ("person".to_owned(), person.into())));
+        for name in ["variant", "round"] {
+            event.extend(record.get(name).map(|value| (name.to_owned(), value.into())));
+        }
+        event
     })
 }
 
-/// Notes when somebody was written to, or what somebody did.
-pub(super) fn contact(person: &str, fields: Vec<(String, Option<String>)>) -> Option<Op> {
-    let key = keys::contact(person).ok()?;
-    Some(Op::Change { key: Key::new(key), expect: Expect::Any, fields, ttl: Ttl::Keep })
+/// The alert about an act of which nobody knows.
+fn alert_of(experiment: &str, id: &str) -> String {
+    format!("{experiment}:action:{}", id.get(..16).unwrap_or(id))
 }
 
-/// One more message of a sender, or of an experiment, on this day; refused above `most`.
-pub(super) fn count(of: &str, now: DateTime<Utc>, n: i64, most: Option<u64>) -> Option<Op> {
-    let key = Key::new(keys::limit(of, now.date_naive()).ok()?);
-    let ceiling = most.map(|most| i64::try_from(most).unwrap_or(i64::MAX));
-    Some(Op::Add { key, field: "sent".to_owned(), n, ceiling })
-}
-
-/// When the day after this one begins (UTC).
-pub(super) fn tomorrow(now: DateTime<Utc>) -> DateTime<Utc> {
-    let next = now.date_naive().succ_opt().unwrap_or_default();
-    next.and_time(chrono::NaiveTime::MIN).and_utc()
-}
-
-/// That nobody knows whether an act was done: its record, an alert that lasts, and a person who is asked.
+/// That nobody knows whether an act was done: its record, an alert that lasts, and a person who is asked. `why` is what is known of it.
 pub(super) fn unknown(
     record: &ActionRecord,
     id: &str,
+    why: &str,
     cx: &Context<grants::Executor>,
     mode: Mode,
 ) -> Result<Vec<Op>, Failure> {
     let get = |name: &str| record.get(name).map(|text| sanitize_line(text, 200)).unwrap_or_default();
     let (experiment, kind, target) = (get("experiment_id"), get("kind"), get("target"));
-    let message = format!(
-        "It is not known whether the {kind} to {target} went out: whoever did it ended before saying so. It is not done again."
+    let message =
+        format!("It is not known whether the {kind} to {target} went out: {why}. It is not done again.");
+    let short = id.get(..12).unwrap_or(id);
+    let fix = format!(
+        "look whether it arrived, then say so: `fullsend experiments done {experiment} --action {short}`, or with `--rejected` where it did not"
     );
-    let fix =
-        "look whether it arrived, then say so: `fullsend experiments done ID --action ACTION`, or with `--rejected`";
-    let alert_id = format!("{experiment}:action:{}", id.get(..16).unwrap_or(id));
+    let alert_id = alert_of(&experiment, id);
     let alert = AlertTriggered {
         alert_id: alert_id.clone(),
         severity: Severity::High,
         message: message.clone(),
-        fix: Some(fix.to_owned()),
+        fix: Some(fix),
         experiment_id: Some(experiment.clone()),
         criterion: None,
         metric: None,
@@ -179,7 +165,10 @@ pub(super) fn unknown(
     let asked = ActionRequest { payload: asked, priority: Priority::High, timestamp: Some(cx.now()) };
     let origin = cx.origin();
     let mut ops = vec![
-        record.change(vec![field("state", "unknown"), field("at", at(cx.now())), gone("holder")], mode),
+        record.change(
+            vec![field("state", "unknown"), field("at", at(cx.now())), field("error", why), gone("holder")],
+            mode,
+        ),
         Op::Append(
             origin
                 .compose::<grants::Executor, _>(ALERTS, Draft::new(Alerts::Triggered(alert)).subject(&*experiment))?,
@@ -199,6 +188,49 @@ pub(super) fn unknown(
         ops.push(Op::Change { key: Key::new(key), expect: Expect::Any, fields, ttl: Ttl::Keep });
     }
     Ok(ops)
+}
+
+/// A person said what became of an act of which nobody knew: its alert ends, and what arrived is counted like what is known to.
+pub(super) async fn answered(due: &ScheduleDue, cx: &Context<grants::Executor>) -> Said {
+    let mut effects = cx.effects();
+    let Some(id) = due.action_id.as_deref() else {
+        return Err(Failure::Terminal(color_eyre::eyre::eyre!("what was answered names no action")));
+    };
+    let record = ActionRecord::read(cx.bus(), id).await?;
+    let Some(state @ ("done" | "rejected")) = record.get("state") else { return Ok(effects) };
+    let experiment = due.experiment_id.as_str();
+    let alert_id = alert_of(experiment, id);
+    let key = keys::alert(&alert_id).map_err(terminal)?;
+    let alert = document(cx.bus(), &key).await?;
+    if let Some(alert) = alert.filter(|alert| alert.get("state") != Some("resolved")) {
+        let by = record.get("completed_by").map_or_else(|| "somebody".to_owned(), |by| sanitize_line(by, 60));
+        let reason = format!("it is {state}");
+        let fields = vec![
+            field("state", "resolved"),
+            field("resolved_at", at(cx.now())),
+            field("resolved_by", by.as_str()),
+            field("resolution", reason.as_str()),
+        ];
+        effects.change(Key::new(key), Expect::Version(alert.version), fields, Ttl::Keep);
+        let resolved = AlertResolved { alert_id, by, reason: Some(reason) };
+        effects.send(ALERTS, Draft::new(Alerts::Resolved(resolved)).subject(experiment))?;
+    }
+    // Once, however often it is said.
+    if state == "done" && record.get("counted_at").is_none() {
+        let (key, kind, target) = (record.get("key"), record.get("kind"), record.get("target"));
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let act = Action { key: text(key), kind: text(kind), target: text(target), details: Map::new() };
+        let person = people::reached(&act).ok().flatten();
+        if let Some(event) = counted(&record, person.as_deref()) {
+            let run = record.get("run_id").unwrap_or_default();
+            match events::message(event, Of { experiment, run, mode: Mode::Live }, cx) {
+                Ok(message) => effects.extend([Op::Append(message)]),
+                Err(why) => tracing::warn!(experiment, why, "an event was not said"),
+            }
+        }
+        effects.extend([record.change(vec![field("counted_at", at(cx.now()))], Mode::Live)]);
+    }
+    Ok(effects)
 }
 
 /// The fields of an object.

@@ -193,6 +193,7 @@ pub(super) fn due(id: &str, run_id: &str) -> Schedules {
         what: DueFor::Run,
         run_id: Some(run_id.to_owned()),
         number: None,
+        action_id: None,
         due_at: None,
     })
 }

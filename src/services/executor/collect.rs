@@ -8,10 +8,10 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::desk::heard_of;
 use super::end::{due, measuring_timer};
 use super::events::{self, Of};
 use super::follow;
+use super::people::heard_of;
 use super::record::{Experiment, RunRecord};
 use super::{Executor, Said, field, shown, warn};
 use crate::bus::{Context, Draft, Effects, Expect, Key, Op, Received, Ttl};

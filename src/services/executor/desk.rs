@@ -1,28 +1,32 @@
 //! The desk: answers a tool that wants to act, and keeps account of what it says.
 //!
 //! Owns when somebody may be reached: not who is suppressed, not twice within the time between experiments, not in the quiet hours of the
-//! zone, not above the limits of a day, not on hold. Where that is only for now, the run is to go on later ([`RunDesk::pause`]). Must never
-//! say `go` before the act is written down.
+//! zone, not above the limits of a day, not on hold. First it is waited, then looked, then written down: what was true before a wait may not
+//! be true after it. Where that is only for now, the run is to go on later ([`Pause`]). Must never say `go` before the act is written down.
+
+mod acts;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::acts::{Acting, Look};
 use super::actions::{self, ActionRecord};
 use super::events::{self, Events, Of};
-use super::pen::{HOLDER, Pen, Unwritten};
-use super::record::at;
+use super::pen::{Pen, Unwritten};
+use super::people;
 use super::{field, shown};
-use crate::bus::{Context, Failure, Key, Op, State};
+use crate::bus::{Context, Failure, Key, SharedBus, State};
 use crate::config::OutreachConfig;
 use crate::contracts::channel::grants;
 use crate::contracts::{Untrusted, keys};
 use crate::experiments::spec::Mode;
-use crate::tools::contract::{Action, ActionDone, Answer, Desk, Progress};
+use crate::tools::contract::{ActOutcome, Action, ActionDone, Answer, Desk, Progress};
 
 /// How often progress is written down.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -32,6 +36,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const TRIES: usize = 5;
 /// Longest key of an act.
 const KEY_LIMIT: usize = 500;
+/// An act whose documents changed all the time is tried again after this.
+const BUSY: TimeDelta = TimeDelta::minutes(1);
 /// Lines of a tool that are kept.
 const LINES_KEPT: usize = 20;
 
@@ -50,6 +56,10 @@ pub(super) struct Matter {
     pub(super) daily_limit: Option<u64>,
     /// The pause between two messages.
     pub(super) delay: Duration,
+    /// When the run began, or was to: it goes on the next day at this time of day.
+    pub(super) began: DateTime<Utc>,
+    /// The zone of its schedule: that of people whose own is not known.
+    pub(super) zone: Option<Tz>,
 }
 
 /// Why a run has to go on later.
@@ -57,12 +67,6 @@ pub(super) struct Matter {
 pub(super) struct Pause {
     pub(super) until: DateTime<Utc>,
     pub(super) why: String,
-}
-
-/// An act under way.
-struct Acting {
-    id: String,
-    action: Action,
 }
 
 /// The desk of one step of a run.
@@ -129,7 +133,7 @@ impl<'a> RunDesk<'a> {
     /// The tool has ended: all that it said is said, and an act that it did not end is unknown.
     pub(super) async fn close(mut self) -> Result<Account, Unwritten> {
         if let Some(acting) = self.acting.take() {
-            self.lost(&acting.id).await?;
+            self.lost(&acting).await?;
         }
         self.events.close().await?;
         match self.broken {
@@ -147,30 +151,21 @@ impl<'a> RunDesk<'a> {
     }
 
     /// What was begun and not ended: nobody knows.
-    async fn lost(&mut self, id: &str) -> Result<(), Unwritten> {
-        for _ in 0..TRIES {
-            let record = self.record(id).await?;
-            if record.get("state") != Some("started") {
-                return Ok(());
-            }
-            let mode = self.matter.mode;
-            let ops = if self.live() && !self.matter.idempotent {
-                actions::unknown(&record, id, self.cx, mode).map_err(|err| Unwritten::Refused(err.to_string()))?
-            } else {
-                vec![record.change(vec![field("state", "failed"), field("error", "it was cut off")], mode)]
-            };
-            match self.pen.apply(ops).await {
-                Err(Unwritten::Changed(_)) => {}
-                ended => return ended,
-            }
-        }
-        Ok(())
+    async fn lost(&mut self, acting: &Acting) -> Result<(), Unwritten> {
+        let done =
+            ActionDone { key: acting.action.key.clone(), outcome: ActOutcome::Unknown, error: None, receipt: None };
+        self.ended(acting, &done).await
     }
 
-    async fn record(&mut self, id: &str) -> Result<ActionRecord, Unwritten> {
+    /// Reads, for as long as the bus is away.
+    async fn patiently<T, E, F>(&self, read: impl Fn() -> F) -> Result<T, Unwritten>
+    where
+        E: Into<Failure>,
+        F: Future<Output = Result<T, E>>,
+    {
         loop {
-            match ActionRecord::read(self.cx.bus(), id).await {
-                Ok(record) => return Ok(record),
+            match read().await.map_err(Into::into) {
+                Ok(found) => return Ok(found),
                 Err(Failure::Retry { reason, .. }) => {
                     tracing::warn!(%reason, "an act waits for the bus");
                     if self.stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
@@ -182,6 +177,10 @@ impl<'a> RunDesk<'a> {
         }
     }
 
+    async fn record(&self, id: &str) -> Result<ActionRecord, Unwritten> {
+        self.patiently(|| ActionRecord::read(self.cx.bus(), id)).await
+    }
+
     async fn answer(&mut self, action: &Action) -> Result<Answer, Unwritten> {
         if action.key.is_empty() || action.key.len() > KEY_LIMIT || action.kind.is_empty() || action.target.is_empty() {
             return Err(Unwritten::Refused(
@@ -190,7 +189,7 @@ impl<'a> RunDesk<'a> {
         }
         let id = actions::id_of(action, &self.matter.run, self.matter.mode);
         for _ in 0..TRIES {
-            if self.stop.is_cancelled() {
+            if !self.go_ahead().await {
                 return Ok(Answer::Stop);
             }
             let record = self.record(&id).await?;
@@ -198,91 +197,48 @@ impl<'a> RunDesk<'a> {
             if answer != Answer::Go {
                 return Ok(answer);
             }
-            if let Some(answer) = self.refused(action, &record).await? {
-                return Ok(answer);
-            }
-            if !self.go_ahead().await {
-                return Ok(Answer::Stop);
-            }
-            match self.start(action, &record).await {
+            let person = match people::reached(action) {
+                Ok(person) => person,
+                Err(why) => return self.left_out(action, &record, why).await,
+            };
+            let before = match self.look(action, person.as_deref(), &record).await? {
+                Look::Left(answer) => return Ok(answer),
+                Look::Free(contact) => contact,
+            };
+            let acting =
+                Acting { id: id.clone(), action: action.clone(), person, begun: self.cx.now(), before };
+            match self.start(&acting, &record).await {
+                // While that was written, perhaps for long, somebody may have held everything.
+                Ok(()) if self.stop.is_cancelled() || on_hold(self.cx.bus()).await => self.take_back(&acting).await?,
                 Ok(()) => {
                     self.last_go = Some(Instant::now());
-                    self.acting = Some(Acting { id, action: action.clone() });
+                    self.acting = Some(acting);
                     return Ok(Answer::Go);
                 }
                 Err(Unwritten::Changed(_)) => {}
                 Err(Unwritten::Ceiling(key)) => {
-                    let now = self.cx.now();
-                    let why = if key.as_str().contains(&self.matter.sender) {
-                        format!("the limit of {} messages a day of {}", self.outreach.daily_limit, self.matter.sender)
-                    } else {
-                        format!(
-                            "the limit of {} messages a day of the experiment",
-                            self.matter.daily_limit.unwrap_or_default()
-                        )
-                    };
-                    self.later(actions::tomorrow(now), why);
+                    self.at_limit(&key, action);
                     return Ok(Answer::Stop);
                 }
                 Err(err) => return Err(err),
             }
         }
+        self.later(self.cx.now() + BUSY, "what is known of somebody changes all the time".to_owned());
         Ok(Answer::Skip)
     }
 
-    /// What the record of an act says: go where it is new; none where the record changed meanwhile.
-    async fn known(&mut self, record: &ActionRecord, id: &str) -> Result<Option<Answer>, Unwritten> {
-        let same_run = record.get("run_id") == Some(self.matter.run.as_str());
-        Ok(Some(match record.get("state") {
-            Some("done") => {
-                self.before += 1;
-                Answer::Skip
-            }
-            Some("unknown" | "rejected") => Answer::Skip,
-            Some("failed") if same_run && self.live() => Answer::Skip,
-            // Begun by somebody who died, or who does not know it any more.
-            Some("started") if self.live() && !self.matter.idempotent => {
-                let ops = actions::unknown(record, id, self.cx, self.matter.mode)
-                    .map_err(|err| Unwritten::Refused(err.to_string()))?;
-                match self.pen.apply(ops).await {
-                    Ok(()) => Answer::Skip,
-                    Err(Unwritten::Changed(_)) => return Ok(None),
-                    Err(err) => return Err(err),
-                }
-            }
-            _ => Answer::Go,
-        }))
-    }
-
-    /// Whether somebody must not be reached, for good or for now. What reaches nobody is only kept from the suppressed.
-    async fn refused(&mut self, action: &Action, record: &ActionRecord) -> Result<Option<Answer>, Unwritten> {
-        let Some(person) = actions::address(action).map(keys::person) else { return Ok(None) };
-        let bus = self.cx.bus();
+    /// The limit of a day is reached: it goes on the next.
+    fn at_limit(&mut self, key: &Key, action: &Action) {
         let now = self.cx.now();
-        let failed = |err: crate::bus::BusError| Unwritten::Refused(err.to_string());
-        let mut why = actions::suppressed(bus, &person).await.map_err(failed)?.map(|why| format!("suppressed: {why}"));
-        if why.is_none() && self.live() {
-            let gap = TimeDelta::from_std(self.outreach.contact_gap).unwrap_or(TimeDelta::MAX);
-            let other = actions::written_to(bus, &person, &self.matter.experiment, gap, now).await.map_err(failed)?;
-            why = other.map(|other| format!("written to lately for {other}"));
-        }
-        if let Some(why) = why {
-            let mut fields = actions::what(action, &self.matter.experiment, &self.matter.run, self.matter.mode);
-            fields.extend([field("state", "skipped"), field("error", why), field("at", at(now))]);
-            // Somebody who changed it meanwhile knows better.
-            match self.pen.apply(vec![record.change(fields, self.matter.mode)]).await {
-                Ok(()) | Err(Unwritten::Changed(_)) => return Ok(Some(Answer::Skip)),
-                Err(err) => return Err(err),
-            }
-        }
-        if self.live() {
-            let zone = action.details.get("timezone").and_then(Value::as_str);
-            if let Some(until) = self.outreach.quiet_until(zone, now) {
-                self.later(until, "quiet hours of those who are written to".to_owned());
-                return Ok(Some(Answer::Skip));
-            }
-        }
-        Ok(None)
+        let Matter { sender, began, zone, .. } = &self.matter;
+        let of = people::counted_for(sender, &action.kind);
+        let why = if people::limit(&of, now.date_naive()).as_ref() == Some(key) {
+            format!("the limit of {} messages a day of {sender}", self.outreach.daily_limit)
+        } else {
+            format!("the limit of {} messages a day of the experiment", self.matter.daily_limit.unwrap_or_default())
+        };
+        let until = people::next_day(now, *began, self.outreach.zone(*zone).unwrap_or(Tz::UTC));
+        self.later(until, why);
     }
 
     /// The run goes on then, with what was left out; the earliest moment counts.
@@ -294,90 +250,18 @@ impl<'a> RunDesk<'a> {
 
     /// Waits while everything is on hold, and for the pause between two acts. False where the run is to stop.
     async fn go_ahead(&mut self) -> bool {
-        while self.on_hold().await {
-            if self.stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
-                return false;
-            }
-        }
         if let (true, Some(last)) = (self.live(), self.last_go) {
             let pause = tokio::time::sleep_until(last + self.matter.delay);
             if self.stop.run_until_cancelled(pause).await.is_none() {
                 return false;
             }
-            // Somebody may have held everything meanwhile.
-            if self.on_hold().await {
-                return Box::pin(self.go_ahead()).await;
+        }
+        while on_hold(self.cx.bus()).await {
+            if self.stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
+                return false;
             }
         }
         !self.stop.is_cancelled()
-    }
-
-    async fn on_hold(&self) -> bool {
-        let status = self.cx.bus().get(&Key::new(keys::STATUS)).await;
-        matches!(status, Ok(Some(State::String(text))) if text.trim() == "paused")
-    }
-
-    /// Writes down that it is begun, within the limits of the day.
-    async fn start(&mut self, action: &Action, record: &ActionRecord) -> Result<(), Unwritten> {
-        let Matter { experiment, run, mode, sender, daily_limit, .. } = &self.matter;
-        let now = self.cx.now();
-        let mut fields = actions::what(action, experiment, run, *mode);
-        fields.extend([field("state", "started"), field("at", at(now)), field(HOLDER, self.pen.holder())]);
-        let mut ops = vec![record.change(fields, *mode)];
-        if self.live() && actions::address(action).is_some() {
-            ops.extend(actions::count(sender, now, 1, Some(self.outreach.daily_limit)));
-            ops.extend(daily_limit.and_then(|most| actions::count(experiment, now, 1, Some(most))));
-        }
-        self.pen.apply(ops).await
-    }
-
-    /// Writes down what came of it, with the event that belongs to it.
-    async fn ended(&mut self, acting: &Acting, done: &ActionDone) -> Result<(), Unwritten> {
-        let now = self.cx.now();
-        let (experiment, run, mode) = self.of();
-        for _ in 0..TRIES {
-            let record = self.record(&acting.id).await?;
-            if record.get(HOLDER) != Some(self.pen.holder()) {
-                // Somebody else took it for lost; that stays.
-                return Ok(());
-            }
-            let mut ops = vec![record.change(actions::outcome(done, now), mode)];
-            if let (true, Some(address)) = (self.live(), actions::address(&acting.action)) {
-                if done.ok {
-                    let first = [field("last_at", at(now)), field("experiment_id", experiment.as_str())];
-                    ops.extend(actions::contact(&keys::person(address), first.to_vec()));
-                } else {
-                    // It counts as not sent.
-                    ops.extend(actions::count(&self.matter.sender, now, -1, None));
-                    ops.extend(self.matter.daily_limit.and_then(|_| actions::count(&experiment, now, -1, None)));
-                }
-            }
-            if let Some(event) = self.own_event(&acting.action, done) {
-                let of = Of { experiment: &experiment, run: &run, mode };
-                match events::message(event, of, self.cx) {
-                    Ok(message) => ops.push(Op::Append(message)),
-                    Err(why) => tracing::warn!(why, "an event was not said"),
-                }
-            }
-            match self.pen.apply(ops).await {
-                Err(Unwritten::Changed(_)) => {}
-                ended => return ended,
-            }
-        }
-        Ok(())
-    }
-
-    /// A mail that went out is counted in the same step in which that is written down.
-    fn own_event(&self, action: &Action, done: &ActionDone) -> Option<Map<String, Value>> {
-        let counts = self.live() && done.ok && action.kind == "email";
-        counts.then(|| {
-            let mut event = actions::object(json!({ "event": "email_sent" }));
-            event.insert("person".to_owned(), keys::person(&action.target).into());
-            for name in ["variant", "round"] {
-                event.extend(action.details.get(name).map(|value| (name.to_owned(), value.clone())));
-            }
-            event
-        })
     }
 
     /// What makes an event the same one when its step is run again; none where it was said with the act that it followed.
@@ -452,7 +336,7 @@ impl Desk for RunDesk<'_> {
             return Answer::Stop;
         }
         if let Some(acting) = self.acting.take()
-            && let Err(err) = self.lost(&acting.id).await
+            && let Err(err) = self.lost(&acting).await
         {
             self.broke(err);
             return Answer::Stop;
@@ -475,8 +359,9 @@ impl Desk for RunDesk<'_> {
         if let Err(err) = self.ended(&acting, &done).await {
             self.broke(err);
         }
-        self.done += u64::from(done.ok);
-        let is_counted = self.own_event(&acting.action, &done).is_some();
+        let is_done = done.outcome == ActOutcome::Done;
+        self.done += u64::from(is_done);
+        let is_counted = is_done && self.live() && acting.action.kind == "email";
         self.acted = Some((acting.id, is_counted, 0));
     }
 }
@@ -495,7 +380,7 @@ impl RunDesk<'_> {
             return;
         }
         let name = event.get("event").and_then(Value::as_str).unwrap_or_default();
-        let ops = heard_of(name, person, &self.matter.experiment, self.cx.now());
+        let ops = people::heard_of(name, person, &self.matter.experiment, self.cx.now());
         if !ops.is_empty()
             && let Err(err) = self.pen.apply(ops).await
         {
@@ -504,20 +389,14 @@ impl RunDesk<'_> {
     }
 }
 
-/// What follows from what somebody did.
-pub(super) fn heard_of(name: &str, person: &str, experiment: &str, now: DateTime<Utc>) -> Vec<Op> {
-    let suppressed = match name {
-        "unsubscribe" => Some("unsubscribed"),
-        "email_bounced" => Some("bounced"),
-        "spam_complaint" => Some("complained"),
-        _ => None,
-    };
-    let answered = matches!(name, "reply" | "positive_reply" | "meeting_booked") || suppressed.is_some();
-    let mut ops = Vec::new();
-    ops.extend(suppressed.and_then(|reason| actions::suppress(person, reason, experiment, now)));
-    if answered {
-        let fields = vec![field("answered_at", at(now)), field("answered", name), field("answered_for", experiment)];
-        ops.extend(actions::contact(person, fields));
+/// Whether nothing is to act outward; where nobody can say, so it is.
+pub(super) async fn on_hold(bus: &SharedBus) -> bool {
+    match bus.get(&Key::new(keys::STATUS)).await {
+        Ok(Some(State::String(text))) => text.trim() == "paused",
+        Ok(_) => false,
+        Err(err) => {
+            tracing::warn!(%err, "an act waits, because it is not known whether everything is on hold");
+            true
+        }
     }
-    ops
 }

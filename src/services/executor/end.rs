@@ -259,7 +259,8 @@ fn follow_ups(
     for (number, follow_up) in outreach.follow_ups.iter().enumerate() {
         let at = now + TimeDelta::from_std(follow_up.after.0).unwrap_or(TimeDelta::days(365));
         let due = due(id, &run.id, DueFor::FollowUp, Some(number as u64), at);
-        effects.send_at(format!("follow_up:{id}:{number}"), at, SCHEDULES, Draft::new(due).subject(id))?;
+        // Each run has its own: those of one that comes again do not take each other's place.
+        effects.send_at(format!("follow_up:{id}:{}:{number}", run.id), at, SCHEDULES, Draft::new(due).subject(id))?;
     }
     Ok(())
 }
@@ -271,6 +272,7 @@ pub(super) fn due(id: &str, run_id: &str, what: DueFor, number: Option<u64>, at:
         what,
         run_id: Some(run_id.to_owned()),
         number,
+        action_id: None,
         due_at: Some(at),
     })
 }

@@ -17,6 +17,7 @@ use crate::contracts::keys;
 use crate::contracts::messages::Metrics;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::wiring::METRICS;
+use crate::experiments::outreach;
 use crate::experiments::spec::Mode;
 
 /// Events that wait to be said; a tool that writes faster is held back.
@@ -39,8 +40,8 @@ pub(super) struct Of<'a> {
 pub(super) fn person(event: &Map<String, Value>) -> Option<String> {
     let is_hash = |text: &&str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let said = event.get("person").and_then(Value::as_str).filter(is_hash).map(str::to_owned);
-    let address = || PEOPLE.iter().find_map(|name| event.get(*name)?.as_str()).filter(|text| text.contains('@'));
-    said.or_else(|| address().map(keys::person))
+    let address = || PEOPLE.iter().find_map(|name| outreach::address(event.get(*name)?.as_str()?));
+    said.or_else(|| address().map(|address| keys::person(&address)))
 }
 
 /// The message for an event; or why there can be none.

@@ -2,14 +2,16 @@
 
 use serde_json::{Map, Value};
 
+use super::people::Contact;
 use super::record::{Experiment, RunRecord, Status, at};
-use super::{Executor, Said, begin, document, field, shown, terminal, warn};
+use super::{Executor, Said, begin, field, shown, terminal, warn};
 use crate::bus::{BusError, Context, Document, Draft, Expect, Failure, Key, Received, SharedBus, State, Ttl};
 use crate::contracts::channel::grants;
 use crate::contracts::keys;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::messages::ScheduleDue;
 use crate::contracts::wiring::SCHEDULES;
+use crate::experiments::outreach::{self, field as field_of};
 use crate::experiments::spec::Spec;
 use crate::experiments::steps::{self, SENDER};
 
@@ -27,8 +29,24 @@ pub(super) async fn follow(
     };
     let Some(experiment) = Experiment::read(cx.bus(), id).await? else { return Ok(effects) };
     let Some(run) = RunRecord::read(cx.bus(), id, parent).await? else { return Ok(effects) };
-    if !matches!(experiment.state(), Some(ExperimentState::Measuring | ExperimentState::Running)) {
-        tracing::info!(experiment = id, "no follow-up: it is no longer measured");
+    match experiment.state() {
+        Some(ExperimentState::Measuring | ExperimentState::Running) => {}
+        // Whoever killed it knows.
+        Some(ExperimentState::Archived) => return Ok(effects),
+        state => {
+            let state = state.map_or_else(|| "in no state that can be read".to_owned(), |state| state.to_string());
+            let what = format!("the follow-up {} of {} was left out: it is {state}", number + 1, shown(id));
+            warn(&mut effects, id, &what)?;
+            return Ok(effects);
+        }
+    }
+    if !executor.parts.outreach.reads_answers() {
+        let what = format!(
+            "the follow-up {} of {} was left out: nobody reads who answered; set `outreach.mailbox`",
+            number + 1,
+            shown(id)
+        );
+        warn(&mut effects, id, &what)?;
         return Ok(effects);
     }
     let mut spec = match experiment.spec() {
@@ -100,10 +118,9 @@ pub(super) fn people(spec: &Spec, run: &RunRecord) -> Vec<Map<String, Value>> {
     }
 }
 
-/// The address of a person of a list.
+/// The address of a person of a list, as it is counted.
 pub(super) fn address(person: &Map<String, Value>) -> Option<String> {
-    let field = |name| crate::experiments::outreach::field(person, name);
-    field("email").or_else(|| field("address")).map(|address| address.trim().to_lowercase())
+    outreach::address(&field_of(person, "email").or_else(|| field_of(person, "address"))?)
 }
 
 /// The record of the first message to somebody.
@@ -116,6 +133,6 @@ async fn first(bus: &SharedBus, id: &str, address: &str) -> Result<Option<Docume
 }
 
 async fn has_answered(bus: &SharedBus, id: &str, address: &str) -> Result<bool, BusError> {
-    let Ok(key) = keys::contact(&keys::person(address)) else { return Ok(false) };
-    Ok(document(bus, &key).await?.is_some_and(|contact| contact.get("answered_for") == Some(id)))
+    let contact = Contact::read(bus, &keys::person(address)).await?;
+    Ok(contact.is_some_and(|contact| contact.has_answered(id)))
 }

@@ -100,7 +100,12 @@ impl Pen {
         }
     }
 
-    /// Changes other documents than the run's, all or none.
+    /// Changes other documents, all or none, as long as the run is still this holder's: what one who was taken over from must not do.
+    pub(super) async fn act(&mut self, ops: Vec<Op>) -> Result<(), Unwritten> {
+        self.write(Vec::new(), ops).await
+    }
+
+    /// Changes other documents than the run's, all or none: what is true whoever holds the run.
     pub(super) async fn apply(&mut self, ops: Vec<Op>) -> Result<(), Unwritten> {
         settled(self.commit(ops).await?)
     }
@@ -115,6 +120,20 @@ impl Pen {
                     return Ok(());
                 }
                 Ok(_) => return Err(Unwritten::Lost),
+                Err(err) => patience.wait(&err).await?,
+            }
+        }
+    }
+
+    /// Reads what the run depends on, for as long as the bus is away.
+    pub(super) async fn look<T, F>(&self, mut read: impl FnMut() -> F) -> Result<T, Unwritten>
+    where
+        F: Future<Output = Result<T, BusError>>,
+    {
+        let mut patience = Patience::new(&self.stop);
+        loop {
+            match read().await {
+                Ok(found) => return Ok(found),
                 Err(err) => patience.wait(&err).await?,
             }
         }

@@ -1,6 +1,7 @@
 //! The executor in its consumer loop, on paused time, with tools that are played.
 
 mod outward;
+mod reaching;
 mod runs;
 mod schedules;
 
@@ -21,7 +22,7 @@ use crate::contracts::Trust;
 use crate::contracts::keys;
 use crate::contracts::messages::{ErrorCode, RunNow, ScheduleCreated};
 use crate::contracts::wiring::{EXECUTE_NOW, SCHEDULES};
-use crate::tools::contract::{Action, ActionDone, Answer, Progress, ToolError};
+use crate::tools::contract::{ActOutcome, Action, ActionDone, Answer, Progress, ToolError};
 
 /// What the played tools did, whoever ran them.
 #[derive(Default)]
@@ -40,6 +41,18 @@ struct Stage {
 impl Stage {
     fn sent(&self) -> Vec<String> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What becomes of mail to an address: `bounce@` is refused, `silent@` never answered, `later@` not taken the first time.
+    fn became(&self, address: &str) -> ActOutcome {
+        let times = self.sent().iter().filter(|sent| *sent == address).count();
+        match address.split('@').next() {
+            Some("bounce" | "slowly") => ActOutcome::Failed,
+            Some("silent") => ActOutcome::Unknown,
+            Some("later") if times == 1 => ActOutcome::Later,
+            Some("never") => ActOutcome::Later,
+            _ => ActOutcome::Done,
+        }
     }
 
     fn begun(&self) -> Vec<String> {
@@ -77,7 +90,7 @@ fn failure(code: ErrorCode, message: &str) -> ToolError {
 #[async_trait]
 impl Tools for Played {
     async fn facts(&self, tool: &str) -> Option<ToolFacts> {
-        let known = ["people", "email_send", "hang", "slow", "broken", "acts_oddly"].contains(&tool);
+        let known = ["people", "email_send", "notes", "hang", "slow", "broken", "acts_oddly"].contains(&tool);
         known.then_some(ToolFacts { idempotent: tool == "people" })
     }
 
@@ -106,6 +119,7 @@ impl Tools for Played {
                 outcome(Ok(json!({ "answer": answer.as_str() })))
             }
             "email_send" => self.mail(&call, desk, &stop).await,
+            "notes" => self.notes(&call, desk).await,
             _ => outcome(Err(failure(ErrorCode::Tool, "it broke"))),
         }
     }
@@ -130,8 +144,11 @@ impl Played {
                         stop.cancelled().await;
                         return outcome(Err(failure(ErrorCode::Cancelled, "stopped")));
                     }
-                    let ok = !address.starts_with("bounce");
-                    desk.done(ActionDone { key, ok, error: None, receipt: Some("<id@x>".into()) }).await;
+                    if address.starts_with("slowly") {
+                        tokio::time::sleep(Duration::from_mins(45)).await;
+                    }
+                    let outcome = self.0.became(&address);
+                    desk.done(ActionDone { key, outcome, error: None, receipt: Some("<id@x>".into()) }).await;
                     if let Value::Object(event) = json!({ "event": "email_sent", "person": keys::person(&address) }) {
                         desk.metric(event).await;
                     }
@@ -140,6 +157,26 @@ impl Played {
             }
         }
         outcome(Ok(json!({ "sent": sent, "skipped": skipped, "failed": 0 })))
+    }
+}
+
+impl Played {
+    /// Writes to people by their names.
+    async fn notes(&self, call: &Call, desk: &mut dyn Desk) -> Outcome {
+        for name in call.params["names"].as_array().cloned().unwrap_or_default() {
+            let name = name.as_str().unwrap_or_default().to_owned();
+            let key = format!("dm:{}:{name}", call.run.experiment_id);
+            let action = Action { key: key.clone(), kind: "dm".into(), target: name.clone(), details: Map::new() };
+            match desk.asked(&action).await {
+                Answer::Stop => break,
+                Answer::Skip => {}
+                Answer::Go => {
+                    self.0.sent.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+                    desk.done(ActionDone { key, outcome: ActOutcome::Done, error: None, receipt: None }).await;
+                }
+            }
+        }
+        outcome(Ok(json!({})))
     }
 }
 
@@ -184,6 +221,11 @@ impl Story {
 
     /// Another executor on the same bus, until its token stops it or its task is killed.
     fn executor(&self) -> (CancellationToken, JoinHandle<()>) {
+        self.executor_on(self.world.bus())
+    }
+
+    /// The same, with a bus of its own that may be away.
+    fn executor_on(&self, bus: SharedBus) -> (CancellationToken, JoinHandle<()>) {
         let parts = ExecutorParts {
             tools: Arc::new(Played(Arc::clone(&self.stage))),
             mind: Mind::default(),
@@ -193,7 +235,7 @@ impl Story {
         };
         let options = ConsumerOptions { seed: Some(1), ..ConsumerOptions::default() };
         let (clock, ids) = (Arc::clone(&self.world.clock), Arc::clone(&self.world.ids));
-        let consumer = Consumer::new(self.world.bus(), Executor::new(parts), options, clock, ids);
+        let consumer = Consumer::new(bus, Executor::new(parts), options, clock, ids);
         let stop = self.stop.child_token();
         let stopped = stop.clone();
         let task = tokio::spawn(async move { consumer.run(stopped).await.unwrap() });
@@ -308,6 +350,25 @@ impl Story {
     async fn events(&self) -> Vec<String> {
         let said = self.said(ChannelName::Metrics).await;
         said.iter().map(|event| event["event"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Holds everything, or lets it go on.
+    async fn hold(&self, is_held: bool) {
+        let status = if is_held { "paused" } else { "running" };
+        let change = StateChange::SetString(status.to_owned());
+        self.world.commit(vec![Op::State { key: Key::new(keys::STATUS), change }]).await;
+    }
+
+    /// Lets so much time pass while no executor runs.
+    async fn pass_without(
+        &self,
+        (stop, task): (CancellationToken, JoinHandle<()>),
+        time: Duration,
+    ) -> (CancellationToken, JoinHandle<()>) {
+        stop.cancel();
+        task.await.unwrap();
+        self.pass(time).await;
+        self.executor()
     }
 
     /// Lets so much time pass.

@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 use super::Fullsend;
 use super::draft::Draft;
 use crate::bus::Context;
-use crate::config::OutreachConfig;
+use crate::config::{OutreachConfig, zone};
 use crate::contracts::channel::grants;
 use crate::contracts::untrusted::sanitize;
 use crate::experiments::check::check;
 use crate::experiments::list::{self, Look};
-use crate::experiments::outreach::{field, render, variant_of};
+use crate::experiments::outreach::{address, field, render, variant_of};
 use crate::experiments::schedule::Schedule;
 use crate::experiments::spec::{Mode, Outreach, Spec};
 use crate::experiments::steps::{By, SENDER, plan};
@@ -84,7 +84,7 @@ impl Fullsend {
             put("recipients", json!(recipients));
             put("mails", Value::Array(samples));
             put("sender", json!(sender(outreach, &self.outreach)));
-            put("limits", json!(limits(outreach, &self.outreach)));
+            put("limits", json!(limits(spec, outreach, &self.outreach)));
         }
         put("schedule", json!(schedule(spec, cx)));
         put("steps", json!(steps(spec)));
@@ -156,7 +156,8 @@ fn samples(outreach: &Outreach, people: &[Map<String, Value>], example: bool) ->
     let people = if example { made_up() } else { people.to_vec() };
     let mail = |person: &Map<String, Value>| {
         let to = field(person, "email").unwrap_or_default();
-        let variant = outreach.variants.get(variant_of(&to, outreach.variants.len()));
+        let counted = address(&to).unwrap_or_else(|| to.clone());
+        let variant = outreach.variants.get(variant_of(&counted, outreach.variants.len()));
         let subject = variant.and_then(|it| it.subject.as_deref()).or(outreach.subject.as_deref()).unwrap_or_default();
         let template = variant.and_then(|it| it.template.as_deref()).unwrap_or(&outreach.template);
         let said = |text: &str| match render(text, person) {
@@ -202,15 +203,24 @@ fn sender(outreach: &Outreach, settings: &OutreachConfig) -> String {
     format!("{from}; {postal}; {leave}")
 }
 
-fn limits(outreach: &Outreach, settings: &OutreachConfig) -> String {
+fn limits(spec: &Spec, outreach: &Outreach, settings: &OutreachConfig) -> String {
     let a_day = outreach.daily_limit.map_or(settings.daily_limit, |limit| limit.min(settings.daily_limit));
     let pause = outreach.delay.map_or_else(|| crate::config::duration::show(settings.delay), |delay| delay.to_string());
     let gap = crate::config::duration::show(settings.contact_gap);
-    let quiet = settings.quiet_hours.map_or_else(|| "no quiet hours".to_owned(), |hours| format!("quiet {hours}"));
-    format!(
-        "{a_day} a day, {pause} between two, nobody twice within {gap}, {quiet}, {} follow-ups",
-        outreach.follow_ups.len()
-    )
+    let schedule = spec.execution.timezone.as_deref().and_then(|name| zone::named(name).ok());
+    let quiet = match (settings.quiet_hours, settings.zone(schedule)) {
+        (None, _) => "no quiet hours".to_owned(),
+        (Some(hours), Some(zone)) => format!("quiet {hours} by everybody's own clock, or that of {zone}"),
+        (Some(hours), None) => format!("quiet {hours}, only for those whose `timezone` is in the list"),
+    };
+    let follow_ups = match outreach.follow_ups.len() {
+        0 => "no follow-ups".to_owned(),
+        _ if !settings.reads_answers() => {
+            "no follow-ups, because nobody reads who answered (outreach.mailbox is not set)".to_owned()
+        }
+        many => format!("{many} follow-ups"),
+    };
+    format!("{a_day} a day, {pause} between two, nobody twice within {gap}, {quiet}, {follow_ups}")
 }
 
 fn schedule(spec: &Spec, cx: &Context<grants::Fullsend>) -> String {
@@ -228,4 +238,34 @@ fn steps(spec: &Spec) -> Vec<String> {
     let planned = plan(spec).unwrap_or_default();
     let who = |by: By| if by == By::Person { " by a person" } else { "" };
     planned.iter().map(|it| format!("{}: {}{}", it.step.id, it.step.tool, who(it.by))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn it_is_said_for_whom_quiet_hours_hold_and_whether_follow_ups_go_out() {
+        let mut spec: Spec = serde_json::from_value(json!({
+            "id": "exp_20260301_forum", "hypothesis": "people who are asked say what they think", "mode": "live",
+            "target": { "description": "people" }, "execution": { "steps": [] },
+            "metrics": [], "success_criteria": [], "failure_criteria": [],
+        }))
+        .unwrap();
+        let outreach = json!({ "channel": "email", "template": "Hi", "follow_ups": [{ "after": "3d", "template": "Again" }] });
+        let outreach: Outreach = serde_json::from_value(outreach).unwrap();
+        let mut settings = OutreachConfig::default();
+        let said = limits(&spec, &outreach, &settings);
+        assert!(said.contains("quiet 21:00-08:00, only for those whose `timezone` is in the list"), "{said}");
+        assert!(said.contains("no follow-ups, because nobody reads who answered"), "{said}");
+        settings.here = Some(Tz::Europe__Berlin);
+        settings.mailbox = Some("Maildir".into());
+        let said = limits(&spec, &outreach, &settings);
+        assert!(said.contains("or that of Europe/Berlin, 1 follow-ups"), "{said}");
+        spec.execution.timezone = Some("Asia/Tokyo".to_owned());
+        assert!(limits(&spec, &outreach, &settings).contains("or that of Asia/Tokyo"));
+    }
 }

@@ -167,6 +167,7 @@ async fn go_on_measuring(unit: &mut Unit<'_>, id: &str, experiment: &str) -> Res
         what: DueFor::Observation,
         run_id: measured.and_then(|it| it.get("run_id")).map(str::to_owned),
         number: None,
+        action_id: None,
         due_at: Some(unit.now()),
     };
     Ok(unit.say(SCHEDULES, Draft::new(Schedules::from(due)).subject(id))?)

@@ -34,9 +34,13 @@ async fn heard(world: &World, trust: Trust, body: Value) -> Vec<(ChannelName, En
     stop.cancel();
     running.await.unwrap().unwrap();
     let mut said = Vec::new();
-    for channel in
-        [ChannelName::ToOrchestrator, ChannelName::FromOrchestrator, ChannelName::Control, ChannelName::DeadLetter]
-    {
+    for channel in [
+        ChannelName::ToOrchestrator,
+        ChannelName::FromOrchestrator,
+        ChannelName::Schedules,
+        ChannelName::Control,
+        ChannelName::DeadLetter,
+    ] {
         for entry in world.entries(channel).await {
             let message = entry.message().unwrap();
             if message.envelope.cause == Some(cause) {
@@ -177,6 +181,19 @@ async fn a_finished_action_is_recorded_and_reported() {
     assert_eq!(said[0].2["context"]["command"], "action_complete");
     let Some(State::Hash(record)) = world.bus().get(&Key::new("actions:0d6f")).await.unwrap() else { panic!() };
     assert_eq!((record.get("state"), record.get("completed_by")), (Some("done"), Some("5551")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_says_of_an_act_that_nobody_knew_goes_to_the_executor() {
+    let world = World::new();
+    let fields = [("kind", "email"), ("state", "unknown"), ("experiment_id", "exp_1"), ("run_id", "r1")];
+    let fields = fields.map(|(name, text)| (name.to_owned(), Some(text.to_owned()))).to_vec();
+    let (key, expect) = (Key::new("actions:0d6f"), crate::bus::Expect::Any);
+    world.commit(vec![crate::bus::Op::Change { key, expect, fields, ttl: crate::bus::Ttl::Keep }]).await;
+    let body = json!({ "type": "action_complete", "payload": { "action_id": "0d6f", "status": "completed", "completed_by": "mara" } });
+    let said = heard(&world, Trust::Operator, body).await;
+    let (_, _, due) = said.iter().find(|(channel, ..)| *channel == ChannelName::Schedules).unwrap();
+    assert_eq!((&due["what"], &due["action_id"], &due["run_id"]), (&json!("answer"), &json!("0d6f"), &json!("r1")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,8 +75,10 @@ enum What {
     Reply { id: String, subject: String, text: String },
     /// A machine answered: out of office.
     Automatic { id: String, subject: String },
-    /// It could not be delivered, for good.
+    /// It could not be delivered, for good: there is no such address.
     Bounce { status: String },
+    /// It could not be delivered, for good, and the address is not at fault.
+    Refused { status: String },
     /// It cannot be delivered yet.
     Delayed,
     /// Somebody wants no more.
@@ -204,6 +206,9 @@ fn event(news: &News, whose: &MailId) -> Option<(&'static str, Value)> {
         }
         What::Bounce { status } => {
             ("email_bounced", once("email_bounced"), json!({ "status": sanitize_line(status, 20) }))
+        }
+        What::Refused { status } => {
+            ("email_refused", once("email_refused"), json!({ "status": sanitize_line(status, 20) }))
         }
         What::Unsubscribe => ("unsubscribe", format!("unsubscribe:{}:{}", whose.experiment, whose.person), json!({})),
         What::Complaint => {

@@ -19,13 +19,15 @@ use super::{Failed, Job, object};
 use crate::contracts::messages::ErrorCode;
 use crate::contracts::untrusted::sanitize_line;
 use crate::experiments::spec::{Span, Variant};
-use crate::tools::contract::Answer;
+use crate::tools::contract::{ActOutcome, Answer};
 use compose::{Composed, Letter};
 
 /// Failures that are named in the result.
 const NAMED: usize = 50;
-/// So many refusals without one mail that was taken end the run.
+/// So many refusals in a row end the run: they are about us.
 const IN_ROW: u32 = 10;
+/// So many that are not taken now end it for now.
+const LATER_IN_ROW: u32 = 50;
 /// Mails that are shown whole in the result of a dry run.
 const PREVIEWS: usize = 3;
 
@@ -57,8 +59,10 @@ struct Params {
 enum Trouble {
     /// The address is refused for good: a bounce.
     Bounce(String),
-    /// This mail is refused, or not now.
+    /// This mail is refused.
     Mail(String),
+    /// This mail is not taken now.
+    Later(String),
     /// It was handed over, and then nothing more was heard: it may have gone out.
     Unknown(String),
     /// Nothing can be sent at all.
@@ -80,28 +84,46 @@ struct Counts {
     written: u64,
     skipped: u64,
     bounced: u64,
+    deferred: u64,
     unknown: u64,
     duplicates: u64,
     failed: u64,
     failures: Vec<Value>,
     previews: Vec<Value>,
     by_variant: BTreeMap<String, u64>,
-    /// So many in a row were refused, and none was taken yet.
+    /// So many in a row were refused, or not taken now.
     in_row: u32,
+    later_in_row: u32,
     /// Whoever answers said that it should end, or its own limit was reached.
     ended: Option<&'static str>,
     left: usize,
 }
 
 impl Counts {
-    /// Where nothing but refusals came, they are about us and not about people: going on would spoil every address.
+    /// Where nothing but refusals comes, they are about us and not about people: going on would spoil every address.
     fn refused(&mut self, why: &str) -> Result<(), Failed> {
         self.in_row += 1;
-        if self.sent == 0 && self.in_row >= IN_ROW {
-            let what = format!("the first {IN_ROW} mails were all refused, so it is us who are refused: {why}");
+        if self.in_row >= IN_ROW {
+            let what = format!("{IN_ROW} mails in a row were refused, so it is us who are refused: {why}");
             return Err(Failed::new(ErrorCode::Tool, what));
         }
         Ok(())
+    }
+
+    /// One was not taken now.
+    fn deferred(&mut self, why: &str) -> Result<(), Failed> {
+        self.deferred += 1;
+        self.later_in_row += 1;
+        if self.later_in_row >= LATER_IN_ROW {
+            let what = format!("{LATER_IN_ROW} mails in a row were not taken now: {why}");
+            return Err(Failed::new(ErrorCode::Transient, what));
+        }
+        Ok(())
+    }
+
+    fn taken(&mut self) {
+        self.sent += 1;
+        (self.in_row, self.later_in_row) = (0, 0);
     }
 
     fn fail(&mut self, address: &str, why: &str) {
@@ -113,7 +135,8 @@ impl Counts {
 
     fn result(&self) -> Map<String, Value> {
         let mut result = object(json!({
-            "sent": self.sent, "skipped": self.skipped, "failed": self.failed, "bounced": self.bounced, "unknown": self.unknown,
+            "sent": self.sent, "skipped": self.skipped, "failed": self.failed, "bounced": self.bounced,
+            "deferred": self.deferred, "unknown": self.unknown,
             "duplicates": self.duplicates, "failures": self.failures, "left": self.left,
             "campaign_stats": {
                 "total_sent": self.sent, "total_failed": self.failed + self.bounced, "total_skipped": self.skipped,
@@ -270,7 +293,7 @@ async fn send(job: &mut Job, way: &mut Way, mail: &Composed, counts: &mut Counts
     let came = way.send(mail).await;
     match came {
         Ok(receipt) => {
-            job.done(&mail.key, Ok(Some(receipt)))?;
+            job.done(&mail.key, &receipt)?;
             if matches!(way, Way::Files) {
                 counts.written += 1;
                 if counts.previews.len() < PREVIEWS {
@@ -278,7 +301,7 @@ async fn send(job: &mut Job, way: &mut Way, mail: &Composed, counts: &mut Counts
                 }
                 return Ok(());
             }
-            counts.sent += 1;
+            counts.taken();
             if let Some(variant) = &mail.variant {
                 *counts.by_variant.entry(variant.clone()).or_default() += 1;
             }
@@ -286,26 +309,34 @@ async fn send(job: &mut Job, way: &mut Way, mail: &Composed, counts: &mut Counts
         }
         Err(Trouble::Bounce(why)) => {
             counts.bounced += 1;
-            job.done(&mail.key, Err(&why))?;
+            job.not_done(&mail.key, ActOutcome::Failed, &why)?;
             // It was sent, as far as rates go: a bounce is counted against what was sent.
             job.metric(mail.event("email_sent"))?;
             job.metric(mail.event("email_bounced"))?;
             job.log(&format!("the address of mail {} is refused: {why}", mail.key_hash()))?;
-            counts.refused(&why)
+            // One that does not exist among others that do says nothing about us.
+            if counts.sent == 0 { counts.refused(&why) } else { Ok(()) }
         }
         Err(Trouble::Mail(why)) => {
             counts.fail(&address, &why);
-            job.done(&mail.key, Err(&why))?;
+            job.not_done(&mail.key, ActOutcome::Failed, &why)?;
             counts.refused(&why)
+        }
+        Err(Trouble::Later(why)) => {
+            job.not_done(&mail.key, ActOutcome::Later, &why)?;
+            job.log(&format!("mail {} is not taken now: {why}", mail.key_hash()))?;
+            counts.deferred(&why)
         }
         Err(Trouble::Unknown(why)) => {
             counts.unknown += 1;
             counts.fail(&address, &why);
-            job.done(&mail.key, Err(&format!("it is not known whether it went out: {why}")))
+            job.not_done(&mail.key, ActOutcome::Unknown, &why)
         }
         Err(Trouble::Server(code, why)) => {
             counts.fail(&address, &why);
-            job.done(&mail.key, Err(&format!("not sent: {why}")))?;
+            let is_passing = code == ErrorCode::Transient;
+            let outcome = if is_passing { ActOutcome::Later } else { ActOutcome::Failed };
+            job.not_done(&mail.key, outcome, &format!("not sent: {why}"))?;
             Err(Failed::new(code, why))
         }
     }

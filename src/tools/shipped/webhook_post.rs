@@ -16,7 +16,7 @@ use super::{Failed, Job, object};
 use crate::contracts::messages::ErrorCode;
 use crate::contracts::untrusted::sanitize_line;
 use crate::experiments::spec::Span;
-use crate::tools::contract::{Action, Answer};
+use crate::tools::contract::{ActOutcome, Action, Answer};
 
 /// Where what is not posted is written.
 const OUTBOX: &str = "outbox";
@@ -84,29 +84,30 @@ pub(super) async fn run(job: &mut Job) -> Result<Map<String, Value>, Failed> {
         if !job.is_live() {
             let path = write(&key, &url, &body).await?;
             written += 1;
-            job.done(&key, Ok(Some(path)))?;
+            job.done(&key, &path)?;
             continue;
         }
         match post(job, &http, &asking(job, &url, &headers, &key, body)).await? {
             Came::Taken(status, said) => {
                 *posted += 1;
-                job.done(&key, Ok(Some(format!("{status}"))))?;
+                job.done(&key, &status.to_string())?;
                 if answers.len() < SHOWN {
                     answers.push(json!({ "status": status, "said": said }));
                 }
             }
             Came::Refused(why) => {
                 *failed += 1;
-                job.done(&key, Err(&why))?;
+                job.not_done(&key, ActOutcome::Failed, &why)?;
                 job.log(&why)?;
             }
             Came::Unknown(why) => {
                 *unknown += 1;
-                job.done(&key, Err(&format!("it is not known whether it was taken: {why}")))?;
+                job.not_done(&key, ActOutcome::Unknown, &why)?;
                 job.log(&why)?;
             }
             Came::Ended(code, why) => {
-                job.done(&key, Err(&why))?;
+                let is_passing = code == ErrorCode::Transient;
+                job.not_done(&key, if is_passing { ActOutcome::Later } else { ActOutcome::Failed }, &why)?;
                 let until_then = object(
                     json!({ "posted": *posted, "skipped": *skipped, "failed": *failed + 1, "unknown": *unknown }),
                 );

@@ -3,12 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use super::super::desk::{Account, Matter, RunDesk};
+use super::super::forgotten;
 use super::super::pen::Unwritten;
 use super::super::person::{self, Asked};
 use super::super::record::at;
 use super::super::{field, shown};
 use super::{Ended, Failed, Work};
 use crate::bus::{Draft, Op};
+use crate::config::zone;
 use crate::contracts::channel::grants;
 use crate::contracts::messages::{ErrorCode, ItemsProcessed, Metrics};
 use crate::contracts::untrusted::sanitize_line;
@@ -88,6 +90,8 @@ async fn tool(
             .as_ref()
             .and_then(|outreach| outreach.delay)
             .map_or(parts.outreach.delay, |delay| delay.0.max(parts.outreach.delay)),
+        began: work.run.time("due_at").or_else(|| work.run.time("started_at")).unwrap_or_else(|| work.cx.now()),
+        zone: work.spec.execution.timezone.as_deref().and_then(|name| zone::named(name).ok()),
     };
     let call = Call {
         tool: step.tool.clone(),
@@ -200,10 +204,36 @@ async fn write_down(work: &mut Work<'_>, step: &Step, output: Value) -> Result<(
         ops.push(Op::Append(message.map_err(|err| Unwritten::Refused(err.to_string()))?));
     }
     work.outputs.insert(step.id.clone(), output);
-    let outputs = serde_json::to_string(&work.outputs).map_err(|err| Unwritten::Refused(err.to_string()))?;
     let done = work.outputs.len();
     let progress = json!({ "step": step.id, "done": done, "total": work.plan.len().max(done), "message": "steps" });
-    let fields =
-        vec![field("outputs", outputs), field("progress", progress.to_string()), field("timestamp", at(work.cx.now()))];
-    work.pen.write(fields, ops).await
+    without_the_forgotten(work).await?;
+    loop {
+        let outputs = serde_json::to_string(&work.outputs).map_err(|err| Unwritten::Refused(err.to_string()))?;
+        let fields = vec![
+            field("outputs", outputs),
+            field("progress", progress.to_string()),
+            field("timestamp", at(work.cx.now())),
+        ];
+        work.pen.write(fields, std::mem::take(&mut ops)).await?;
+        // Who was forgotten meanwhile may have been taken out before this was written.
+        if !without_the_forgotten(work).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether somebody was taken out.
+async fn without_the_forgotten(work: &mut Work<'_>) -> Result<bool, Unwritten> {
+    let bus = work.cx.bus();
+    let outputs = std::mem::take(&mut work.outputs);
+    let (outputs, changed) = work
+        .pen
+        .look(|| async {
+            let mut outputs = outputs.clone();
+            let changed = forgotten::leave_out(bus, &mut outputs).await?;
+            Ok((outputs, changed))
+        })
+        .await?;
+    work.outputs = outputs;
+    Ok(changed)
 }

@@ -12,6 +12,7 @@ use regex::Regex;
 
 use super::super::html;
 use super::super::message_id::MailId;
+use super::super::refusal::{About, about};
 use super::{News, What, short};
 
 /// Bytes of a bounce in which our Message-ID is looked for.
@@ -61,13 +62,14 @@ fn report(mail: &Message<'_>, from: &[String]) -> Option<(What, Vec<String>)> {
         Some("delivery-status") => {
             let status = part(mail, "message", "delivery-status")?;
             let fields = |name: &str| fields(&status, name);
-            let about = fields("final-recipient").into_iter().chain(fields("original-recipient"));
-            let about =
-                about.filter_map(|it| it.split_once(';').map(|(_, address)| address.trim().to_lowercase())).collect();
+            let whom = fields("final-recipient").into_iter().chain(fields("original-recipient"));
+            let whom =
+                whom.filter_map(|it| it.split_once(';').map(|(_, address)| address.trim().to_lowercase())).collect();
             let code = fields("status").into_iter().next().unwrap_or_default();
+            let said = format!("{code} {}", fields("diagnostic-code").join(" "));
             let failed = fields("action").iter().any(|action| action.eq_ignore_ascii_case("failed"));
-            let what = if failed && !code.starts_with('4') { What::Bounce { status: code } } else { What::Delayed };
-            Some((what, about))
+            let what = if failed { came_back(code, &said) } else { What::Delayed };
+            Some((what, whom))
         }
         Some("feedback-report") => {
             let feedback = part(mail, "message", "feedback-report")?;
@@ -85,9 +87,19 @@ fn report(mail: &Message<'_>, from: &[String]) -> Option<(What, Vec<String>)> {
             let words = ["undeliver", "returned", "failure", "failed", "delivery status", "unzustellbar", "non remis"];
             let failed = words.iter().any(|word| subject.contains(word)) && !subject.contains("delay");
             is_daemon.then(|| {
-                if failed { (What::Bounce { status: String::new() }, Vec::new()) } else { (What::Delayed, Vec::new()) }
+                let what = if failed { came_back(String::new(), &said(mail)) } else { What::Delayed };
+                (what, Vec::new())
             })
         }
+    }
+}
+
+/// What a mail means that came back for good, by what was said of it.
+fn came_back(status: String, said: &str) -> What {
+    match about(None, said) {
+        About::Address => What::Bounce { status },
+        About::Now if status.starts_with('4') => What::Delayed,
+        About::Now | About::Other => What::Refused { status },
     }
 }
 

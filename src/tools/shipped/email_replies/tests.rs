@@ -112,12 +112,19 @@ async fn bounces_are_counted_once_a_mail_and_delays_are_not() {
     assert_eq!(bounces.len(), 2);
     assert_eq!((&bounces[0]["event"], &bounces[0]["status"]), (&json!("email_bounced"), &json!("5.1.1")));
     assert_eq!(bounces[0]["id"], bounces[1]["id"], "read twice, it is the same");
+    // What is not about the address came back, and says nothing of it.
+    let policy = bounce("gone@one.example", "failed", "5.7.1", &original);
+    let ran = read(&[&policy]).await;
+    assert_eq!((ran.events("email_bounced"), ran.events("email_refused")), (0, 1));
     // Those that follow no standard.
-    let plain = format!(
-        "From: MAILER-DAEMON@x.example\nSubject: failure notice\nDate: Mon, 2 Mar 2026 10:00:00 +0000\n\nHi. This is qmail.\n<gone@one.example>: no\n\nMessage-ID: <{}>\n",
-        id("gone@one.example")
-    );
-    assert_eq!(read(&[&plain]).await.events("email_bounced"), 1);
+    let plain = |said: &str| {
+        format!(
+            "From: MAILER-DAEMON@x.example\nSubject: failure notice\nDate: Mon, 2 Mar 2026 10:00:00 +0000\n\nHi. This is qmail.\n<gone@one.example>: {said}\n\nMessage-ID: <{}>\n",
+            id("gone@one.example")
+        )
+    };
+    assert_eq!(read(&[&plain("no mailbox here by that name")]).await.events("email_bounced"), 1);
+    assert_eq!(read(&[&plain("no")]).await.events("email_refused"), 1);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::{Params, Trouble};
 use crate::contracts::keys;
 use crate::contracts::messages::ErrorCode;
 use crate::contracts::untrusted::is_unseen;
-use crate::experiments::outreach::{field, render, variables, variant_of};
+use crate::experiments::outreach::{field, mailbox as mailbox_in, render, variables, variant_of};
 use crate::tools::contract::Action;
 use crate::tools::shipped::message_id::MailId;
 use crate::tools::shipped::{Failed, Job, object};
@@ -168,8 +168,8 @@ impl Letter<'_> {
         if written.is_empty() {
             return Err(("(none)".to_owned(), "it has no address".to_owned()));
         }
-        let address: Address = written.trim().parse().map_err(|_| fail("it is no mail address".to_owned()))?;
-        let variant = self.variant(person, &written);
+        let address = mailbox_in(&written).ok_or_else(|| fail("it is no mail address".to_owned()))?;
+        let variant = self.variant(person, &address.to_string());
         let (subject, template) = self.words(person, variant).map_err(&fail)?;
         let subject = line(&render(&subject, person).map_err(|err| fail(format!("subject: {err}")))?);
         if subject.is_empty() || subject.chars().count() > SUBJECT_LIMIT {

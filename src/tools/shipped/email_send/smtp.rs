@@ -14,6 +14,7 @@ use lettre::transport::smtp::response::Response;
 use tokio::time::Instant;
 
 use super::super::Failed;
+use super::super::refusal::{About, about};
 use super::Trouble;
 use super::compose::Composed;
 use crate::config::llm::is_loopback;
@@ -180,7 +181,7 @@ impl Server {
         *used = Instant::now();
         let goes_on = match &came {
             Ok(_) => true,
-            Err(Some(Trouble::Bounce(_) | Trouble::Mail(_))) => {
+            Err(Some(Trouble::Bounce(_) | Trouble::Mail(_) | Trouble::Later(_))) => {
                 // The server has this mail half; it is to forget it.
                 let forgotten = within(patience, connection.command("RSET\r\n")).await;
                 forgotten.is_some_and(|answer| answer.is_ok())
@@ -217,13 +218,17 @@ async fn converse(
         Trouble::Server(code, format!("the mail server takes no mail from {}: {}", mail.from, said(err)))
     })?;
     let to = within(patience, connection.command(Rcpt::new(mail.address.clone(), Vec::new()))).await;
-    before(to, |err| if is_bounce(err) { Trouble::Bounce(said(err)) } else { Trouble::Mail(said(err)) })?;
+    before(to, |err| match meaning(err) {
+        About::Address => Trouble::Bounce(said(err)),
+        About::Now => Trouble::Later(said(err)),
+        About::Other => Trouble::Mail(said(err)),
+    })?;
     let data = within(patience, connection.command(Data)).await;
-    before(data, |err| Trouble::Mail(said(err)))?;
+    before(data, refused)?;
     // From here on it may go out.
     match within(patience * TIMES, connection.message(&bytes)).await {
         Some(Ok(_)) => Ok(mail.message_id.clone()),
-        Some(Err(err)) if err.status().is_some() => Err(Some(Trouble::Mail(said(&err)))),
+        Some(Err(err)) if err.status().is_some() => Err(Some(refused(&err))),
         Some(Err(err)) => Err(Some(Trouble::Unknown(said(&err)))),
         None => Err(Some(Trouble::Unknown("the mail server did not say whether it takes it".to_owned()))),
     }
@@ -243,9 +248,14 @@ fn before(
     }
 }
 
-/// Whether it is the address that is refused, for good. Policy (RFC 3463: 5.7.x) is about us.
-fn is_bounce(err: &lettre::transport::smtp::Error) -> bool {
-    err.is_permanent() && !said(err).contains("5.7.")
+/// What an answer is about.
+fn meaning(err: &lettre::transport::smtp::Error) -> About {
+    about(err.status().map(u16::from), &said(err))
+}
+
+/// The mail itself is not taken, when its recipient was.
+fn refused(err: &lettre::transport::smtp::Error) -> Trouble {
+    if meaning(err) == About::Now { Trouble::Later(said(err)) } else { Trouble::Mail(said(err)) }
 }
 
 fn options(connection: &AsyncSmtpConnection, mail: &Composed, bytes: &[u8]) -> Result<Vec<MailParameter>, String> {
