@@ -166,7 +166,9 @@ mod tests {
         ] {
             assert_eq!(address(text).as_deref(), Some("ada@x.io"), "{text}");
         }
-        for text in ["", "ada", "ada@", "a@x.io, b@x.io", "a@x.io b@x.io", "Ada <ada@x.io> or Bo", "a@x.io\r\nTo: <b@x.io>"] {
+        for text in
+            ["", "ada", "ada@", "a@x.io, b@x.io", "a@x.io b@x.io", "Ada <ada@x.io> or Bo", "a@x.io\r\nTo: <b@x.io>"]
+        {
             assert_eq!(address(text), None, "{text}");
         }
     }

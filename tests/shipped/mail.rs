@@ -223,9 +223,16 @@ async fn what_was_handed_over_without_an_answer_is_not_called_sent() {
     let server = SmtpServer::start();
     let mut params = params(&server.url(), json!([person("Grace"), person("Linus")]));
     params["subject"] = json!("drop it");
-    let said = Tool::live("email_send", params).go().await;
+    let said = Tool::live("email_send", params.clone()).go().await;
     assert_eq!((&said.result()["sent"], &said.result()["unknown"]), (&json!(0), &json!(2)), "{}", said.result());
     assert!(said.done().iter().all(|done| done["outcome"] == json!("unknown")), "{:?}", said.done());
+    // A server that takes it in and says nothing more.
+    params["subject"] = json!("silent");
+    params["recipients"] = json!([person("Grace")]);
+    params["patience"] = json!("200ms");
+    let said = Tool::live("email_send", params).go().await;
+    assert_eq!(said.done()[0]["outcome"], json!("unknown"), "{:?}", said.done());
+    assert_eq!((said.events("email_sent"), &said.result()["unknown"]), (0, &json!(1)));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 """A real mail server for one test (aiosmtpd): takes mail, and says each as a line of JSON on its output.
 
 Addresses choose what happens: gone@ is unknown, policy@ is not allowed, quota@ is too many for today, later@ is not taken now, hang@ is never answered, and
-mail with `drop` in its subject is taken in without a word, and the connection closed.
+mail with `drop` in its subject is taken in without a word, and the connection closed; with `silent` there is no word at all.
 
 Arguments: {"cert": FILE, "key": FILE, "tls": "smtps" | "starttls" | null, "user": NAME, "password": TEXT}
 """
@@ -40,6 +40,8 @@ class Handler:
         if "Subject: drop" in text:
             server.transport.abort()
             return "250 OK"
+        if "Subject: silent" in text:
+            await asyncio.sleep(3600)
         if "Subject: refuse" in text:
             return "554 5.6.0 this content is not taken"
         said = {"from": envelope.mail_from, "to": envelope.rcpt_tos, "text": text}

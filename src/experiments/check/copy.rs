@@ -114,7 +114,10 @@ fn follow_ups(spec: &Spec, outreach: &Outreach, found: &mut Found) {
             let window = &spec.measuring.window;
             found.error(
                 format!("{path}.after"),
-                format!("it would come {} after the first message, when nobody looks any more what comes of it ({window})", follow_up.after),
+                format!(
+                    "it would come {} after the first message, when nobody looks any more what comes of it ({window})",
+                    follow_up.after
+                ),
                 "write a shorter time, or a longer `measuring.window`",
             );
         }

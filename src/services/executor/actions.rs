@@ -134,8 +134,7 @@ pub(super) fn unknown(
 ) -> Result<Vec<Op>, Failure> {
     let get = |name: &str| record.get(name).map(|text| sanitize_line(text, 200)).unwrap_or_default();
     let (experiment, kind, target) = (get("experiment_id"), get("kind"), get("target"));
-    let message =
-        format!("It is not known whether the {kind} to {target} went out: {why}. It is not done again.");
+    let message = format!("It is not known whether the {kind} to {target} went out: {why}. It is not done again.");
     let short = id.get(..12).unwrap_or(id);
     let fix = format!(
         "look whether it arrived, then say so: `fullsend experiments done {experiment} --action {short}`, or with `--rejected` where it did not"

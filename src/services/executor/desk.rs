@@ -205,8 +205,7 @@ impl<'a> RunDesk<'a> {
                 Look::Left(answer) => return Ok(answer),
                 Look::Free(contact) => contact,
             };
-            let acting =
-                Acting { id: id.clone(), action: action.clone(), person, begun: self.cx.now(), before };
+            let acting = Acting { id: id.clone(), action: action.clone(), person, begun: self.cx.now(), before };
             match self.start(&acting, &record).await {
                 // While that was written, perhaps for long, somebody may have held everything.
                 Ok(()) if self.stop.is_cancelled() || on_hold(self.cx.bus()).await => self.take_back(&acting).await?,

@@ -255,7 +255,8 @@ mod tests {
             "metrics": [], "success_criteria": [], "failure_criteria": [],
         }))
         .unwrap();
-        let outreach = json!({ "channel": "email", "template": "Hi", "follow_ups": [{ "after": "3d", "template": "Again" }] });
+        let outreach =
+            json!({ "channel": "email", "template": "Hi", "follow_ups": [{ "after": "3d", "template": "Again" }] });
         let outreach: Outreach = serde_json::from_value(outreach).unwrap();
         let mut settings = OutreachConfig::default();
         let said = limits(&spec, &outreach, &settings);

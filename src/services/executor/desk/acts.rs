@@ -112,7 +112,12 @@ impl RunDesk<'_> {
     }
 
     /// Somebody is not written to, and the record says why.
-    pub(super) async fn left_out(&mut self, action: &Action, record: &ActionRecord, why: String) -> Result<Answer, Unwritten> {
+    pub(super) async fn left_out(
+        &mut self,
+        action: &Action,
+        record: &ActionRecord,
+        why: String,
+    ) -> Result<Answer, Unwritten> {
         let mut fields = actions::what(action, &self.matter.experiment, &self.matter.run, self.matter.mode);
         fields.extend([field("state", "skipped"), field("error", why), field("at", at(self.cx.now()))]);
         // Somebody who changed it meanwhile knows better.
@@ -193,8 +198,12 @@ impl RunDesk<'_> {
                 Some(done) => self.came(acting, done, &record).await?,
                 None => {
                     let why = "everything was held, or the run was stopped, before it was done";
-                    let fields =
-                        vec![field("state", "skipped"), field("error", why), field("at", at(self.cx.now())), gone(HOLDER)];
+                    let fields = vec![
+                        field("state", "skipped"),
+                        field("error", why),
+                        field("at", at(self.cx.now())),
+                        gone(HOLDER),
+                    ];
                     let mut ops = vec![record.change(fields, self.matter.mode)];
                     ops.extend(self.not_done(acting).await?);
                     ops
@@ -209,12 +218,7 @@ impl RunDesk<'_> {
     }
 
     /// What is written down of the end of an act.
-    async fn came(
-        &self,
-        acting: &Acting,
-        done: &ActionDone,
-        record: &ActionRecord,
-    ) -> Result<Vec<Op>, Unwritten> {
+    async fn came(&self, acting: &Acting, done: &ActionDone, record: &ActionRecord) -> Result<Vec<Op>, Unwritten> {
         let (now, mode) = (self.cx.now(), self.matter.mode);
         if done.outcome == ActOutcome::Unknown && self.live() && !self.matter.idempotent {
             let why = done.error.as_ref().map(|error| error.line(300));

@@ -251,7 +251,9 @@ async fn whoever_is_forgotten_while_it_runs_does_not_come_back() {
     assert!(done.documents.contains(&format!("experiment_runs:exp_a:{run}")), "{done:?}");
     story.until("exp_a", &run, "completed").await;
     assert_eq!(story.stage.sent(), ["a@x.io", "c@x.io", "d@x.io", "e@x.io"]);
-    for (key, document) in [("run", story.run_of("exp_a", &run).await), ("act", story.read(&action("exp_a", "b@x.io")).await)] {
+    for (key, document) in
+        [("run", story.run_of("exp_a", &run).await), ("act", story.read(&action("exp_a", "b@x.io")).await)]
+    {
         assert!(!document.fields.values().any(|text| text.contains("b@x.io")), "{key}: {document:?}");
     }
     assert!(story.run_of("exp_a", &run).await.get("outputs").unwrap().contains("c@x.io"));
@@ -265,7 +267,9 @@ async fn a_holder_that_was_taken_over_from_begins_no_act() {
     let run = story.run_now("exp_a", false).await;
     story.world.until(async |_| story.stage.sent().len() == 1).await;
     // While it waited somebody else took the run over.
-    story.write(&format!("experiment_runs:exp_a:{run}"), &[("holder", "other/1"), ("held_by", "another message")]).await;
+    story
+        .write(&format!("experiment_runs:exp_a:{run}"), &[("holder", "other/1"), ("held_by", "another message")])
+        .await;
     story.pass(Duration::from_mins(10)).await;
     assert_eq!(story.stage.sent(), ["a@x.io"]);
     assert_eq!(story.field(&action("exp_a", "b@x.io"), "state").await, "-");
