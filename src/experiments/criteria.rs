@@ -22,6 +22,7 @@
 //! Owns the grammar, how it is written, and what it means. Must never guess: prose is refused, with what it may have meant as a
 //! suggestion that a person has to take.
 
+mod about;
 mod definitions;
 mod eval;
 mod parse;
@@ -34,7 +35,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use definitions::{DefinitionError, Definitions, Share};
+pub(super) use about::NoCount;
+pub use about::Share;
+pub use definitions::{DefinitionError, Definitions};
 pub use eval::{Moment, Truth, Unknown};
 
 use crate::config::duration;
@@ -280,7 +283,10 @@ impl Criterion {
     /// The names in it, those of its suffixes excluded.
     pub fn names(&self) -> Vec<&Name> {
         let mut names = Vec::new();
-        self.condition.visit(&mut |side| side.collect(&mut names));
+        self.condition.each(&mut |left, _, right| {
+            left.collect(&mut names);
+            right.collect(&mut names);
+        });
         names
     }
 
@@ -289,21 +295,6 @@ impl Criterion {
         match &self.condition {
             Condition::Compare(left, how, right) => Some((left, *how, right)),
             Condition::And(..) | Condition::Or(..) => None,
-        }
-    }
-}
-
-impl Condition {
-    fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Formula)) {
-        match self {
-            Self::Compare(left, _, right) => {
-                see(left);
-                see(right);
-            }
-            Self::And(left, right) | Self::Or(left, right) => {
-                left.visit(see);
-                right.visit(see);
-            }
         }
     }
 }

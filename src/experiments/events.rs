@@ -1,9 +1,34 @@
-//! What happens, by name: the events that tools report, and the words with which specifications count them.
+//! What happens, by name: the events that tools report, the words with which specifications count them, and which tool says which.
 //!
-//! Owns the one list of both. Must never make an event of a word that it does not know.
+//! Owns the one list of each. Must never make an event of a word that it does not know.
+
+use std::collections::BTreeSet;
+
+use super::spec::{Mode, OutreachChannel, Spec};
+use super::steps::{self, By};
+
+/// A message to somebody who was written to before, as it is counted: it reaches nobody new, so no share is taken of it.
+pub const FOLLOW_UP: &str = "follow_up_sent";
+/// All messages to people, whatever they are called: what `.rate` is taken of. No specification can write it.
+pub const ALL_SENT: &str = "*_sent";
+/// What the executor says of every run.
+const OF_RUNS: [&str; 4] = ["run_started", "run_completed", "items_processed", "error"];
+/// What is read out of a mailbox, and said of sent mail.
+const OF_MAIL: [&str; 8] = [
+    "email_sent",
+    FOLLOW_UP,
+    "email_bounced",
+    "reply",
+    "positive_reply",
+    "negative_reply",
+    "unsubscribe",
+    "spam_complaint",
+];
+/// What only somebody who watches the mail on its way says.
+const OF_WEBHOOKS: [&str; 3] = ["email_delivered", "email_opened", "link_clicked"];
 
 /// Events that have a meaning here, each with the words that count it.
-const EVENTS: [(&str, &[&str]); 12] = [
+const EVENTS: [(&str, &[&str]); 13] = [
     (
         "email_sent",
         &[
@@ -18,6 +43,7 @@ const EVENTS: [(&str, &[&str]); 12] = [
             "email_sends",
         ],
     ),
+    (FOLLOW_UP, &["follow_ups_sent", "follow_ups"]),
     ("email_delivered", &["emails_delivered", "deliveries", "delivered", "mails_delivered"]),
     ("email_opened", &["emails_opened", "opens", "opened", "email_opens", "email_open"]),
     ("link_clicked", &["links_clicked", "link_clicks", "clicks", "clicked", "email_clicks", "click"]),
@@ -96,9 +122,62 @@ pub fn usual_formula(name: &str) -> Option<&'static str> {
     USUAL.iter().find(|(known, _)| *known == name).map(|(_, formula)| *formula)
 }
 
-/// Whether an event is a message to a person: what shares are usually taken of.
+/// Whether an event is a message to a person who had none: what shares are usually taken of.
 pub fn is_sending(event: &str) -> bool {
-    event == "email_sent" || event.ends_with("_sent")
+    event.ends_with("_sent") && event != FOLLOW_UP
+}
+
+/// The name under which something is counted that happened in a later round: a second mail to the same person is none to another.
+pub fn in_a_later_round(event: &str) -> &str {
+    match event {
+        "email_sent" => FOLLOW_UP,
+        "email_delivered" => "follow_up_delivered",
+        other => other,
+    }
+}
+
+/// Whether an event counts people: what the same person does again is not counted again. Of what is sent the round says it.
+pub fn counts_people(event: &str) -> bool {
+    let of_rounds = ["email_sent", FOLLOW_UP, "email_delivered", "items_processed"];
+    !of_rounds.contains(&event) && EVENTS.iter().any(|(known, _)| *known == event)
+}
+
+/// Whether only somebody who watches the mail on its way says this.
+pub fn of_webhooks(event: &str) -> bool {
+    OF_WEBHOOKS.contains(&event)
+}
+
+/// The events that a shipped tool says; none where a tool is not ours, so that nobody knows.
+fn said_by(tool: &str, has_webhooks: bool) -> Option<Vec<&'static str>> {
+    let simulated = ["email_sent", "email_bounced", "reply", "positive_reply", "meeting_booked", "unsubscribe"];
+    Some(match tool {
+        steps::SENDER => OF_MAIL.to_vec(),
+        "email_replies" if has_webhooks => [&OF_MAIL[..], &OF_WEBHOOKS].concat(),
+        "email_replies" => OF_MAIL.to_vec(),
+        "simulated_audience" => [&simulated[..], &["spam_complaint", "email_delivered", "email_opened"]].concat(),
+        "csv_leads" | "github_stargazers" | "hn_who_is_hiring" | "web_page" | "webhook_post" => Vec::new(),
+        _ => return None,
+    })
+}
+
+/// The events that an experiment's steps can say; none where one of its tools is not ours, so that nobody knows. What is not among them
+/// happens only where a person says so. A dry run sends nothing, and hears of nobody.
+pub fn said_in(spec: &Spec, mode: Mode) -> Option<BTreeSet<&'static str>> {
+    let planned = steps::plan(spec).ok()?;
+    let mut said: BTreeSet<&str> = OF_RUNS.into_iter().collect();
+    let is_dry = mode == Mode::DryRun;
+    for step in planned {
+        if step.by == By::Person {
+            let by_mail = spec.outreach.as_ref().is_some_and(|it| it.channel == OutreachChannel::Email);
+            // Where no sender is named in it, the one of the settings sends.
+            said.extend(OF_MAIL.iter().filter(|_| by_mail && !is_dry));
+            continue;
+        }
+        let events = said_by(&step.step.tool, step.step.params.contains_key("webhooks"))?;
+        let is_silent = is_dry && step.step.tool == steps::SENDER;
+        said.extend(events.into_iter().filter(|_| !is_silent));
+    }
+    Some(said)
 }
 
 /// The event that a counter counts where it is not in the list: `conversations_started` counts `conversation_started`, `signups` counts
@@ -168,5 +247,38 @@ mod tests {
         assert_eq!(candidates("access"), ["access"]);
         assert_eq!(candidates("dms_sent"), ["dms_sent", "dm_sent"]);
         assert_eq!(candidates("replies"), ["reply"]);
+    }
+
+    #[test]
+    fn a_follow_up_reaches_nobody_new() {
+        assert_eq!(["email_sent", "dm_sent", FOLLOW_UP, "sentry"].map(is_sending), [true, true, false, false]);
+        assert_eq!(in_a_later_round("email_sent"), FOLLOW_UP);
+        assert_eq!(in_a_later_round("reply"), "reply");
+        assert_eq!(
+            ["reply", "email_bounced", "email_sent", "signup"].map(counts_people),
+            [true, true, false, false],
+            "what a team counts itself is as it says"
+        );
+    }
+
+    #[test]
+    fn what_the_steps_of_a_plan_can_say_is_known() {
+        let spec = |steps: serde_json::Value| {
+            let spec = serde_json::json!({
+                "id": "exp_20260301_a", "hypothesis": "h", "target": { "description": "people" },
+                "execution": { "steps": steps }, "metrics": [], "success_criteria": [], "failure_criteria": [],
+                "outreach": { "channel": "email", "sender": "a@b.example", "template": "Hi" },
+            });
+            serde_json::from_value::<Spec>(spec).unwrap()
+        };
+        let mail = spec(serde_json::json!([{ "id": "list", "tool": "csv_leads" }]));
+        let live = said_in(&mail, Mode::Live).unwrap();
+        assert!(live.contains("reply") && live.contains("negative_reply") && live.contains("run_started"));
+        assert!(!live.contains("email_opened") && !live.contains("meeting_booked"), "{live:?}");
+        assert_eq!(said_in(&mail, Mode::DryRun).unwrap().len(), OF_RUNS.len());
+        let market = spec(serde_json::json!([{ "id": "market", "tool": "simulated_audience" }]));
+        assert!(said_in(&market, Mode::Simulation).unwrap().contains("meeting_booked"));
+        let own = spec(serde_json::json!([{ "id": "list", "tool": "our_own" }]));
+        assert_eq!(said_in(&own, Mode::Live), None, "nobody knows what it says");
     }
 }

@@ -5,182 +5,53 @@
 //! | `events.NAME`, `events.NAME@VARIANT` | how often it happened |
 //! | `fields.NAME.sum`, `.count`, `.min`, `.max`, `.latest` | numbers that came with it |
 //! | `sketches.NAME` | their quantiles: a sketch (within 1 %) in its portable binary form, in hexadecimal |
-//! | `recent_sends` | messages to people by the hour (counted from 1970), those of the last 30 days: what is too young to be judged |
+//! | `recent_sends` | messages to people, and what else a share is taken of, by the hour: what may be too young to be judged |
+//! | `simulated_day` | how far a simulation is that runs |
+//! | `people_json` | who is counted already: people are counted, not their replies |
+//! | `trust_json` | the lowest trust of what was counted under a name, where it is not our own |
 //! | `first_at`, `first_run_at`, `last_updated` | when the first event came, when the first run began, when it changed last |
 //!
 //! Masson, Rim, Lee, "`DDSketch`: a fast and fully-mergeable quantile sketch with relative-error guarantees", PVLDB 12 (2019).
 //!
-//! Owns the form of that document, and what a name in a criterion means in it. Must never take a count that is negative or no whole number, nor a
-//! number that is none, and never grow without end.
+//! Owns the form of that document, and what a name in a criterion means in it. Must never count the same person twice, and never grow without end.
 
+mod happened;
+mod recent;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use chrono::{DateTime, TimeDelta, Utc};
 use sketches_ddsketch::{Config, DDSketch};
-use thiserror::Error;
+
+use self::recent::Recent;
+pub use happened::{Happened, MOST_AT_ONCE, Refused};
+pub use recent::{Ageing, YoungFrom};
 
 use super::criteria::{Aggregate, Name, Space, Unknown};
 use super::events;
 use super::spec::MetricKind;
 use crate::bus::Document;
+use crate::contracts::Trust;
 use crate::contracts::envelope::{read_time, rfc3339};
-use crate::contracts::messages::Metrics;
-use crate::contracts::untrusted::sanitize_line;
 
 /// Names of events and fields that an experiment may have, variants included.
 const MOST_NAMES: usize = 400;
-/// Most events that one message may count.
-pub const MOST_AT_ONCE: u64 = 1_000_000_000;
-/// Numbers beyond this are refused: their sums would lose what is added.
-const LARGEST: f64 = 1e15;
 /// Characters of a name.
 const LONGEST_NAME: usize = 64;
-/// Hours of messages to people that are remembered.
-const RECENT_HOURS: i64 = 30 * 24;
-/// The field that holds them.
+/// People that are remembered, for each thing that they did. Of more than that it no longer matters who does it twice.
+const MOST_PEOPLE: usize = 20_000;
+/// Fields of the document that are no numbers of their own.
 const RECENT: &str = "recent_sends";
+const DAY: &str = "simulated_day";
+const PEOPLE: &str = "people_json";
+const TRUST: &str = "trust_json";
+/// The same, for those who put other numbers beside them.
+pub const OWN_FIELDS: [&str; 7] = [RECENT, DAY, PEOPLE, TRUST, "first_at", "first_run_at", "last_updated"];
 /// How exact quantiles are.
 const EXACT: f64 = 0.01;
-
-/// Fields of an event that say what it is about, and measure nothing.
-const NOT_MEASURED: [&str; 10] =
-    ["experiment_id", "event", "type", "run_id", "timestamp", "message", "count", "id", "meta", "variant"];
-
-/// Something that happened, ready to be added.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Happened {
-    /// The event, under the name by which it is counted.
-    pub event: String,
-    /// How often.
-    pub count: u64,
-    /// The variant that it happened to.
-    pub variant: Option<String>,
-    /// Numbers that came with it.
-    pub fields: Vec<(String, f64)>,
-}
-
-/// Why something cannot be added.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refused {
-    /// A number of events that is none.
-    #[error("`{0}` is no number of events; `count` is a whole number from 0 to {MOST_AT_ONCE}")]
-    Count(String),
-    /// A number that is too large, or none.
-    #[error("`{field}` is {value}, which is no number that can be added up")]
-    Number {
-        /// The field.
-        field: String,
-        /// What it is.
-        value: String,
-    },
-    /// A name that no criterion could use.
-    #[error("`{0}` is no name of an event: letters, digits and `_`, 64 of them at most")]
-    Name(String),
-    /// More names than an experiment may have.
-    #[error("the experiment has {MOST_NAMES} names of events and fields already; `{0}` would be one more")]
-    TooMany(String),
-}
-
-impl Refused {
-    /// The field of the message that is wrong.
-    pub fn field(&self) -> &str {
-        match self {
-            Self::Count(_) => "count",
-            Self::Number { field, .. } => field,
-            Self::Name(_) | Self::TooMany(_) => "event",
-        }
-    }
-}
-
-impl Happened {
-    /// What a message says that happened.
-    ///
-    /// # Errors
-    /// Where it counts something that cannot be counted.
-    pub fn of(message: &Metrics) -> Result<Self, Refused> {
-        let plain = |event: &str, count| Self { event: event.to_owned(), count, variant: None, fields: Vec::new() };
-        match message {
-            Metrics::RunStarted(_) => Ok(plain("run_started", 1)),
-            Metrics::RunCompleted(_) => Ok(plain("run_completed", 1)),
-            Metrics::Error(_) => Ok(plain("error", 1)),
-            Metrics::Look(_) => Ok(plain("look_again", 0)),
-            Metrics::ItemsProcessed(items) if items.count > MOST_AT_ONCE => {
-                Err(Refused::Count(items.count.to_string()))
-            }
-            Metrics::ItemsProcessed(items) => Ok(plain("items_processed", items.count)),
-            Metrics::Event(event) => {
-                let name =
-                    clean(&event.event).ok_or_else(|| Refused::Name(sanitize_line(&event.event, LONGEST_NAME)))?;
-                Ok(Self {
-                    event: events::counted_as(&name).to_owned(),
-                    count: count(&event.fields)?,
-                    variant: variant(&event.fields),
-                    fields: numbers(&event.fields)?,
-                })
-            }
-        }
-    }
-}
-
-/// A name as criteria can use it: `email-sent` as `email_sent`; none where nothing can be made of it.
-fn clean(name: &str) -> Option<String> {
-    let part = |c: char| if matches!(c, '-' | '.' | ' ' | ':' | '/') { '_' } else { c };
-    let name: String = name.trim().chars().map(part).collect();
-    let fits = name.len() <= LONGEST_NAME
-        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    fits.then_some(name)
-}
-
-fn count(fields: &Map<String, Value>) -> Result<u64, Refused> {
-    match fields.get("count") {
-        None | Some(Value::Null) => Ok(1),
-        Some(value) => {
-            // `3.0` is a whole number too, as some programs write it.
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a whole number below two to the 53rd"
-            )]
-            let whole = |number: f64| (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(number as u64);
-            let count = value.as_u64().or_else(|| value.as_f64().and_then(whole));
-            count
-                .filter(|count| *count <= MOST_AT_ONCE)
-                .ok_or_else(|| Refused::Count(sanitize_line(&value.to_string(), 40)))
-        }
-    }
-}
-
-fn variant(fields: &Map<String, Value>) -> Option<String> {
-    let text = match fields.get("variant")? {
-        Value::String(text) => text.clone(),
-        number @ Value::Number(_) => number.to_string(),
-        _ => return None,
-    };
-    let name = sanitize_line(text.trim(), LONGEST_NAME).replace('@', "_");
-    (!name.is_empty()).then_some(name)
-}
-
-fn numbers(fields: &Map<String, Value>) -> Result<Vec<(String, f64)>, Refused> {
-    let mut found = Vec::new();
-    for (name, value) in fields {
-        let Value::Number(number) = value else { continue };
-        if NOT_MEASURED.contains(&name.as_str()) {
-            continue;
-        }
-        let wrong = || Refused::Number { field: sanitize_line(name, LONGEST_NAME), value: number.to_string() };
-        let value = number.as_f64().filter(|value| value.abs() <= LARGEST).ok_or_else(wrong)?;
-        if let Some(name) = clean(name) {
-            found.push((name, value));
-        }
-    }
-    Ok(found)
-}
 
 /// The numbers of an experiment.
 #[derive(Debug, Clone, Default)]
@@ -195,8 +66,17 @@ pub struct Numbers {
     pub last_updated: Option<DateTime<Utc>>,
     events: BTreeMap<String, u64>,
     fields: BTreeMap<String, Field>,
-    /// Messages to people by event and hour.
-    recent: BTreeMap<String, BTreeMap<i64, u64>>,
+    /// By what clock messages grow old.
+    ageing: Ageing,
+    /// Events that grow old besides messages to people: shares are taken of them.
+    totals: BTreeSet<String>,
+    recent: Recent,
+    /// The day of a simulation that runs.
+    day: Option<f64>,
+    /// Who did what, by the event.
+    people: BTreeMap<String, BTreeSet<String>>,
+    /// The lowest trust of what was counted under a name.
+    trust: BTreeMap<String, Trust>,
     touched: BTreeSet<String>,
 }
 
@@ -262,7 +142,10 @@ impl Numbers {
             first_at: time("first_at"),
             first_run_at: time("first_run_at"),
             last_updated: time("last_updated"),
-            recent: document.get(RECENT).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),
+            recent: Recent { hours: json(document, RECENT) },
+            people: json(document, PEOPLE),
+            trust: json(document, TRUST),
+            day: document.get(DAY).and_then(|text| text.parse().ok()).filter(|day: &f64| day.is_finite()),
             ..Self::default()
         };
         for (name, text) in &document.fields {
@@ -294,7 +177,13 @@ impl Numbers {
         }
     }
 
-    /// Adds something that happened.
+    /// The same, growing old as is said; `totals` are the events that shares are taken of.
+    #[must_use]
+    pub fn growing_old(self, ageing: Ageing, totals: BTreeSet<String>) -> Self {
+        Self { ageing, totals, ..self }
+    }
+
+    /// Adds something that happened. What the same person did before adds nothing.
     ///
     /// # Errors
     /// Where the experiment would have too many names; then nothing of it is added.
@@ -310,26 +199,102 @@ impl Numbers {
         if new > 0 && self.events.len() + self.fields.len() + new > MOST_NAMES {
             return Err(Refused::TooMany(happened.event.clone()));
         }
+        let count = match &happened.person {
+            Some(person) if happened.count > 0 => {
+                if !self.is_new(&happened.event, person) {
+                    return Ok(());
+                }
+                1
+            }
+            _ => happened.count,
+        };
+        let hour = self.grows_old_from(happened, at).filter(|_| count > 0);
         for name in events {
             let counted = self.events.entry(name.clone()).or_default();
-            *counted = counted.saturating_add(happened.count);
+            *counted = counted.saturating_add(count);
             self.touched.insert(format!("events.{name}"));
+            if let Some(hour) = hour {
+                self.recent.add(name, hour, count);
+                self.touched.insert(RECENT.to_owned());
+            }
         }
         for (name, value) in &happened.fields {
             self.fields.entry(name.clone()).or_default().add(*value);
             self.touched.insert(format!("fields.{name}"));
-        }
-        if events::is_sending(&happened.event) && happened.count > 0 {
-            let hours = self.recent.entry(happened.event.clone()).or_default();
-            let counted = hours.entry(hour(at)).or_default();
-            *counted = counted.saturating_add(happened.count);
-            self.touched.insert(RECENT.to_owned());
         }
         self.first_at = Some(self.first_at.map_or(at, |first| first.min(at)));
         if happened.event == "run_started" {
             self.first_run_at = Some(self.first_run_at.map_or(at, |first| first.min(at)));
         }
         Ok(())
+    }
+
+    /// Whether the person did not do it before; remembers it.
+    fn is_new(&mut self, event: &str, person: &str) -> bool {
+        let known = self.people.entry(event.to_owned()).or_default();
+        if known.contains(person) {
+            return false;
+        }
+        if known.len() < MOST_PEOPLE {
+            known.insert(person.to_owned());
+            self.touched.insert(PEOPLE.to_owned());
+        }
+        true
+    }
+
+    /// The hour from which it grows old; none where it is old at once.
+    fn grows_old_from(&mut self, happened: &Happened, at: DateTime<Utc>) -> Option<i64> {
+        if self.ageing == Ageing::BySimulation {
+            self.simulate(happened);
+        }
+        if !events::is_sending(&happened.event) && !self.totals.contains(&happened.event) {
+            return None;
+        }
+        match self.ageing {
+            Ageing::AtOnce => None,
+            Ageing::ByClock => Some(recent::hour(at)),
+            Ageing::BySimulation => happened.day.map(recent::hour_of),
+        }
+    }
+
+    /// A simulation goes on, begins or is over; then nothing more comes of it.
+    fn simulate(&mut self, happened: &Happened) {
+        let before = self.day;
+        match (happened.event.as_str(), happened.day) {
+            ("run_started" | "run_completed", _) => {
+                self.day = None;
+                self.recent = Recent::default();
+                self.touched.insert(RECENT.to_owned());
+            }
+            (_, Some(day)) => self.day = Some(before.map_or(day, |before| before.max(day))),
+            _ => {}
+        }
+        if self.day != before {
+            self.touched.insert(DAY.to_owned());
+        }
+    }
+
+    /// Remembers how far something can be trusted that was added.
+    pub fn rests_on(&mut self, happened: &Happened, trust: Trust) {
+        let fields = happened.fields.iter().map(|(name, _)| name);
+        for name in std::iter::once(&happened.event).chain(fields) {
+            let known = self.trust.get(name).copied().unwrap_or(Trust::System);
+            if trust < known && (self.trust.len() < MOST_NAMES || self.trust.contains_key(name)) {
+                self.trust.insert(name.clone(), trust);
+                self.touched.insert(TRUST.to_owned());
+            }
+        }
+    }
+
+    /// How far what these names count can be trusted: as far as the least of it.
+    pub fn trust<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Trust {
+        let of = |name: &str| events::candidates(name).iter().filter_map(|name| self.trust.get(name)).copied().min();
+        let of = |name: &str| if name == events::ALL_SENT { self.trust_of_sent() } else { of(name) };
+        names.into_iter().filter_map(of).min().unwrap_or(Trust::System)
+    }
+
+    fn trust_of_sent(&self) -> Option<Trust> {
+        self.trust.iter().filter(|(name, _)| events::is_sending(name)).map(|(_, trust)| *trust).min()
     }
 
     /// The fields of the document that differ from what was read, `now` being when they change; then nothing differs any more.
@@ -358,19 +323,29 @@ impl Numbers {
                     changes.extend(parts.map(|(part, value)| (format!("fields.{field}.{part}"), value)));
                     changes.push((format!("sketches.{field}"), hex(&found.sketch.to_java_bytes())));
                 }
-                None => {
-                    let oldest = hour(now) - RECENT_HOURS;
-                    self.recent.values_mut().for_each(|hours| *hours = hours.split_off(&oldest));
-                    self.recent.retain(|_, hours| !hours.is_empty());
-                    // Names and numbers: there is nothing in it that could fail to serialise.
-                    changes.push((name, serde_json::to_string(&self.recent).unwrap_or_default()));
-                }
+                None => changes.push((name.clone(), self.own_field(&name, now))),
             }
         }
         let times =
             [("first_at", self.first_at), ("first_run_at", self.first_run_at), ("last_updated", self.last_updated)];
         changes.extend(times.into_iter().filter_map(|(name, at)| Some((name.to_owned(), rfc3339(at?)))));
         changes
+    }
+
+    /// A field that is no number. Names and numbers: there is nothing in it that could fail to serialise.
+    fn own_field(&mut self, name: &str, now: DateTime<Utc>) -> String {
+        let text = match name {
+            RECENT => {
+                if self.ageing != Ageing::BySimulation {
+                    self.recent.tidy(now);
+                }
+                serde_json::to_string(&self.recent.hours)
+            }
+            PEOPLE => serde_json::to_string(&self.people),
+            TRUST => serde_json::to_string(&self.trust),
+            _ => return self.day.map(|day| day.to_string()).unwrap_or_default(),
+        };
+        text.unwrap_or_default()
     }
 
     /// Whether nothing was ever measured.
@@ -403,17 +378,58 @@ impl Numbers {
         self.first_run_at.or(self.first_at)
     }
 
-    /// Messages to people of this name that were sent after `before`, to the hour.
-    pub fn sent_since(&self, name: &str, before: DateTime<Utc>) -> u64 {
-        let young = |hours: &BTreeMap<i64, u64>| hours.range(hour(before)..).map(|(_, count)| *count).sum::<u64>();
-        events::candidates(name).iter().filter_map(|event| self.recent.get(event)).map(young).sum()
+    /// Since when something is too young to be judged, where that takes so long; none where all is old.
+    pub fn young_from(&self, now: DateTime<Utc>, within: TimeDelta) -> Option<YoungFrom> {
+        match self.ageing {
+            _ if within <= TimeDelta::zero() => None,
+            Ageing::AtOnce => None,
+            Ageing::ByClock => Some(recent::by_clock(now, within)),
+            Ageing::BySimulation => self.day.map(|day| recent::by_day(day, within)),
+        }
     }
 
-    /// When the oldest of the messages that were sent after `before` was, at the latest; none where there is none.
-    pub fn oldest_since(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let first = |hours: &BTreeMap<i64, u64>| hours.range(hour(before)..).next().map(|(hour, _)| *hour);
-        let oldest = self.recent.values().filter_map(first).min()?;
-        DateTime::from_timestamp(oldest.saturating_add(1).saturating_mul(HOUR), 0)
+    /// How much of what this name counts is too young, of all or of one variant.
+    pub fn young(&self, name: &str, variant: Option<&str>, from: YoungFrom) -> u64 {
+        let names = match name {
+            events::ALL_SENT => self.recent.hours.keys().filter(|name| is_sent(name, variant)).cloned().collect(),
+            _ => events::candidates(name).into_iter().map(|event| of_variant(event, variant)).collect::<Vec<_>>(),
+        };
+        names.iter().fold(0, |sum, name| sum.saturating_add(self.recent.young(name, from)))
+    }
+
+    /// When time alone makes something old that is too young now.
+    pub fn next_old(&self, from: YoungFrom, within: TimeDelta) -> Option<DateTime<Utc>> {
+        let by_clock = self.ageing == Ageing::ByClock;
+        if by_clock { self.recent.next(from, within) } else { None }
+    }
+
+    /// Whether it was ever said, in any of its forms, that this was counted: none of it, too.
+    pub fn has_counted(&self, name: &str) -> bool {
+        match name {
+            events::ALL_SENT => self.events.keys().any(|event| is_sent(event, None)),
+            _ => events::candidates(name).iter().any(|event| self.events.contains_key(event)),
+        }
+    }
+
+    /// Whether what says this was heard of before: whoever watches the mail on its way says all of it.
+    pub fn hears_like(&self, event: &str) -> bool {
+        events::of_webhooks(event) && self.events.keys().any(|known| events::of_webhooks(known))
+    }
+
+    /// Whether a name counts events, where its metric is declared as `kind`.
+    pub fn counts_events(&self, name: &Name, kind: Option<MetricKind>) -> bool {
+        let is_count = matches!(name.aggregate, None | Some(Aggregate::Count | Aggregate::Sum));
+        is_count
+            && match name.space {
+                Some(Space::Events) => true,
+                Some(Space::Fields) => false,
+                None => self.is_counter(&name.name, kind),
+            }
+    }
+
+    /// How much was counted, of everything together.
+    pub fn total(&self) -> u64 {
+        self.events().fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
 
     /// What a name means here, of all or of one variant; `kind` is what its metric is declared as.
@@ -461,30 +477,41 @@ impl Numbers {
         if self.is_empty() {
             return None;
         }
-        let of = |event: String| match variant {
-            Some(variant) => self.count(&format!("{event}@{variant}")),
-            None => self.count(&event),
-        };
+        if name == events::ALL_SENT {
+            return Some(as_float(self.sent(variant)));
+        }
+        let of = |event: String| self.count(&of_variant(event, variant));
         let all: Vec<u64> = events::candidates(name).into_iter().map(of).collect();
         Some(as_float(all.iter().fold(0, |sum, count| u64::saturating_add(sum, *count))))
     }
 
     /// Messages that were sent to people.
     fn sent(&self, variant: Option<&str>) -> u64 {
-        let all = self.events.iter().filter(|(name, _)| match (name.split_once('@'), variant) {
-            (None, None) => events::is_sending(name),
-            (Some((event, of)), Some(variant)) => of == variant && events::is_sending(event),
-            _ => false,
-        });
+        let all = self.events.iter().filter(|(name, _)| is_sent(name, variant));
         all.fold(0, |sum, (_, count)| u64::saturating_add(sum, *count))
     }
 }
 
-const HOUR: i64 = 3_600;
+/// The name under which an event is counted for a variant, or for all.
+fn of_variant(event: String, variant: Option<&str>) -> String {
+    match variant {
+        Some(variant) => format!("{event}@{variant}"),
+        None => event,
+    }
+}
 
-/// Which hour it is, counted from 1970.
-fn hour(at: DateTime<Utc>) -> i64 {
-    at.timestamp().div_euclid(HOUR)
+/// Whether this counts messages to people, of this variant or of all.
+fn is_sent(name: &str, variant: Option<&str>) -> bool {
+    match (name.split_once('@'), variant) {
+        (None, None) => events::is_sending(name),
+        (Some((event, of)), Some(variant)) => of == variant && events::is_sending(event),
+        _ => false,
+    }
+}
+
+/// What a field holds as JSON; nothing where it is none.
+fn json<T: serde::de::DeserializeOwned + Default>(document: &Document, field: &str) -> T {
+    document.get(field).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of events are far below what a float holds exactly")]

@@ -15,6 +15,13 @@
 //!   Balakrishnan, "Universal inference", PNAS 117 (2020). (The e-variables of Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample
 //!   tests", 2021, need the variants' events in blocks of a fixed shape, which messages to people do not come in.)
 //!
+//! Evidence is put together ([`Weight`]): for one of several claims it is the mean of theirs, for all of them the least of them. A mean of e-values is an
+//! e-value however they depend on each other, and the least of them is one as soon as one of the claims is wrong: Vovk, Wang, "E-values: calibration,
+//! combination and applications", Ann. Statist. 49 (2021).
+//!
+//! All of it wants that each of the `n` had its chance to count. What is too young is left out where it would speak against a share, and taken in where it
+//! would speak for it ([`Tally`]): the evidence is then no more than that of the full count will be, and the promise holds for it too.
+//!
 //! Must never round in favour of a verdict: where it cannot be computed, there is no evidence.
 
 use statrs::function::beta::{checked_beta_reg, checked_ln_beta};
@@ -67,8 +74,78 @@ impl Count {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of events are far below what a float holds exactly")]
-fn as_float(count: u64) -> f64 {
+pub(super) fn as_float(count: u64) -> f64 {
     count as f64
+}
+
+/// A share of which not all had their chance to count yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// What was counted so far.
+    pub count: Count,
+    /// Of its `n`, those that are old enough.
+    pub settled: u64,
+}
+
+impl Tally {
+    /// The lowest that the share can be: nobody else answers.
+    pub fn lowest(self) -> Count {
+        self.count
+    }
+
+    /// The highest that it can be: those who did not answer and still may are left out.
+    pub fn highest(self) -> Count {
+        let Count { k, n } = self.count;
+        Count { k, n: self.settled.clamp(k, n) }
+    }
+}
+
+/// Evidence for something and against it: logarithms of e-values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weight {
+    /// For it.
+    pub holds: f64,
+    /// Against it.
+    pub fails: f64,
+}
+
+impl Weight {
+    /// Nothing speaks for it or against it.
+    pub const NONE: Self = Self { holds: f64::NEG_INFINITY, fails: f64::NEG_INFINITY };
+
+    /// A fact.
+    pub fn fact(holds: bool) -> Self {
+        let certain = Self { holds: f64::INFINITY, fails: f64::NEG_INFINITY };
+        if holds { certain } else { Self { holds: certain.fails, fails: certain.holds } }
+    }
+
+    /// That both hold.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { holds: self.holds.min(other.holds), fails: mean(self.fails, other.fails) }
+    }
+
+    /// That one of both holds.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { holds: mean(self.holds, other.holds), fails: self.fails.min(other.fails) }
+    }
+
+    /// What is decided: the evidence for one side reaches `1 / LEVEL`, and not that for the other.
+    pub fn state(self) -> State {
+        let enough = -LEVEL.ln();
+        match (self.holds >= enough, self.fails >= enough) {
+            (true, false) => State::Holds,
+            (false, true) => State::DoesNotHold,
+            _ => State::Undecided,
+        }
+    }
+}
+
+/// The logarithm of the mean of two numbers that are given by theirs.
+fn mean(one: f64, other: f64) -> f64 {
+    let (most, least) = (one.max(other), one.min(other));
+    if most.is_infinite() { most } else { most + ((least - most).exp() + 1.0).ln() - 2.0_f64.ln() }
 }
 
 /// Whether a comparison with a line holds, as far as can be said.
@@ -104,6 +181,8 @@ pub struct Verdict {
     pub count: Count,
     /// Of the `n`, those of which it is known whether they count.
     pub settled: u64,
+    /// The evidence for the comparison, and against it.
+    pub weight: Weight,
     /// Whether the comparison holds: decided once the evidence for either side reaches `1 / LEVEL`.
     pub state: State,
     /// How sure it is that it holds, from 0 to just below 1. Valid whenever it is looked at: 1 − 1/e.
@@ -137,24 +216,20 @@ pub fn judge(count: Count, settled: u64, how: Comparison, line: f64) -> Option<V
     if !(line > 0.0 && line < 1.0) {
         return None;
     }
-    let old = Count { k: count.k, n: settled.clamp(count.k, count.n) };
-    let of = |side| if side == Side::Below { old } else { count };
-    let (for_it, against) = (evidence(of(this), this, line), evidence(of(other), other, line));
-    let enough = -LEVEL.ln();
-    let state = match (for_it >= enough, against >= enough) {
-        (true, false) => State::Holds,
-        (false, true) => State::DoesNotHold,
-        _ => State::Undecided,
-    };
+    let tally = Tally { count, settled };
+    let old = tally.highest();
+    let of = |side| if side == Side::Below { old } else { tally.lowest() };
+    let weight = Weight { holds: evidence(of(this), this, line), fails: evidence(of(other), other, line) };
     let (low, high) = (bounds(count, LEVEL).0, bounds(old, LEVEL).1);
     Some(Verdict {
         how,
         line,
         count,
         settled: old.n,
-        state,
-        holds: sureness(for_it),
-        fails: sureness(against),
+        weight,
+        state: weight.state(),
+        holds: sureness(weight.holds),
+        fails: sureness(weight.fails),
         low,
         high,
     })
@@ -234,7 +309,7 @@ pub struct Arm {
     /// Its name.
     pub name: String,
     /// Its share.
-    pub count: Count,
+    pub tally: Tally,
     /// Not below this.
     pub low: f64,
     /// And not above this.
@@ -244,7 +319,7 @@ pub struct Arm {
 /// Ways to do something, compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contest {
-    /// The ways, the one with the greatest share first.
+    /// The ways, the best first.
     pub arms: Vec<Arm>,
     /// How sure it is that the first is better than all others; valid whenever it is looked at.
     pub confidence: f64,
@@ -252,20 +327,37 @@ pub struct Contest {
     pub is_decided: bool,
 }
 
-/// Compares ways to do something; none where fewer than two were tried.
-pub fn compare(arms: impl IntoIterator<Item = (String, Count)>) -> Option<Contest> {
-    let arm = |(name, count): (String, Count)| {
-        let (low, high) = bounds(count, LEVEL);
-        Some((count.share()?, Arm { name, count, low, high }))
+/// Compares ways to do something; the best has its share on the side that is wanted. None where fewer than two were tried.
+///
+/// What is too young is taken for the others and against the first, so that a way that was added later neither wins nor loses by it.
+pub fn compare(arms: impl IntoIterator<Item = (String, Tally)>, wanted: Side) -> Option<Contest> {
+    let arm = |(name, tally): (String, Tally)| {
+        let share = tally.count.share()?;
+        let (low, high) = (bounds(tally.lowest(), LEVEL).0, bounds(tally.highest(), LEVEL).1);
+        Some((share, Arm { name, tally, low, high }))
     };
     let mut arms: Vec<(f64, Arm)> = arms.into_iter().filter_map(arm).collect();
-    arms.sort_by(|(left, one), (right, other)| right.total_cmp(left).then_with(|| one.name.cmp(&other.name)));
+    arms.sort_by(|(left, one), (right, other)| {
+        let order = if wanted == Side::Above { right.total_cmp(left) } else { left.total_cmp(right) };
+        order.then_with(|| one.name.cmp(&other.name))
+    });
     let arms: Vec<Arm> = arms.into_iter().map(|(_, arm)| arm).collect();
     let (first, rest) = arms.split_first()?;
     // Which one leads was not said beforehand: each pair may be wrong, and together they may be no more often than one.
     let pairs = as_float(u64::try_from(arms.len() * (arms.len() - 1) / 2).unwrap_or(u64::MAX));
-    let weakest = rest.iter().map(|arm| difference(first.count, arm.count)).reduce(f64::min)? - pairs.ln();
+    let weakest = rest.iter().map(|arm| better(first.tally, arm.tally, wanted)).reduce(f64::min)? - pairs.ln();
     Some(Contest { confidence: sureness(weakest), is_decided: weakest >= -LEVEL.ln(), arms })
+}
+
+/// The logarithm of the evidence that one share is better than another, whatever becomes of what is too young.
+fn better(one: Tally, other: Tally, wanted: Side) -> f64 {
+    let (one, other) = match wanted {
+        Side::Above => (one.lowest(), other.highest()),
+        Side::Below => (one.highest(), other.lowest()),
+    };
+    let (Some(left), Some(right)) = (one.share(), other.share()) else { return f64::NEG_INFINITY };
+    let leads = if wanted == Side::Above { left > right } else { left < right };
+    if leads { difference(one, other) } else { f64::NEG_INFINITY }
 }
 
 /// The logarithm of the likelihood that all shares together, mixed evenly, give to what was seen.
@@ -452,18 +544,70 @@ mod tests {
 
     #[test]
     fn the_better_variant_is_found() {
-        let arms = |one: Count, other: Count| [("a".to_owned(), one), ("b".to_owned(), other)];
-        let contest = compare(arms(count(10, 200), count(40, 200))).unwrap();
+        let old = |count: Count| Tally { count, settled: count.n };
+        let arms = |one: Count, other: Count| [("a".to_owned(), old(one)), ("b".to_owned(), old(other))];
+        let contest = compare(arms(count(10, 200), count(40, 200)), Side::Above).unwrap();
         assert_eq!((contest.arms[0].name.as_str(), contest.is_decided), ("b", true));
         assert!(contest.confidence > 0.99, "{contest:?}");
-        let even = compare(arms(count(10, 200), count(12, 200))).unwrap();
+        // Of bounces the fewest are the best.
+        let contest = compare(arms(count(10, 200), count(40, 200)), Side::Below).unwrap();
+        assert_eq!((contest.arms[0].name.as_str(), contest.is_decided), ("a", true));
+        let even = compare(arms(count(10, 200), count(12, 200)), Side::Above).unwrap();
         assert!(!even.is_decided && even.confidence < 0.5, "{even:?}");
-        assert_eq!(compare(arms(count(1, 2), count(0, 0))), None);
+        assert_eq!(compare(arms(count(1, 2), count(0, 0)), Side::Above), None);
         // Of three, the leader must be better than both.
         let three = compare(
-            [("a", count(10, 200)), ("b", count(40, 200)), ("c", count(38, 200))].map(|(n, c)| (n.to_owned(), c)),
+            [("a", count(10, 200)), ("b", count(40, 200)), ("c", count(38, 200))].map(|(n, c)| (n.to_owned(), old(c))),
+            Side::Above,
         );
         assert!(!three.unwrap().is_decided);
+    }
+
+    /// A way that was added yesterday has no answers yet, which is no reason to drop it; nor do its first answers make it the best.
+    #[test]
+    fn a_variant_that_is_young_neither_wins_nor_loses_by_it() {
+        let arm = |name: &str, k, n, settled| (name.to_owned(), Tally { count: count(k, n), settled });
+        let contest = compare([arm("old", 40, 400, 400), arm("new", 0, 400, 0)], Side::Above).unwrap();
+        assert_eq!((contest.arms[0].name.as_str(), contest.is_decided, contest.confidence), ("old", false, 0.0));
+        let contest = compare([arm("old", 8, 400, 400), arm("new", 10, 400, 0)], Side::Above).unwrap();
+        assert!(!contest.is_decided, "{contest:?}");
+        let contest = compare([arm("old", 8, 400, 400), arm("new", 60, 400, 0)], Side::Above).unwrap();
+        assert_eq!((contest.arms[0].name.as_str(), contest.is_decided), ("new", true), "what is to come adds to it");
+        assert!(contest.arms[0].high >= 1.0, "{contest:?}");
+    }
+
+    #[test]
+    fn evidence_is_put_together_so_that_it_stays_evidence() {
+        let weight = |holds: f64, fails: f64| Weight { holds: holds.ln(), fails: fails.ln() };
+        let (one, other) = (weight(40.0, 0.1), weight(10.0, 0.3));
+        let near = |found: f64, wanted: f64| assert!((found.exp() - wanted).abs() < 1e-9, "{} {wanted}", found.exp());
+        near(one.and(other).holds, 10.0);
+        near(one.and(other).fails, 0.2);
+        near(one.or(other).holds, 25.0);
+        near(one.or(other).fails, 0.1);
+        assert_eq!(one.and(Weight::fact(true)).state(), State::Holds);
+        assert_eq!(one.and(Weight::fact(false)).state(), State::DoesNotHold);
+        assert_eq!(one.and(Weight::NONE).state(), State::Undecided, "of the other nothing is known");
+        assert_eq!(one.or(Weight::NONE).state(), State::Holds);
+        assert_eq!(other.or(Weight::NONE).state(), State::Undecided);
+        assert_eq!(Weight::fact(false).or(Weight::fact(true)).state(), State::Holds);
+        assert_eq!(Weight::NONE.or(Weight::NONE).state(), State::Undecided);
+    }
+
+    /// Two criteria in one, both on their lines: one of them is taken for failing no more often than one alone would be.
+    #[test]
+    fn one_of_several_is_no_more_often_wrong_than_one() {
+        let round = |seed| {
+            let (mut rng, mut one, mut other) = (fastrand::Rng::with_seed(seed), count(0, 0), count(0, 0));
+            (1..=600).any(|n| {
+                one = count(one.k + u64::from(rng.f64() < 0.05), n);
+                other = count(other.k + u64::from(rng.f64() < 0.1), n);
+                let weigh = |count: Count, line| judge(count, count.n, Comparison::Below, line).unwrap().weight;
+                weigh(one, 0.05).or(weigh(other, 0.1)).state() == State::Holds
+            })
+        };
+        let wrong = (0..200).filter(|seed| round(*seed)).count();
+        assert!(wrong <= 17, "{wrong} of 200");
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! Owns `metrics_aggregated:{id}`, `metrics:{id}`, and the alerts of criteria. Each event is added once: its effects are committed with its
 //! acknowledgement. What was judged, what was told and when is kept with the numbers, so that a restart forgets nothing. A criterion
 //! that becomes true raises one alert, and again one once chance no longer explains it; one that becomes false is armed again. Must never recommend a kill
-//! where the statistics do not say so, and never raise an alert for what is archived.
+//! where the statistics do not say so, never raise an alert for what is archived, nor one that is trusted more than the numbers that it rests on.
 
 mod account;
 mod summary;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use summary::Summaries;
 
@@ -24,11 +24,12 @@ use self::account::Account;
 use crate::bus::consumer::Together;
 use crate::bus::{BusError, Context, Document, Effects, Failure, Handler, Key, Received, State};
 use crate::contracts::channel::grants;
+use crate::contracts::envelope::read_time;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::messages::Metrics;
 use crate::contracts::{ChannelName, ShapeError, keys};
 use crate::experiments::judgement::Plan;
-use crate::experiments::numbers::{Happened, Refused};
+use crate::experiments::numbers::{Ageing, Happened, Refused};
 use crate::memory::experiments as known;
 
 /// Messages that are added up together.
@@ -36,15 +37,18 @@ const TOGETHER: usize = 500;
 /// Plans of experiments that are kept in memory.
 const PLANS: usize = 4_096;
 /// What is read of an experiment each time.
-const MARKS: &[&str] = &["state", "status", "mode", "verdict", "created_at", "success_criteria", "failure_criteria"];
+const MARKS: &[&str] =
+    &["state", "status", "mode", "verdict", "created_at", "restored_at", "success_criteria", "failure_criteria"];
+/// And of its metrics, whose version is wanted.
+const SPEC_MARKS: &[&str] = &["created_at"];
 
 /// How the agent judges.
 #[derive(Debug, Clone, Copy)]
 pub struct AgentOptions {
     /// The same criterion does not raise two alerts within this.
     pub cooldown: Duration,
-    /// A message that was sent to a person counts against a share of answers only after this: before, it may still be answered. Where nobody is
-    /// written to (a dry run, a simulation), at once.
+    /// A message that was sent to a person counts against a share of answers only after this, or after the experiment's own window where that is
+    /// longer: before, it may still be answered. In a simulation its own days count; in a dry run, where nobody is written to, it counts at once.
     pub settle: Duration,
 }
 
@@ -52,8 +56,11 @@ pub struct AgentOptions {
 #[derive(Debug)]
 pub struct RedisAgent {
     options: AgentOptions,
-    plans: Mutex<BTreeMap<String, (u64, Arc<Plan>)>>,
+    plans: Mutex<BTreeMap<String, (Versions, Arc<Plan>)>>,
 }
+
+/// The versions of the documents that a plan was read from: the experiment's, and that of its metrics.
+type Versions = (u64, u64);
 
 /// An experiment as its documents say it is.
 #[derive(Debug, Default)]
@@ -62,15 +69,18 @@ struct Known {
     version: Option<u64>,
     state: Option<ExperimentState>,
     verdict: Option<String>,
-    /// Nobody is written to.
-    is_dry: bool,
+    /// When a kill of it was taken back.
+    restored_at: Option<DateTime<Utc>>,
+    /// By what clock its messages grow old.
+    ageing: Ageing,
     plan: Arc<Plan>,
 }
 
 impl Known {
-    /// How long it takes until a message counts against a share.
+    /// How long it takes until a message counts against a share: for so long as it is waited for answers.
     fn settles_within(&self, usually: Duration) -> TimeDelta {
-        if self.is_dry { TimeDelta::zero() } else { TimeDelta::from_std(usually).unwrap_or(TimeDelta::zero()) }
+        let within = usually.max(self.plan.window.unwrap_or_default());
+        TimeDelta::from_std(within).unwrap_or(TimeDelta::days(400))
     }
 }
 
@@ -115,20 +125,24 @@ impl RedisAgent {
 
     /// What is known of these experiments: of those that did not change, what was read before.
     async fn known(&self, ids: &[&str], cx: &Context<grants::RedisAgent>) -> Result<Vec<Known>, Failure> {
-        let keys = ids.iter().map(|id| key(id, keys::experiment)).collect::<Result<Vec<_>, _>>()?;
+        let mut keys = ids.iter().map(|id| key(id, keys::experiment)).collect::<Result<Vec<_>, _>>()?;
         let marks = cx.bus().get_many(&keys, Some(MARKS)).await?;
+        let specs = ids.iter().map(|id| key(id, keys::metrics_spec)).collect::<Result<Vec<_>, _>>()?;
+        let specs = cx.bus().get_many(&specs, Some(SPEC_MARKS)).await?;
         let mut all = Vec::with_capacity(ids.len());
-        for ((id, key), mark) in ids.iter().zip(keys).zip(marks) {
+        for ((id, key), (mark, spec)) in ids.iter().zip(keys.drain(..)).zip(marks.into_iter().zip(specs)) {
             let Some(state) = mark.or_else(foreign)? else {
                 all.push(Known::default());
                 continue;
             };
             let version = state.document().map(|document| document.version);
+            let spec = spec.or_else(foreign)?;
+            let spec = spec.as_ref().map_or(Some(0), |spec| spec.document().map(|document| document.version));
             let Some(document) = known::document(state) else {
                 all.push(Known::default());
                 continue;
             };
-            let plan = match self.plan(id, version) {
+            let plan = match self.plan(id, version.zip(spec)) {
                 Some(plan) => plan,
                 None => self.read_plan(id, &key, cx).await?,
             };
@@ -136,18 +150,23 @@ impl RedisAgent {
                 version,
                 state: ExperimentState::of(|field| document.get(field)),
                 verdict: document.get("verdict").map(str::to_owned),
-                is_dry: matches!(document.get("mode"), Some("dry_run" | "simulation")),
+                restored_at: document.get("restored_at").and_then(read_time),
+                ageing: match document.get("mode") {
+                    Some("dry_run") => Ageing::AtOnce,
+                    Some("simulation") => Ageing::BySimulation,
+                    _ => Ageing::ByClock,
+                },
                 plan,
             });
         }
         Ok(all)
     }
 
-    /// The plan that was read of this version. A document that another program wrote has none, and is read each time.
-    fn plan(&self, id: &str, version: Option<u64>) -> Option<Arc<Plan>> {
+    /// The plan that was read of these versions. A document that another program wrote has none, and is read each time.
+    fn plan(&self, id: &str, versions: Option<Versions>) -> Option<Arc<Plan>> {
         let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let (read, plan) = plans.get(id)?;
-        (version == Some(*read) && *read > 0).then(|| Arc::clone(plan))
+        (versions == Some(*read) && read.0 > 0).then(|| Arc::clone(plan))
     }
 
     async fn read_plan(&self, id: &str, key: &Key, cx: &Context<grants::RedisAgent>) -> Result<Arc<Plan>, Failure> {
@@ -155,14 +174,15 @@ impl RedisAgent {
         let mut found = cx.bus().get_many(&keys, None).await?.into_iter();
         let mut next = || found.next().map(|got| got.or_else(foreign)).transpose();
         let (experiment, specs) = (next()?.flatten(), next()?.flatten());
-        let version = experiment.as_ref().and_then(State::document).map_or(0, |document| document.version);
+        let version = |state: Option<&State>| state.and_then(State::document).map_or(0, |document| document.version);
+        let versions = (version(experiment.as_ref()), version(specs.as_ref()));
         let experiment = experiment.and_then(known::document).unwrap_or_default();
         let plan = Arc::new(Plan::read(&experiment, specs.and_then(known::document).as_ref()));
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if plans.len() >= PLANS {
             plans.clear();
         }
-        plans.insert(id.to_owned(), (version, Arc::clone(&plan)));
+        plans.insert(id.to_owned(), (versions, Arc::clone(&plan)));
         Ok(plan)
     }
 }

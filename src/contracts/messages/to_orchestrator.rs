@@ -139,6 +139,9 @@ pub struct MetricAlert {
     /// How sure the verdict is, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
+    /// Whether it is proven that the criterion holds: chance does not explain it, or it is a count that stays so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<bool>,
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[schemars(with = "Option<DateTime<Utc>>")]
@@ -161,6 +164,7 @@ impl Example for MetricAlert {
             message: Some("bounce_rate is 14%, above 10%, after 210 sends".to_owned()),
             sample_size: Some(210),
             confidence: Some(0.97),
+            proven: Some(true),
             timestamp: read_time("2026-03-01T10:00:00Z"),
         }
     }

@@ -6,12 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::{Comparison, Criterion, CriterionError, Formula, Name, Sign, Unknown};
+use super::{CriterionError, Formula, Name, Unknown};
 use crate::experiments::events;
 use crate::experiments::spec::{Metric, MetricKind};
-
-/// Names that stand for names, at most.
-const LONGEST_CHAIN: usize = 16;
 
 /// What the metrics of an experiment are.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,19 +54,6 @@ impl DefinitionError {
             Self::Cycle { path } => path.first().map_or("", String::as_str),
         }
     }
-}
-
-/// A comparison of a share with a line: so many of so many, which chance may have made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Share {
-    /// Those that count.
-    pub hits: Formula,
-    /// Out of these.
-    pub of: Formula,
-    /// On which side of the line it is to be.
-    pub how: Comparison,
-    /// The line, as a fraction.
-    pub line: f64,
 }
 
 impl Definitions {
@@ -176,42 +160,9 @@ impl Definitions {
             value => value,
         }
     }
-
-    /// The share that a criterion is about; none where it is about anything else.
-    pub fn share(&self, criterion: &Criterion) -> Option<Share> {
-        let (left, how, right) = criterion.comparison()?;
-        let (side, how, line) = match (left.constant(), right.constant()) {
-            (None, Some(line)) => (left, how, line),
-            (Some(line), None) => (right, how.mirrored(), line),
-            _ => return None,
-        };
-        if matches!(how, Comparison::Equal | Comparison::Unequal) {
-            return None;
-        }
-        let (hits, of, line) = self.quotient(side.clone(), line)?;
-        let is_measured = hits.constant().is_none() && of.constant().is_none();
-        (is_measured && line > 0.0 && line < 1.0).then_some(Share { hits, of, how, line })
-    }
-
-    /// Numerator and denominator of a quotient; `q * 100` against a line is `q` against its hundredth part.
-    fn quotient(&self, mut side: Formula, line: f64) -> Option<(Formula, Formula, f64)> {
-        for _ in 0..LONGEST_CHAIN {
-            side = match side {
-                Formula::Name(name) if is_bare(&name) => self.formula(&name.name)?,
-                Formula::Of(hits, Sign::Over, of) if of.constant().is_none() => return Some((*hits, *of, line)),
-                Formula::Of(inner, Sign::Times, factor) | Formula::Of(factor, Sign::Times, inner)
-                    if factor.constant().is_some_and(|factor| factor > 0.0) =>
-                {
-                    let (hits, of, line) = self.quotient(*inner, line)?;
-                    return Some((hits, of, line / factor.constant()?));
-                }
-                _ => return None,
-            };
-        }
-        None
-    }
 }
 
-fn is_bare(name: &Name) -> bool {
+/// Whether a name stands for itself, without a kind or a number of it.
+pub(super) fn is_bare(name: &Name) -> bool {
     name.space.is_none() && name.aggregate.is_none()
 }

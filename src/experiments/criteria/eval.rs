@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Condition, Criterion, Formula, Name, Sign};
+use super::{Comparison, Condition, Criterion, Formula, Name, Sign};
 use crate::config::duration;
 
 /// Whether something holds.
@@ -95,6 +95,15 @@ pub enum Unknown {
         /// How much longer.
         left: Duration,
     },
+    /// It holds so far, and what is still to come may change that.
+    NotOver {
+        /// How much longer.
+        left: Duration,
+    },
+    /// Its time is over, and until then it could not be said.
+    Over,
+    /// Nothing that the experiment does says that this happens.
+    Unsaid(String),
     /// The experiment has not run yet.
     NotBegun,
     /// It holds, but not for so long yet.
@@ -119,6 +128,11 @@ impl fmt::Display for Unknown {
             Self::TooLarge => f.write_str("it is too large for a number"),
             Self::TooFew { found, wanted, event } => write!(f, "{found} of {wanted} {event}"),
             Self::TooEarly { left } => write!(f, "too early, {} to go", whole(*left)),
+            Self::NotOver { left } => write!(f, "it holds so far, {} to go", whole(*left)),
+            Self::Over => f.write_str("its time is over"),
+            Self::Unsaid(name) => {
+                write!(f, "nothing in it says `{name}`; `fullsend metrics add` does, with `--count 0` where there is none")
+            }
             Self::NotBegun => f.write_str("it has not run yet"),
             Self::NotLasting { left } => write!(f, "it holds, {} to go", whole(*left)),
         }
@@ -143,18 +157,19 @@ pub struct Moment {
     pub age: Option<Duration>,
     /// How long the condition has held without a break; none where it did not hold when it was looked at last.
     pub held: Option<Duration>,
-    /// Whether the criterion was true when it was looked at last.
-    pub was_true: bool,
+    /// What the criterion was when it was looked at last: true, false, or unknown.
+    pub was: Option<bool>,
+    /// It is looked at when the time is over within which something counts.
+    pub closes: bool,
 }
 
 impl Criterion {
     /// Whether its condition holds and may be judged, without regard to how long it must hold.
     pub fn holds(&self, of: &impl Fn(&Name) -> Result<f64, Unknown>, at: &Moment) -> Truth {
-        if let Some(within) = self.within
-            && at.age.is_some_and(|age| age > within)
-        {
-            // What came later does not count: it stays as it was.
-            return at.was_true.into();
+        let left = self.within.filter(|_| !at.closes).map(|within| within.checked_sub(at.age.unwrap_or_default()));
+        if left == Some(None) {
+            // What came later does not count: it stays as it was, unknown too.
+            return at.was.map_or(Unknown::Over.into(), Truth::from);
         }
         if let Some(sample) = &self.sample {
             // An event that nobody counted did not happen.
@@ -173,13 +188,13 @@ impl Criterion {
                 return Unknown::TooEarly { left: settled.saturating_sub(age) }.into();
             }
         }
-        self.condition.truth(of)
+        self.condition.truth_until(of, left.flatten())
     }
 
     /// Whether it holds, with all its suffixes.
     pub fn judge(&self, of: &impl Fn(&Name) -> Result<f64, Unknown>, at: &Moment) -> Truth {
         match (self.holds(of, at), self.lasting) {
-            (Truth::True, Some(lasting)) if !at.was_true => {
+            (Truth::True, Some(lasting)) if at.was != Some(true) => {
                 let held = at.held.unwrap_or_default();
                 if held >= lasting {
                     return Truth::True;
@@ -194,13 +209,25 @@ impl Criterion {
 impl Condition {
     /// Whether it holds of these numbers.
     pub fn truth(&self, of: &impl Fn(&Name) -> Result<f64, Unknown>) -> Truth {
+        self.truth_until(of, None)
+    }
+
+    /// The same where things count for so much longer: what is below a line may still reach it, so it is not known until the time is over.
+    fn truth_until(&self, of: &impl Fn(&Name) -> Result<f64, Unknown>, left: Option<Duration>) -> Truth {
         match self {
-            Self::Compare(left, how, right) => match (left.value(of), right.value(of)) {
-                (Ok(left), Ok(right)) => how.holds(left, right).into(),
-                (Err(why), _) | (_, Err(why)) => why.into(),
-            },
-            Self::And(left, right) => left.truth(of).and(|| right.truth(of)),
-            Self::Or(left, right) => left.truth(of).or(|| right.truth(of)),
+            Self::Compare(one, how, other) => {
+                let how_seen = if one.constant().is_some() { how.mirrored() } else { *how };
+                let is_bound = matches!(how_seen, Comparison::Below | Comparison::AtMost | Comparison::Equal);
+                match (one.value(of), other.value(of), left) {
+                    (Ok(one), Ok(other), Some(left)) if is_bound && how.holds(one, other) => {
+                        Unknown::NotOver { left }.into()
+                    }
+                    (Ok(one), Ok(other), _) => how.holds(one, other).into(),
+                    (Err(why), ..) | (_, Err(why), _) => why.into(),
+                }
+            }
+            Self::And(one, other) => one.truth_until(of, left).and(|| other.truth_until(of, left)),
+            Self::Or(one, other) => one.truth_until(of, left).or(|| other.truth_until(of, left)),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::contracts::wiring::{ALERTS, TO_ORCHESTRATOR};
 use crate::contracts::{Priority, ShapeError, keys};
 use crate::experiments::criteria::Criterion;
 use crate::experiments::judgement::{Judged, number, percent, side};
+use crate::experiments::statistics::Count;
 
 /// Characters of an error's words.
 const WORDS_LIMIT: usize = 300;
@@ -32,12 +33,15 @@ pub(super) fn crossed(
     watched: &Watched,
 ) -> Said {
     let recommendation = recommendation(judged);
-    let (severity, priority) = match (judged.direction, judged.is_proven()) {
+    let (severity, priority) = match (judged.direction, judged.proven) {
         (Direction::Failure, true) => (Severity::High, Priority::High),
         (Direction::Failure, false) => (Severity::Warning, Priority::Medium),
         (Direction::Success, _) => (Severity::Info, Priority::Medium),
     };
     let message = message(experiment, judged);
+    // A share is told as one, whatever its formula multiplies it by.
+    let (value, threshold) = share(judged).unzip();
+    let (value, threshold) = (value.or(judged.value), threshold.or(judged.threshold));
     let alert = MetricAlert {
         source: Some("redis_agent".to_owned()),
         experiment_id: experiment.to_owned(),
@@ -45,13 +49,14 @@ pub(super) fn crossed(
         criterion: Some(judged.criterion.clone()),
         direction: Some(judged.direction),
         metric: judged.metric.clone(),
-        value: judged.value,
-        threshold: judged.threshold,
+        value,
+        threshold,
         severity,
         recommendation: Some(recommendation.clone()),
         message: Some(message.clone()),
         sample_size: judged.evidence.as_ref().map(|evidence| evidence.n),
         confidence: judged.evidence.as_ref().map(|evidence| evidence.sure),
+        proven: Some(judged.proven),
         timestamp: Some(effects.now()),
     };
     effects
@@ -64,8 +69,8 @@ pub(super) fn crossed(
         experiment_id: Some(experiment.to_owned()),
         criterion: Some(judged.criterion.clone()),
         metric: judged.metric.clone(),
-        value: judged.value,
-        threshold: judged.threshold,
+        value,
+        threshold,
     };
     let fields = [
         ("state", Some("triggered".to_owned())),
@@ -76,8 +81,9 @@ pub(super) fn crossed(
         ("experiment_id", Some(experiment.to_owned())),
         ("criterion", Some(judged.criterion.clone())),
         ("direction", word(judged.direction)),
-        ("value", judged.value.map(|value| value.to_string())),
-        ("threshold", judged.threshold.map(|line| line.to_string())),
+        ("value", value.map(|value| value.to_string())),
+        ("threshold", threshold.map(|line| line.to_string())),
+        ("proven", Some(judged.proven.to_string())),
         ("evidence", judged.evidence.as_ref().map(|evidence| json!(evidence).to_string())),
         ("resolved_at", None),
         ("resolved_by", None),
@@ -133,6 +139,7 @@ pub(super) fn error(
         message: Some(message.clone()),
         sample_size: None,
         confidence: None,
+        proven: None,
         timestamp: Some(effects.now()),
     };
     let draft = Draft::new(ToOrchestrator::MetricAlert(alert)).subject(experiment).priority(Priority::High);
@@ -162,30 +169,41 @@ pub(super) fn error(
 
 /// What to do about it.
 fn recommendation(judged: &Judged) -> String {
-    match (&judged.evidence, judged.direction, judged.is_proven()) {
+    match (&judged.evidence, judged.direction, judged.proven) {
         (Some(_), Direction::Failure, true) => format!("kill: {}", judged.words()),
         (Some(_), Direction::Success, true) => format!("scale: {}", judged.words()),
         (Some(_), _, false) => format!("watch, not enough evidence: {}", judged.words()),
         // Nothing to be unsure about, and yet no share that says that the whole thing fails.
-        (None, Direction::Failure, _) => {
+        (None, Direction::Failure, true) => {
             format!("look at it: {}; it is a count, so chance has no part in it", judged.words())
         }
-        (None, Direction::Success, _) => format!("reached: {}", judged.words()),
+        (None, Direction::Success, true) => format!("reached: {}", judged.words()),
+        (None, _, false) => format!("watch: {}; it may change again, and whether it is chance cannot be said", judged.words()),
     }
+}
+
+/// A share and its line, where one is compared, and nothing else.
+fn share(judged: &Judged) -> Option<(f64, f64)> {
+    judged.metric.as_ref()?;
+    let evidence = judged.evidence.as_ref()?;
+    Some((Count { k: evidence.k, n: evidence.n }.share()?, evidence.line?))
 }
 
 /// `reply_rate of exp_1 is 1.0 %, below 5.0 %: 4 of 400, …`
 fn message(experiment: &str, judged: &Judged) -> String {
-    let is_share = judged.evidence.is_some();
-    let shown = |value: f64| if is_share { percent(value) } else { number(value) };
     let how = Criterion::parse(&judged.criterion).ok();
     let how = how
         .as_ref()
         .and_then(Criterion::comparison)
         .map(|(left, how, _)| if left.constant().is_some() { how.mirrored() } else { how });
-    let figure = match (&judged.metric, judged.value, judged.threshold, how) {
-        (Some(metric), Some(value), Some(line), Some(how)) => {
-            format!("{metric} of {experiment} is {}, {} {}", shown(value), side(how), shown(line))
+    let shown = match (share(judged), judged.value, judged.threshold) {
+        (Some((value, line)), ..) => Some((percent(value), percent(line))),
+        (None, Some(value), Some(line)) => Some((number(value), number(line))),
+        _ => None,
+    };
+    let figure = match (&judged.metric, shown, how) {
+        (Some(metric), Some((value, line)), Some(how)) => {
+            format!("{metric} of {experiment} is {value}, {} {line}", side(how))
         }
         _ => format!("`{}` holds of {experiment}", judged.criterion),
     };
