@@ -12,7 +12,7 @@ use super::{DAY, seconds};
 pub struct RedisAgentConfig {
     /// The same criterion does not raise two alerts within this.
     pub alert_cooldown: Duration,
-    /// A message counts against a share of answers only after this.
+    /// A message counts against a share of answers only after this, or the experiment's own window where that is longer.
     pub settle: Duration,
     /// How often a summary says how things stand.
     pub summary_interval: Duration,
@@ -36,8 +36,8 @@ impl RedisAgentConfig {
             Row::new(
                 "redis_agent.settle",
                 Slot::Duration(&mut self.settle, seconds(0)..=30 * DAY),
-                "A message that was sent to a person counts against a share of answers only after this: before, it may still be answered. \
-                 In a dry run or a simulation at once.",
+                "A message that was sent to a person counts against a share of answers only after this, or after the experiment's own \
+                 `measuring.window` where that is longer: before, it may still be answered. In a simulation its own days count.",
             ),
             Row::new(
                 "redis_agent.summary_interval",

@@ -236,7 +236,7 @@ mod tests {
         experiments | experiment_created | fullsend | executor
         schedules | schedule_created, schedule_due | fullsend, executor, gate, watcher | executor
         execute_now | execute_now | orchestrator, fullsend, control_room, executor | executor
-        metrics | run_started, items_processed, run_completed, error, look_again, event | executor, control_room, redis_agent | redis_agent
+        metrics | run_started, items_processed, run_completed, error, look_again, event | executor, control_room, redis_agent, gate | redis_agent
         experiment_results | experiment_completed, experiment_failed | executor | fullsend, orchestrator
         roundtable | roundtable_topic | orchestrator, control_room | roundtable
         proposals | proposal | orchestrator, fullsend, builder, executor, memory, ledger, gate | gate

@@ -124,7 +124,7 @@ wiring! {
         from [Orchestrator, Fullsend, ControlRoom, Executor] to [Executor];
     /// What happened in runs, and business events.
     Work METRICS Metrics = "fullsend:metrics" carries Metrics
-        from [Executor, ControlRoom, RedisAgent] to [RedisAgent];
+        from [Executor, ControlRoom, RedisAgent, Gate] to [RedisAgent];
     /// How runs ended.
     Work EXPERIMENT_RESULTS ExperimentResults = "fullsend:experiment_results" carries ExperimentResults
         from [Executor] to [Fullsend, Orchestrator];

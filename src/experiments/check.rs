@@ -4,6 +4,7 @@
 //! Must never change a specification (see [`super::fix`]), and never look anything up: what is known is given ([`Known`]).
 
 mod copy;
+mod lines;
 mod numbers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +94,7 @@ pub fn check(spec: &Spec, known: &Known) -> Vec<Finding> {
     copy::outreach(spec, known, &mut found);
     numbers::metrics(spec, &mut found);
     numbers::criteria(spec, &mut found);
+    lines::criteria(spec, &mut found);
     measuring(spec, &mut found);
     found.0
 }

@@ -35,7 +35,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub(super) use about::NoCount;
 pub use about::Share;
 pub use definitions::{DefinitionError, Definitions};
 pub use eval::{Moment, Truth, Unknown};

@@ -8,6 +8,7 @@ mod execution;
 mod measured;
 mod outreach;
 mod reader;
+mod scaled;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -201,9 +202,15 @@ impl Reader {
         let (execution, mut sending) =
             self.execution(fields.take(&["execution", "steps"]), target_node.map(|(node, _)| node), at);
         let outreach = self.outreach(fields.take(&["outreach"]), &mut sending);
-        let metrics = self.metrics(fields.take(&["metrics"]), at);
-        let success_criteria = self.criteria(&mut fields, "success_criteria", at);
-        let failure_criteria = self.criteria(&mut fields, "failure_criteria", at);
+        let mut metrics = self.metrics(fields.take(&["metrics"]), at);
+        let mut success_criteria = self.criteria(&mut fields, "success_criteria", at);
+        let mut failure_criteria = self.criteria(&mut fields, "failure_criteria", at);
+        let criteria = [("success_criteria", &mut success_criteria), ("failure_criteria", &mut failure_criteria)];
+        for (path, message) in scaled::fractions(&mut metrics, criteria) {
+            let finding = Finding { path, line: 0, column: 0, severity: Severity::Warning, message, fix: None };
+            let placed = placed(finding, &self.places);
+            self.findings.push(placed);
+        }
         let measuring = self.measuring(fields.take(&["measuring", "observation"]));
         let iteration_plan = self.iteration_plan(fields.take(&["iteration_plan", "next_steps"]));
         let names = ["learnings_to_capture", "learning_goals", "learning_capture", "learnings"];

@@ -36,11 +36,9 @@ use crate::memory::experiments as known;
 const TOGETHER: usize = 500;
 /// Plans of experiments that are kept in memory.
 const PLANS: usize = 4_096;
-/// What is read of an experiment each time.
+/// What is read of an experiment each time; of its metrics the version is wanted.
 const MARKS: &[&str] =
     &["state", "status", "mode", "verdict", "created_at", "restored_at", "success_criteria", "failure_criteria"];
-/// And of its metrics, whose version is wanted.
-const SPEC_MARKS: &[&str] = &["created_at"];
 
 /// How the agent judges.
 #[derive(Debug, Clone, Copy)]
@@ -125,12 +123,12 @@ impl RedisAgent {
 
     /// What is known of these experiments: of those that did not change, what was read before.
     async fn known(&self, ids: &[&str], cx: &Context<grants::RedisAgent>) -> Result<Vec<Known>, Failure> {
-        let mut keys = ids.iter().map(|id| key(id, keys::experiment)).collect::<Result<Vec<_>, _>>()?;
-        let marks = cx.bus().get_many(&keys, Some(MARKS)).await?;
+        let experiments = ids.iter().map(|id| key(id, keys::experiment)).collect::<Result<Vec<_>, _>>()?;
         let specs = ids.iter().map(|id| key(id, keys::metrics_spec)).collect::<Result<Vec<_>, _>>()?;
-        let specs = cx.bus().get_many(&specs, Some(SPEC_MARKS)).await?;
+        let mut marks = cx.bus().get_many(&[experiments.clone(), specs].concat(), Some(MARKS)).await?;
+        let specs = marks.split_off(ids.len().min(marks.len()));
         let mut all = Vec::with_capacity(ids.len());
-        for ((id, key), (mark, spec)) in ids.iter().zip(keys.drain(..)).zip(marks.into_iter().zip(specs)) {
+        for ((id, key), (mark, spec)) in ids.iter().zip(experiments).zip(marks.into_iter().zip(specs)) {
             let Some(state) = mark.or_else(foreign)? else {
                 all.push(Known::default());
                 continue;

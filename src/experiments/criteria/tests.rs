@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pretty_assertions::assert_eq;
@@ -182,17 +182,37 @@ fn a_time_must_have_passed_first() {
 
 #[test]
 fn what_comes_too_late_does_not_count() {
-    let at = |age, was_true| Moment { age: Some(age), was_true, held: None };
-    assert!(judged("replies > 1 within 7d", at(7 * DAY, false)).is_true());
-    assert_eq!(judged("replies > 1 within 7d", at(8 * DAY, false)), Truth::False);
+    let at = |age, was| Moment { age: Some(age), was, ..Moment::default() };
+    assert!(judged("replies > 1 within 7d", at(7 * DAY, Some(false))).is_true());
+    assert_eq!(judged("replies > 1 within 7d", at(8 * DAY, Some(false))), Truth::False);
     // And what was reached in time stays so.
-    assert!(judged("replies > 100 within 7d", at(8 * DAY, true)).is_true());
-    assert_eq!(judged("replies > 100 within 7d", at(7 * DAY, true)), Truth::False);
+    assert!(judged("replies > 100 within 7d", at(8 * DAY, Some(true))).is_true());
+    assert_eq!(judged("replies > 100 within 7d", at(7 * DAY, Some(true))), Truth::False);
+    // What could not be said by then is not false.
+    assert_eq!(judged("replies > 1 within 7d", at(8 * DAY, None)), Unknown::Over.into());
+}
+
+/// Fewer than so many within a week: that is known when the week is over, or once there are so many.
+#[test]
+fn what_is_to_stay_below_a_line_is_known_when_the_time_is_over() {
+    let at = |age| Moment { age: Some(age), ..Moment::default() };
+    let open = |text| judged(text, at(5 * DAY));
+    let not_over = Truth::from(Unknown::NotOver { left: 2 * DAY });
+    assert_eq!(open("replies < 10 within 7d"), not_over);
+    assert_eq!(open("replies == 9 within 7d"), not_over);
+    assert_eq!(open("10 > replies within 7d"), not_over);
+    assert_eq!(open("replies < 9 within 7d"), Truth::False, "there are nine");
+    assert_eq!(open("replies < 10 and replies > 100 within 7d"), Truth::False);
+    assert!(open("replies < 10 or replies > 1 within 7d").is_true());
+    assert_eq!(judged("replies < 10 within 7d", Moment::default()), Unknown::NotOver { left: 7 * DAY }.into());
+    let closes = Moment { closes: true, ..at(7 * DAY) };
+    assert!(judged("replies < 10 within 7d", closes).is_true());
+    assert_eq!(judged("replies < 9 within 7d", closes), Truth::False);
 }
 
 #[test]
 fn it_must_hold_for_a_while() {
-    let at = |held, was_true| Moment { age: None, was_true, held };
+    let at = |held, was| Moment { held, was: Some(was), ..Moment::default() };
     let left = |left| Truth::from(Unknown::NotLasting { left });
     assert_eq!(judged("replies > 1 for 2d", at(None, false)), left(2 * DAY));
     assert_eq!(judged("replies > 1 for 2d", at(Some(DAY), false)), left(DAY));
@@ -335,12 +355,62 @@ fn formulas_that_grow_are_computed_once_each() {
 #[case("my_rate == 5%", None)]
 #[case("my_rate < reply_rate", None)]
 #[case("my_rate < 500%", None)]
+#[case("replies * 100 / emails_sent < 5", Some(("replies", "emails_sent", Comparison::Below, 0.05)))]
+#[case("100 * (replies / emails_sent) >= 8", Some(("replies", "emails_sent", Comparison::AtLeast, 0.08)))]
+#[case("replies / emails_sent / 2 < 5%", Some(("replies", "emails_sent", Comparison::Below, 0.1)))]
+#[case("replies.rate < 5%", Some(("replies", "events.*_sent", Comparison::Below, 0.05)))]
+#[case("hours.avg / emails_sent < 5%", None)]
 fn a_share_is_found_in_a_criterion(#[case] text: &str, #[case] share: Option<(&str, &str, Comparison, f64)>) {
     let (definitions, _) =
         Definitions::of(&metrics(&[("my_rate", Some("replies / emails_sent")), ("percents", Some("my_rate * 100"))]));
     let found = definitions.share(&read(text));
     let found = found.map(|it| (it.hits.to_string(), it.of.to_string(), it.how, it.line));
     assert_eq!(found, share.map(|(hits, of, how, line)| (hits.to_owned(), of.to_owned(), how, line)), "{text}");
+}
+
+/// What was counted stays counted: what is above a line stays there, what is below may reach it.
+#[rstest]
+#[case("replies >= 2", Ok(Some(true)))]
+#[case("2 <= replies", Ok(Some(true)))]
+#[case("replies < 2", Ok(Some(false)))]
+#[case("replies + bounces * 2 > 5", Ok(Some(true)))]
+#[case("0 - replies < 2", Ok(Some(true)))]
+#[case("replies - bounces > 2", Ok(None))]
+#[case("replies > bounces", Ok(None))]
+#[case("replies == 2", Ok(None))]
+#[case("hours.max > 48", Ok(Some(true)))]
+#[case("hours.avg > 48", Err(()))]
+#[case("my_rate > 5%", Err(()))]
+#[case("replies.rate > 5%", Err(()))]
+#[case("replies * bounces > 5", Err(()))]
+fn counts_keep_what_they_have_reached(#[case] text: &str, #[case] kept: Result<Option<bool>, ()>) {
+    let (definitions, _) = Definitions::of(&metrics(&[("my_rate", Some("replies / emails_sent"))]));
+    let criterion = read(text);
+    let (left, how, right) = criterion.comparison().unwrap();
+    assert_eq!(definitions.kept(left, how, right).map_err(|_| ()), kept);
+}
+
+#[test]
+fn what_a_criterion_rests_on_is_known_through_its_formulas() {
+    let (definitions, _) =
+        Definitions::of(&metrics(&[("my_rate", Some("replies / (emails_sent - bounces)")), ("twice", Some("my_rate * 2"))]));
+    let names = |found: BTreeSet<Name>| found.into_iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let criterion = read("twice < 5% and hours.avg > 3 after 100 dms");
+    assert_eq!(names(definitions.rests_on(&criterion)), ["bounces", "emails_sent", "hours.avg", "replies", "events.dms"]);
+    assert_eq!(names(definitions.totals(&criterion)), ["bounces", "emails_sent"]);
+}
+
+#[rstest]
+#[case("replies / emails_sent * 100", Some("replies / emails_sent"))]
+#[case("100 * (replies / emails_sent)", Some("replies / emails_sent"))]
+#[case("replies * 100 / emails_sent", Some("replies / emails_sent"))]
+#[case("replies / emails_sent * 10", None)]
+#[case("replies + meetings_booked * 100", None)]
+#[case("100 * replies + bounces", None)]
+#[case("replies * 100", None)]
+fn only_a_share_times_a_hundred_is_a_number_of_percent(#[case] text: &str, #[case] fraction: Option<&str>) {
+    let found = Formula::parse(text).unwrap().without_percent();
+    assert_eq!(found.map(|it| it.to_string()).as_deref(), fraction);
 }
 
 // ---- whatever is written -------------------------------------------------------------------------------------------

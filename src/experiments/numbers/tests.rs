@@ -1,6 +1,8 @@
 use super::*;
 use crate::contracts::Body;
+use crate::contracts::messages::Metrics;
 use crate::experiments::criteria::Formula;
+use serde_json::Value;
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use rstest::rstest;
@@ -122,12 +124,104 @@ fn what_cannot_be_counted_is_refused(#[case] body: Value, #[case] part: &str) {
 
 #[test]
 fn messages_are_young_for_a_while() {
-    let numbers = stored(added(&[json!({"event": "email_sent", "count": 40}), json!({"event": "reply"})]));
-    let at = |text: &str| read_time(text).unwrap();
-    assert_eq!(numbers.sent_since("sends", at("2026-03-01T09:59:00Z")), 40);
-    assert_eq!(numbers.sent_since("sends", at("2026-03-01T10:00:00Z")), 0);
-    assert_eq!(numbers.oldest_since(at("2026-03-01T08:00:00Z")), read_time("2026-03-01T10:00:00Z"));
-    assert_eq!((numbers.sent_since("replies", at("2026-03-01")), numbers.oldest_since(at("2026-03-02"))), (0, None));
+    let bodies = [
+        json!({"event": "email_sent", "count": 30, "variant": "a"}),
+        json!({"event": "dm_sent", "count": 10}),
+        json!({"event": "reply"}),
+    ];
+    let numbers = stored(added(&bodies));
+    let two = TimeDelta::hours(2);
+    let young = |name: &str, variant, at: &str| {
+        numbers.young(name, variant, numbers.young_from(read_time(at).unwrap(), two).unwrap())
+    };
+    assert_eq!(young("sends", None, "2026-03-01T11:54:00Z"), 30);
+    assert_eq!(young("sends", None, "2026-03-01T11:55:00Z"), 0);
+    assert_eq!(young("sends", Some("a"), "2026-03-01T11:54:00Z"), 30);
+    assert_eq!(young("sends", Some("b"), "2026-03-01T11:54:00Z"), 0);
+    assert_eq!(young(events::ALL_SENT, None, "2026-03-01T11:54:00Z"), 40);
+    assert_eq!(young("replies", None, "2026-03-01T09:00:00Z"), 0, "no share is taken of them");
+    let from = numbers.young_from(now(), two).unwrap();
+    assert_eq!(numbers.next_old(from, two), read_time("2026-03-01T11:55:00Z"));
+    assert_eq!(numbers.young_from(now(), TimeDelta::zero()), None);
+}
+
+#[test]
+fn whatever_a_share_is_taken_of_is_young_for_a_while() {
+    let mut numbers = Numbers::default().growing_old(Ageing::ByClock, ["email_delivered".to_owned()].into());
+    numbers.add(&happened(json!({"event": "email_delivered", "count": 7})).unwrap(), now()).unwrap();
+    let from = numbers.young_from(now(), TimeDelta::days(1)).unwrap();
+    assert_eq!(numbers.young("emails_delivered", None, from), 7);
+    let dry = Numbers::default().growing_old(Ageing::AtOnce, BTreeSet::new());
+    assert_eq!(dry.young_from(now(), TimeDelta::days(1)), None);
+}
+
+/// A simulation has days of its own, and when it is over nothing more comes of it.
+#[test]
+fn in_a_simulation_its_own_days_count() {
+    let totals = BTreeSet::new();
+    let mut fields = BTreeMap::new();
+    let mut say = |body: Value| {
+        let numbers = Numbers::read(&Document { version: 1, fields: fields.clone() });
+        let mut numbers = numbers.growing_old(Ageing::BySimulation, totals.clone());
+        numbers.add(&happened(body).unwrap(), now()).unwrap();
+        fields.extend(numbers.take_changes(now()));
+        let from = numbers.young_from(now(), TimeDelta::days(2));
+        from.map_or(0, |from| numbers.young("sends", None, from))
+    };
+    assert_eq!(say(json!({"event": "run_started", "run_id": "r"})), 0);
+    assert_eq!(say(json!({"event": "email_sent", "count": 9, "simulation": true, "day": 0.0})), 9);
+    assert_eq!(say(json!({"event": "reply", "simulation": true, "day": 1.5})), 9);
+    assert_eq!(say(json!({"event": "email_sent", "count": 2, "simulation": true, "day": 1.0})), 11);
+    assert_eq!(say(json!({"event": "reply", "simulation": true, "day": 2.1})), 2);
+    assert_eq!(say(json!({"event": "run_completed", "run_id": "r"})), 0);
+    assert_eq!(say(json!({"event": "email_sent", "count": 3, "simulation": true})), 0, "it names no day");
+}
+
+/// People are counted: what the same person does again adds nothing, and a second mail goes to nobody new.
+#[test]
+fn a_person_counts_once() {
+    let person = |digit: &str| digit.repeat(64);
+    let (mut numbers, mut fields) = (Numbers::default(), BTreeMap::new());
+    for body in [
+        json!({"event": "email_sent", "round": "first", "person": person("a")}),
+        json!({"event": "email_sent", "round": "first", "person": person("b")}),
+        json!({"event": "email_sent", "round": "followup-1", "person": person("b")}),
+        json!({"event": "reply", "person": person("a"), "id": "1", "variant": "x"}),
+        json!({"event": "replies", "person": person("A"), "id": "2", "variant": "x", "hours": 7}),
+        json!({"event": "reply", "person": person("b"), "round": "followup-1"}),
+        json!({"event": "reply", "person": "somebody"}),
+        json!({"event": "page_seen", "person": person("a")}),
+        json!({"event": "page_seen", "person": person("a")}),
+    ] {
+        numbers.add(&happened(body).unwrap(), now()).unwrap();
+        fields.extend(numbers.take_changes(now()));
+        numbers = Numbers::read(&Document { version: 1, fields: fields.clone() });
+    }
+    let of = |name: &str| value(&numbers, name).unwrap();
+    assert_eq!((of("sends"), of("follow_ups"), of("replies")), (2.0, 1.0, 3.0), "one of them names nobody");
+    assert_eq!((of("page_seen"), of("replies.rate")), (2.0, 1.5), "what a team counts itself is as it says");
+    assert_eq!(numbers.get(&Name::plain("replies"), None, Some("x")), Ok(1.0));
+}
+
+#[test]
+fn numbers_are_trusted_as_far_as_the_least_of_them() {
+    let mut numbers = Numbers::default();
+    for (body, trust) in [
+        (json!({"event": "email_sent"}), Trust::System),
+        (json!({"event": "reply", "hours": 2}), Trust::System),
+        (json!({"event": "replies", "hours": 2}), Trust::External),
+        (json!({"event": "dm_sent"}), Trust::Operator),
+    ] {
+        let happened = happened(body).unwrap();
+        numbers.add(&happened, now()).unwrap();
+        numbers.rests_on(&happened, trust);
+    }
+    let numbers = stored(numbers);
+    let of = |names: &[&str]| numbers.trust(names.iter().copied());
+    assert_eq!(of(&["sends"]), Trust::System);
+    assert_eq!(of(&["sends", "replies"]), Trust::External);
+    assert_eq!(of(&["hours"]), Trust::External);
+    assert_eq!(of(&[events::ALL_SENT]), Trust::Operator);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is counted and computed, and when it is good or bad.
 
 use super::reader::{Fields, Reader, in_words, node_of};
+use super::scaled;
 use super::tree::{Kind, Node, Place};
 use crate::contracts::untrusted::sanitize_line;
 use crate::experiments::spec::{Measuring, Metric, MetricKind, Span};
@@ -79,7 +80,7 @@ impl Reader {
         }
         let mut read = metric(&name, kind);
         read.description = (!described.is_empty()).then(|| described.join("; "));
-        let (formula, scaled) = unscaled(formula);
+        let scaled = scaled::is_percent(formula.as_deref());
         read.formula = formula;
         let line = |found: Option<(f64, bool)>| {
             found.map(|(number, percent)| (scale(&read, number, percent, scaled, unit.as_deref()), number))
@@ -167,38 +168,6 @@ fn guessed(name: &str) -> MetricKind {
 /// Whether a number was written with `%`: then it is a share already.
 fn is_percent(node: &Node) -> bool {
     matches!(&node.kind, Kind::Text(text) if text.trim().ends_with('%'))
-}
-
-/// A formula without the `* 100` that makes a share a number of percent, and whether it had one.
-fn unscaled(formula: Option<String>) -> (Option<String>, bool) {
-    let Some(text) = formula else { return (None, false) };
-    let compact = text.trim_end();
-    let stripped = compact
-        .strip_suffix("100.0")
-        .or_else(|| compact.strip_suffix("100"))
-        .and_then(|rest| rest.trim_end().strip_suffix('*'))
-        .or_else(|| compact.strip_prefix("100").and_then(|rest| rest.trim_start().strip_prefix('*')));
-    match stripped {
-        Some(rest) => (Some(without_brackets(rest.trim()).to_owned()), true),
-        None => (Some(text), false),
-    }
-}
-
-/// `(a / b)` without its brackets, where they belong to each other.
-fn without_brackets(text: &str) -> &str {
-    let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else { return text };
-    let mut depth = 0_i32;
-    for c in inner.chars() {
-        depth += match c {
-            '(' => 1,
-            ')' => -1,
-            _ => 0,
-        };
-        if depth < 0 {
-            return text;
-        }
-    }
-    inner.trim()
 }
 
 /// A threshold as it is meant: shares as fractions, times in seconds.

@@ -238,10 +238,80 @@ fn shares_are_read_as_they_were_meant() {
     assert_eq!(percent("replies / emails_sent", json!(8)), (plain.clone(), 0.08));
     assert_eq!(percent("replies / emails_sent", json!("8%")), (plain.clone(), 0.08));
     assert_eq!(percent("replies / emails_sent", json!(0.08)), (plain, 0.08));
-    assert_eq!(percent("(a) / (b) * 100", json!(3)), ("(a) / (b)".to_owned(), 0.03));
+    assert_eq!(percent("(a) / (b) * 100", json!(3)), ("a / b".to_owned(), 0.03));
+    assert_eq!(percent("replies * 100 / emails_sent", json!(3)), ("replies / emails_sent".to_owned(), 0.03));
+    let score = metric(json!({ "name": "score", "type": "counter", "formula": "replies + meetings_booked * 100" }));
+    assert_eq!(score.formula.as_deref(), Some("replies + meetings_booked * 100"), "it is no share");
     let hours =
         metric(json!({ "name": "time_to_first_reply", "type": "duration", "unit": "hours", "success_threshold": 72 }));
     assert_eq!(hours.success_threshold, Some(259_200.0));
+}
+
+/// What fitted a number of percent fits the fraction that is read, and it is said.
+#[test]
+fn criteria_go_with_the_formula_that_they_were_written_for() {
+    let mut spec = whole();
+    let root = &mut spec["experiment"];
+    root["metrics"][1] =
+        json!({ "name": "reply_rate", "type": "percentage", "formula": "replies / emails_sent * 100" });
+    root["metrics"].as_array_mut().unwrap().push(
+        json!({ "name": "score", "type": "counter", "formula": "reply_rate + 5" }),
+    );
+    root["success_criteria"] = json!(["reply_rate >= 8% after 30 sends", "reply_rate + score > 20"]);
+    root["failure_criteria"] = json!(["reply_rate < 3 and bounces > 2 after 30 sends"]);
+    let read = read(&spec.to_string());
+    let draft = read.draft.unwrap();
+    assert_eq!(draft.metrics[1].formula.as_deref(), Some("replies / emails_sent"));
+    assert_eq!(draft.metrics.last().unwrap().formula.as_deref(), Some("reply_rate * 100 + 5"));
+    assert_eq!(draft.success_criteria, ["reply_rate >= 8% after 30 sends", "reply_rate * 100 + score > 20"]);
+    assert_eq!(draft.failure_criteria, ["reply_rate < 3% and bounces > 2 after 30 sends"]);
+    let said: Vec<String> = read.findings.iter().map(ToString::to_string).collect();
+    for part in [
+        "a share is a fraction: it is read as `replies / emails_sent`",
+        "`reply_rate < 3 and bounces > 2 after 30 sends` is read as `reply_rate < 3% and bounces > 2 after 30 sends`",
+    ] {
+        assert!(said.iter().any(|line| line.contains(part)), "{part}: {said:#?}");
+    }
+}
+
+/// A percent without its sign is a hundred times what is meant.
+#[test]
+fn a_line_that_no_share_can_reach_is_refused_with_what_was_meant() {
+    let found = |criterion: &str| {
+        let mut spec = whole();
+        spec["experiment"]["failure_criteria"] = json!([criterion]);
+        let read = read(&spec.to_string());
+        read.findings.iter().filter(|it| it.path == "failure_criteria[0]").map(ToString::to_string).collect::<String>()
+    };
+    for (criterion, part) in [
+        ("reply_rate < 2", "error: failure_criteria[0]: `reply_rate` is a share, and 2 of it are 200 % - write `reply_rate < 2%`"),
+        ("8 <= reply_rate after 30 sends", "write `8% <= reply_rate after 30 sends`"),
+        ("reply_rate < 1", "write `reply_rate < 1%`, or `100%` where all are meant"),
+        ("replies / emails_sent * 100 < 500", "are 500 % - a share lies between"),
+        ("reply_rate < 500%", "a share lies between"),
+        ("bounces > 2 and reply_rate < 3", "write `bounces > 2 and reply_rate < 3%`"),
+    ] {
+        assert!(found(criterion).contains(part), "{criterion}: {}", found(criterion));
+    }
+    for good in ["reply_rate < 2%", "reply_rate < 0.02", "replies / emails_sent * 100 < 5", "emails_sent / replies > 20", "reply_rate < 100%"] {
+        assert_eq!(found(good), "", "{good}");
+    }
+}
+
+#[test]
+fn what_no_step_says_is_warned_about() {
+    let found = |criterion: &str, mode: &str| {
+        let mut spec = whole();
+        spec["experiment"]["mode"] = json!(mode);
+        spec["experiment"]["failure_criteria"] = json!([criterion]);
+        let read = read(&spec.to_string());
+        read.findings.iter().filter(|it| it.path == "failure_criteria[0]").map(ToString::to_string).collect::<String>()
+    };
+    let opened = found("open_rate < 25%", "dry_run");
+    assert!(opened.contains("no step of it says `emails_opened`: it is unknown, and not zero"), "{opened}");
+    assert!(found("meetings_booked == 0 after 14d", "live").contains("metrics add"));
+    assert!(found("reply_rate < 5% after 50 dms_sent", "live").contains("`dms_sent`"));
+    assert_eq!(found("reply_rate < 5% after 50 sends", "live"), "");
 }
 
 #[test]

@@ -7,10 +7,10 @@ use super::unit::Unit;
 use super::{Undone, Who};
 use crate::bus::{BusError, Document, Draft, Expect, Key, Op, SharedBus, State, StateChange, Ttl};
 use crate::contracts::lifecycle::{ExperimentState, LifecycleEvent, transition};
-use crate::contracts::messages::{DueFor, ScheduleCreated, ScheduleDue, Schedules};
+use crate::contracts::messages::{DueFor, LookAgain, Metrics, ScheduleCreated, ScheduleDue, Schedules};
 use crate::contracts::notes::{NoteName, Section};
 use crate::contracts::untrusted::sanitize_line;
-use crate::contracts::wiring::SCHEDULES;
+use crate::contracts::wiring::{METRICS, SCHEDULES};
 use crate::contracts::{ServiceName, keys};
 use crate::experiments::learned::learned;
 
@@ -75,6 +75,9 @@ pub(super) async fn step(unit: &mut Unit<'_>, id: &str, event: LifecycleEvent, w
             if to == ExperimentState::Measuring {
                 go_on_measuring(unit, id, &key).await?;
             }
+            // Its alerts went with the kill, and what was due meanwhile was not looked at.
+            let look = Metrics::Look(LookAgain { experiment_id: id.to_owned() });
+            unit.say(METRICS, Draft::new(look).subject(id))?;
             let section = if to == ExperimentState::Draft { Section::Blocked } else { Section::Active };
             unit.move_item(id, section, format!("{shown} is back ({to}), restored by {}", who.by));
         }

@@ -19,6 +19,8 @@ use crate::experiments::judgement::Outcome;
 const MINUTE: Duration = Duration::from_mins(1);
 const EXP: &str = "exp_1";
 
+mod verdicts;
+
 /// A world with an agent in it, and timers that fire.
 struct Story {
     world: World,
@@ -71,7 +73,11 @@ impl Story {
     }
 
     async fn raw(&self, body: &str) {
-        let envelope = self.world.origin(Trust::Operator).envelope("event", "control_room");
+        self.say(body, Trust::Operator).await;
+    }
+
+    async fn say(&self, body: &str, trust: Trust) {
+        let envelope = self.world.origin(trust).envelope("event", "control_room");
         self.world.say(Outgoing::new(ChannelName::Metrics, envelope, body.to_owned()).unwrap()).await;
     }
 
@@ -442,8 +448,9 @@ fn a_clock_set_back_is_no_reason_to_be_silent() {
     let mut watched = Watched::default();
     let mut look = |n: u64, now: &str| {
         let numbers = counted(n);
-        let values = Values::of(&numbers, &plan.definitions, None);
-        let look = Look { now: read_time(now).unwrap(), began_at: numbers.began_at(), cooldown: 5 * MINUTE };
+        let values = Values::of(&numbers, &plan, None);
+        let (now, began_at) = (read_time(now).unwrap(), numbers.began_at());
+        let look = Look { now, began_at, cooldown: 5 * MINUTE, restored_at: None, total: numbers.total() };
         let seen = watched.look(&plan.criteria[0], &plan, &values, &values, look);
         (seen.alert, seen.again_at.map(crate::contracts::envelope::rfc3339))
     };

@@ -89,3 +89,28 @@ fn what_no_message_could_hold_is_a_fault() {
     let decision = read(json!({"action":"respond_to_discord","payload":long}));
     assert_eq!(faults(&input(), &decision), ["`payload.content` is too long; at most 8000 characters"]);
 }
+
+/// A kill needs the level of whoever judges, and who says nothing of it has proven nothing.
+#[rstest]
+#[case(json!({"proven": true, "confidence": 0.96}), Action::KillExperiment)]
+#[case(json!({"confidence": 0.96}), Action::KillExperiment)]
+#[case(json!({"proven": false, "confidence": 0.928}), Action::NoAction)]
+#[case(json!({"confidence": 0.928}), Action::NoAction)]
+#[case(json!({"proven": false}), Action::NoAction)]
+#[case(json!({}), Action::RespondToDiscord)]
+#[case(json!({"sample_size": 400}), Action::KillExperiment)]
+fn what_is_not_proven_is_not_killed(#[case] said: Value, #[case] action: Action) {
+    let mut message = json!({
+        "type": "metric_alert", "experiment_id": "exp_1", "alert_type": "threshold_crossed", "direction": "failure",
+        "metric": "reply_rate", "value": 0.0, "threshold": 0.02, "sample_size": 200,
+    });
+    let fields = message.as_object_mut().unwrap();
+    fields.extend(said.as_object().unwrap().clone());
+    let input = DecideInput {
+        kind: "metric_alert".to_owned(),
+        trust: Trust::System,
+        message: fields.clone(),
+        ..input()
+    };
+    assert_eq!(Decide::rule(&input).output.action, action, "{said}");
+}

@@ -62,6 +62,8 @@ async fn a_kill_is_state_first_all_of_it_and_can_be_taken_back() {
     assert_eq!([experiment.get("state"), experiment.get("former_state")], [Some("ready"), None]);
     assert_eq!(story.field("schedules:e", "state").await.as_deref(), Some("active"));
     assert_eq!(due(&story).await, ["e"]);
+    let looks = story.world.entries(ChannelName::Metrics).await;
+    assert_eq!(looks.len(), 1, "its criteria are looked at again, so that its alerts come back");
     let audited = story.audited().await;
     let seen: Vec<_> = audited.iter().map(|it| (it.event.as_str(), it.subject.as_str(), it.by.as_str())).collect();
     assert_eq!(seen, [("ordered", "e", "mara"), ("ordered", "e", "mara"), ("ordered", "e", "control_room")]);

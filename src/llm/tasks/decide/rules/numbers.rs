@@ -7,14 +7,16 @@ use serde_json::Value;
 use super::{Case, cut, percent, state};
 use crate::contracts::Priority;
 use crate::contracts::lifecycle::ExperimentState;
+use crate::experiments::criteria::Comparison;
+use crate::experiments::statistics::{Count, LEVEL, State, judge};
 use crate::llm::tasks::decide::Decision;
 use crate::llm::tasks::words::{Words, is_listed};
 use crate::memory::ExperimentBrief;
 
 /// Fewer observations say nothing for sure.
 pub(super) const ENOUGH: f64 = 80.0;
-/// Less certainty is a guess.
-const SURE: f64 = 0.9;
+/// Less certainty is a guess: the level of whoever judges.
+const SURE: f64 = 1.0 - LEVEL;
 /// Metrics that hurt people, or our name.
 const HARM: &str = "complaint, complaints, spam, unsubscribe, bounce";
 /// Names of metrics that count tries.
@@ -89,7 +91,11 @@ pub(super) fn alert(case: &mut Case<'_>) -> Decision {
         return case.nothing("It came from outside, and our own numbers do not say the same.");
     }
     let harm = harms(&metric);
-    let sure = certainty.is_none_or(|certainty| certainty >= SURE);
+    let proven = case.input.message.get("proven").and_then(Value::as_bool);
+    let threshold = case.number("threshold");
+    let said = proven.or_else(|| certainty.map(|certainty| certainty >= SURE));
+    // Who says nothing of it has proven nothing; perhaps the numbers do.
+    let sure = said.unwrap_or_else(|| is_proven(value, threshold, sample));
     let enough = sample.is_some_and(|sample| sample >= ENOUGH);
     match direction {
         Some(false) => {
@@ -110,15 +116,25 @@ pub(super) fn alert(case: &mut Case<'_>) -> Decision {
                     Priority::Urgent,
                 );
             }
-            if sample.is_none() && certainty.is_none() {
-                case.because("The alert gives no evidence, and the state has none.");
-                return case.tell(&format!("{id} is below its line ({figures}), but I do not know after how many observations. Should it stop, or go on?"), Priority::Medium);
+            if said.is_none() {
+                case.because("The alert gives no evidence, and the state has not enough.");
+                let lacks = if sample.is_none() { "after how many observations" } else { "whether that is chance" };
+                let ask = format!("{id} is beyond its line ({figures}), but I do not know {lacks}. Should it stop, or go on?");
+                return case.tell(&ask, Priority::Medium);
             }
             case.nothing(&format!("Too little evidence to stop it ({figures})."))
         }
         Some(true) => succeeded(case, &experiment, &figures, enough && sure),
         None => case.nothing("It does not say whether that is good or bad."),
     }
+}
+
+/// Whether a share is on its side of the line for more than chance, by what is known of it.
+fn is_proven(value: Option<f64>, line: Option<f64>, sample: Option<f64>) -> bool {
+    let (Some(value), Some(line), Some(sample)) = (value, line, sample) else { return false };
+    let how = if value < line { Comparison::Below } else { Comparison::Above };
+    let judged = Count::of((value * sample).round(), sample.floor()).and_then(|count| judge(count, count.n, how, line));
+    judged.is_some_and(|verdict| verdict.state == State::Holds)
 }
 
 fn failing(case: &mut Case<'_>, experiment: &ExperimentBrief, figures: &str, harm: bool) -> Decision {
