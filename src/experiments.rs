@@ -4,6 +4,7 @@
 //! the services'.
 
 pub mod aliases;
+pub mod by_hand;
 pub mod check;
 pub mod criteria;
 pub mod document;

@@ -35,7 +35,7 @@ mod write;
 pub use context::{ExperimentBrief, NoteBrief, TeamContext};
 pub use load::{Memory, load};
 pub use merge::{Hunk, MergeConflict};
-pub use note::{Author, ChangeError, NoteEdit, NoteError, NoteState, apply, change, edits};
+pub use note::{Author, ChangeError, NoteEdit, NoteError, NoteState, apply, change, edits, try_change};
 pub use write::{WriteError, Written, revert, write};
 
 /// In a text that nobody has filled in yet.

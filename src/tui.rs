@@ -11,7 +11,7 @@
 //! | [`actions`], [`keys`] | the one table of actions; chords, and a person's own keys |
 //! | [`screens`] | the panes of each screen, where they stand, what is in them |
 //! | [`layers`] | what lies above a screen and takes the keys |
-//! | [`draw`], [`theme`] | the frame, panes and texts; roles and how they look |
+//! | [`draw`], [`theme`], [`zone`] | the frame, panes and texts; roles and how they look; what time it is where the person is |
 //! | [`recording`], [`replay`] | what a feed brought, as a file; the same room played from it |
 //! | [`run`], [`terminal`] | the loop and the effects; the terminal, taken and given back |
 //!
@@ -50,3 +50,4 @@ pub mod screens;
 pub mod store;
 pub mod terminal;
 pub mod theme;
+pub mod zone;

@@ -18,12 +18,17 @@ use fullsend::bus::{
 use fullsend::config::{ExecutorConfig, OutreachConfig};
 use fullsend::contracts::channel::grants;
 use fullsend::contracts::envelope::rfc3339;
-use fullsend::contracts::messages::{ExecuteNow, RunNow};
-use fullsend::contracts::wiring::EXECUTE_NOW;
-use fullsend::contracts::{ChannelName, Clock, Ids, SystemClock, Trust};
+use fullsend::contracts::messages::{CollectionDue, ExecuteNow, RunNow, Schedules};
+use fullsend::contracts::wiring::{EXECUTE_NOW, SCHEDULES};
+use fullsend::contracts::{ChannelName, Clock, Ids, SystemClock, Trust, keys};
 use fullsend::llm::Mind;
 use fullsend::services::executor::{Executor, ExecutorParts, ToolFacts, Tools};
 use fullsend::tools::contract::{ActOutcome, Action, ActionDone, Answer, Call, Desk, Outcome};
+use fullsend::tools::registry::Registry;
+use fullsend::tools::runner::{Limits, Runner, RunnerParts};
+use fullsend::tools::sandbox::{Options, Sandbox};
+use fullsend::tools::secrets::Secrets;
+use fullsend::tools::shipped::MANIFESTS;
 use kill_at::{KillAt, Points};
 use redis_server::RedisServer;
 use serde_json::{Value, json};
@@ -52,8 +57,11 @@ async fn open(at: &str) -> SharedBus {
     }
 }
 
-/// Tools whose outside is a file: a line for each mail that went out.
-struct Outside(PathBuf);
+/// Tools whose outside is a file: a line for each mail that went out. What came of it is read by the tool that is shipped.
+struct Outside {
+    file: PathBuf,
+    runner: Runner,
+}
 
 #[async_trait]
 impl Tools for Outside {
@@ -61,7 +69,10 @@ impl Tools for Outside {
         Some(ToolFacts { idempotent: false })
     }
 
-    async fn run(&self, call: Call, desk: &mut dyn Desk, _: CancellationToken) -> Outcome {
+    async fn run(&self, call: Call, desk: &mut dyn Desk, stop: CancellationToken) -> Outcome {
+        if call.tool == "email_replies" {
+            return self.runner.run(call, desk, stop).await;
+        }
         let result = if call.tool == "email_send" {
             self.mail(&call, desk).await
         } else {
@@ -80,8 +91,8 @@ impl Outside {
             let (kind, target) = ("email".to_owned(), address.to_owned());
             let action = Action { key: key.clone(), kind, target, details: serde_json::Map::new() };
             if desk.asked(&action).await == Answer::Go {
-                let written = std::fs::read_to_string(&self.0).unwrap_or_default();
-                std::fs::write(&self.0, format!("{written}{address}\n")).unwrap();
+                let written = std::fs::read_to_string(&self.file).unwrap_or_default();
+                std::fs::write(&self.file, format!("{written}{address}\n")).unwrap();
                 desk.done(ActionDone { key, outcome: ActOutcome::Done, error: None, receipt: None }).await;
                 sent += 1;
             }
@@ -91,13 +102,28 @@ impl Outside {
 }
 
 fn executor(outside: &Path, slots: u64) -> Executor {
+    // What came of mail is beside the outside, where a test puts it.
+    let beside = |name: &str| Some(outside.with_file_name(name)).filter(|path| path.exists());
     let outreach = OutreachConfig {
         sender: Some("mara@example.com".to_owned()),
         delay: Duration::ZERO,
+        mailbox: beside("mailbox"),
+        webhooks: beside("webhooks"),
         ..OutreachConfig::default()
     };
+    let home = outside.with_file_name("home");
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_fullsend"));
+    let runner = Runner::new(RunnerParts {
+        registry: Registry::new(home.join("tools"), MANIFESTS),
+        secrets: Secrets::new(&home, Vec::new(), Arc::new(|_: &str| None)),
+        sandbox: Arc::new(Sandbox::new(Options { program, unsandboxed: false, allow_private: Vec::new() })),
+        work: home.join("work"),
+        forbidden: vec![home],
+        limits: Limits::default(),
+        rng: fastrand::Rng::new(),
+    });
     Executor::new(ExecutorParts {
-        tools: Arc::new(Outside(outside.to_owned())),
+        tools: Arc::new(Outside { file: outside.to_owned(), runner }),
         mind: Mind::default(),
         settings: ExecutorConfig { slots, ..ExecutorConfig::default() },
         outreach,
@@ -278,6 +304,105 @@ async fn a_run_comes_to_its_end_wherever_its_process_dies_on_embedded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_comes_to_its_end_wherever_its_process_dies_on_redis() {
     killed_at_each_step(async || {
+        let server = RedisServer::fleeting();
+        (server.url(), Box::new(server) as Box<dyn std::any::Any>)
+    })
+    .await;
+}
+
+/// What came of the mail to the three: a reply and an unsubscribing in a maildir, a bounce and a complaint as webhook bodies.
+fn answered(folder: &Path) {
+    let id = |person: &str| format!("<fs1.exp_a.first.+.{}@example.com>", keys::person(person));
+    let mails = [(PEOPLE[0], "Yes, I am interested. Let's talk on Tuesday."), (PEOPLE[2], "unsubscribe")];
+    for (number, (person, text)) in mails.iter().enumerate() {
+        let mail = format!(
+            "From: {person}\r\nSubject: Re: hi\r\nMessage-ID: <r{number}@mx>\r\nIn-Reply-To: {}\r\n\r\n{text}\r\n",
+            id(person)
+        );
+        std::fs::write(folder.join("mailbox/new").join(number.to_string()), mail).unwrap();
+    }
+    for (kind, person) in [("email.bounced", PEOPLE[1]), ("email.complained", PEOPLE[0])] {
+        let headers = json!([{ "name": "Message-ID", "value": id(person) }]);
+        let body = json!({ "type": kind, "data": { "to": [person], "headers": headers } });
+        std::fs::write(folder.join("webhooks").join(kind), body.to_string()).unwrap();
+    }
+}
+
+/// Kills the executor at each of its points while it reads what came of mail; whatever happens, each of it counts once.
+async fn killed_while_it_reads(places: impl AsyncFn() -> (String, Box<dyn std::any::Any>)) {
+    let wait =
+        async |mut child: Child| tokio::task::spawn_blocking(move || child.wait().unwrap().success()).await.unwrap();
+    let mut deadly = 0;
+    loop {
+        deadly += 1;
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["mailbox/new", "mailbox/cur", "webhooks", "home"] {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let outside = folder.path().join("outside");
+        let (at, _kept) = places().await;
+        let bus = open(&at).await;
+        let run = RunNow {
+            experiment_id: "exp_a".to_owned(),
+            triggered_by: None,
+            reason: None,
+            due_at: None,
+            force: false,
+            timestamp: None,
+        };
+        let run = origin().compose::<grants::ControlRoom, _>(EXECUTE_NOW, ExecuteNow::from(run)).unwrap();
+        commit(&bus, vec![experiment("exp_a", "live", true), Op::Append(run)]).await;
+        assert!(wait(start(&at, &outside, &[])).await);
+        assert_eq!(std::fs::read_to_string(&outside).unwrap().lines().count(), PEOPLE.len());
+        answered(folder.path());
+        // It is time, whatever the timer says; and again, from the beginning of the mailbox.
+        let due = async || {
+            let message = Schedules::from(CollectionDue { due_at: None });
+            let message = origin().compose::<grants::Executor, _>(SCHEDULES, message).unwrap();
+            let fields = [("next_at", Some("2026-01-01T00:00:00Z".to_owned())), ("state", None)];
+            let fields = fields.map(|(name, text)| (name.to_owned(), text)).to_vec();
+            let change = Op::Change { key: Key::new(keys::MAILBOX), expect: Expect::Any, fields, ttl: Ttl::Keep };
+            commit(&bus, vec![change, Op::Append(message)]).await;
+        };
+        due().await;
+        let came_to_its_end = wait(start(&at, &outside, &[(DEADLY, deadly.to_string())])).await;
+        if !came_to_its_end {
+            assert!(wait(start(&at, &outside, &[])).await, "point {deadly}");
+        }
+        for again in [false, true] {
+            if again {
+                due().await;
+                assert!(wait(start(&at, &outside, &[])).await, "point {deadly}");
+            }
+            assert_eq!(documents(&bus, keys::MAILBOX).await[keys::MAILBOX].get("error"), None, "point {deadly}");
+            let events = events(&bus).await;
+            let count = |name: &str| events.iter().filter(|event| *event == name).count();
+            let counts = ["reply", "positive_reply", "email_bounced", "unsubscribe", "spam_complaint"].map(count);
+            assert_eq!(counts, [1; 5], "point {deadly}, again: {again}");
+            let left = documents(&bus, "suppressions:").await;
+            let left: Vec<_> = left.values().map(|left| left.get("reason").unwrap()).collect();
+            assert_eq!(left.len(), PEOPLE.len(), "point {deadly}: {left:?}");
+        }
+        bus.close().await;
+        if came_to_its_end {
+            assert!(deadly > 4, "there are points to die at: {deadly}");
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_of_mail_counts_once_wherever_its_reader_dies_on_embedded() {
+    killed_while_it_reads(async || {
+        let home = tempfile::tempdir().unwrap();
+        (home.path().join("fullsend.db").display().to_string(), Box::new(home) as Box<dyn std::any::Any>)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_of_mail_counts_once_wherever_its_reader_dies_on_redis() {
+    killed_while_it_reads(async || {
         let server = RedisServer::fleeting();
         (server.url(), Box::new(server) as Box<dyn std::any::Any>)
     })

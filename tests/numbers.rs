@@ -153,6 +153,59 @@ async fn counted_once(mut bench: Bench) {
     bench.until("what cannot be counted is kept as a dead letter, once each", letters).await;
 }
 
+/// Bytes of memory that a process holds.
+fn memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default() * 1_024
+}
+
+/// More at once than it can add up: all of it is counted, once each, in bounded memory, and the loop still turns.
+async fn a_flood(mut bench: Bench) {
+    const FLOOD: u64 = 50_000;
+    const COMMIT: u64 = 1_000;
+    bench.start();
+    bench.say(std::iter::once(event(1))).await;
+    bench.until("it runs", async |bench| bench.count("email_sent").await == 1).await;
+    let before = memory(bench.agents[0].id());
+    let began = Instant::now();
+    for batch in 0..FLOOD / COMMIT {
+        bench.say((0..COMMIT).map(|number| event(batch * COMMIT + number))).await;
+    }
+    // What comes behind the flood waits for it, and comes.
+    let last = json!({"event": "meeting_booked", "experiment_id": "exp_1"}).to_string();
+    bench.say(std::iter::once(last)).await;
+    let mut most = before;
+    let all = async |bench: &Bench| bench.count("meeting_booked").await == 1;
+    let mut counts = vec![0];
+    while !all(&bench).await {
+        assert!(began.elapsed() < Duration::from_mins(3), "there is {:?}", bench.sums().await);
+        most = most.max(memory(bench.agents[0].id()));
+        counts.push(bench.count("reply").await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(counts.is_sorted(), "it never counts back");
+    let replies = FLOOD / 10;
+    bench.until("all replies", async |bench| bench.count("reply").await >= replies).await;
+    bench.until("all sends", async |bench| bench.count("email_sent").await > FLOOD - replies).await;
+    assert_eq!((bench.count("reply").await, bench.count("email_sent").await), (replies, FLOOD - replies + 1));
+    let grew = most.saturating_sub(before) >> 20;
+    assert!(grew < 150, "it holds {grew} MiB more");
+    let letters = bench.bus.range(ChannelName::DeadLetter, Range::after(EntryId::ZERO, 10)).await.unwrap();
+    assert_eq!(letters.len(), 0);
+}
+
+#[tokio::test]
+async fn a_flood_is_counted_whole_in_bounded_memory_on_embedded() {
+    a_flood(Bench::open(None).await).await;
+}
+
+#[tokio::test]
+async fn a_flood_is_counted_whole_in_bounded_memory_on_redis() {
+    let server = tokio::task::spawn_blocking(RedisServer::fleeting).await.unwrap();
+    a_flood(Bench::open(Some(server.url())).await).await;
+}
+
 #[tokio::test]
 async fn each_event_is_counted_once_whoever_is_killed_on_embedded() {
     counted_once(Bench::open(None).await).await;

@@ -182,13 +182,14 @@ impl Filter {
         self.terms.iter().all(|term| {
             let envelope = entry.envelope;
             let found = match &term.test {
-                Test::Text(text, _) => {
+                Test::Text(text, words) => {
+                    let names = |name: &str| is_in(text, words.as_deref(), name);
                     text.is_match(&body)
-                        || text.is_match(entry.channel.short())
+                        || names(entry.channel.short())
                         || envelope.is_some_and(|envelope| {
-                            text.is_match(&envelope.kind)
-                                || text.is_match(&envelope.source)
-                                || envelope.subject.as_deref().is_some_and(|subject| text.is_match(subject))
+                            names(&envelope.kind)
+                                || names(&envelope.source)
+                                || envelope.subject.as_deref().is_some_and(names)
                         })
                 }
                 Test::Channel(channels) => channels.contains(&entry.channel),
@@ -215,6 +216,16 @@ impl FromStr for Filter {
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
         Self::parse(text)
+    }
+}
+
+/// Whether a text is in a name. Names are short, and most are looked at in vain: plain words are compared without the expression.
+fn is_in(text: &Regex, words: Option<&str>, name: &str) -> bool {
+    match words {
+        Some(words) if !words.is_empty() && words.is_ascii() && name.is_ascii() => {
+            name.as_bytes().windows(words.len()).any(|part| part.eq_ignore_ascii_case(words.as_bytes()))
+        }
+        _ => text.is_match(name),
     }
 }
 

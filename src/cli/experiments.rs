@@ -10,6 +10,7 @@ mod list;
 mod order;
 mod publish;
 mod run;
+mod sample;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ enum What {
     Show(show::Args),
     Clone(clone::Args),
     Run(run::Args),
+    Sample(sample::Args),
     Watch(watch::Args),
     /// Lets one rest; its schedule goes on when it does
     Pause(About),
@@ -82,6 +84,7 @@ async fn on(what: &What, cx: &Context, bus: &SharedBus) -> color_eyre::Result<Ex
         What::Show(args) => show::run(args, cx, bus).await,
         What::Clone(args) => clone::run(args, cx, bus).await,
         What::Run(args) => run::run(args, cx, bus).await,
+        What::Sample(args) => sample::run(args, cx, bus).await,
         What::Watch(args) => watch::run(args, cx, bus).await,
         What::Pause(about) => order::give(Order::Pause, about, cx, bus).await,
         What::Resume(about) => order::give(Order::Resume, about, cx, bus).await,

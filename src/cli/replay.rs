@@ -77,7 +77,7 @@ async fn play(
     let (keymap, themes) = (room::keymap()?, room::themes());
     let signals = room::Signals::heard()?;
     let mut about = recording.head.about();
-    about.zone_minutes = room::zone_minutes();
+    about.zone = room::zone();
     about.is_plain = room::is_plain(cx);
     let kept = Kept { welcomed: env!("CARGO_PKG_VERSION").to_owned(), ..Kept::default() };
     let mut model = Model::new(about, keymap, themes, kept, Caps::DEFAULT);

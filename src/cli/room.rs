@@ -29,6 +29,7 @@ use crate::tui::keys;
 use crate::tui::run::{self, Ended, Room};
 use crate::tui::store::Caps;
 use crate::tui::theme::{Depth, Theme, person};
+use crate::tui::zone::Zone;
 
 /// Opens the control room on a bus that others work on
 ///
@@ -198,7 +199,7 @@ pub(super) async fn about(
         day_limit: cx.config.budget.day.nano,
         home: cx.config.home.display().to_string(),
         remark,
-        zone_minutes: zone_minutes(),
+        zone: zone(),
         ways: Ways {
             bell: cx.config.room.bell == Switch::On,
             notification: cx.config.room.notification == Switch::On,
@@ -208,9 +209,11 @@ pub(super) async fn about(
     })
 }
 
-/// Minutes east of UTC of the person's clock.
-pub(super) fn zone_minutes() -> i32 {
-    chrono::Local::now().offset().fix().local_minus_utc() / 60
+/// The person's time zone: `TZ`, or that of the system.
+pub(super) fn zone() -> Zone {
+    let of_system = || iana_time_zone::get_timezone().ok();
+    let name = std::env::var("TZ").ok().filter(|name| !name.is_empty()).or_else(of_system);
+    Zone::of(name.as_deref(), chrono::Local::now().offset().fix())
 }
 
 /// Whether lines are to be drawn with `+-|`, and nothing moves.

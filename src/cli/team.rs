@@ -2,6 +2,7 @@
 //!
 //! Owns how each is made. Must never run them: that is the supervisor's, for whoever started it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -14,12 +15,12 @@ use crate::bus::consumer::Counts;
 use crate::bus::retention::{RetentionPolicy, Trimmer};
 use crate::bus::timers::Timers;
 use crate::bus::{Consumer, Handler, SharedBus};
-use crate::config::{Mode, OutreachConfig, zone};
+use crate::config::{OutreachConfig, zone};
 use crate::contracts::ServiceName;
 use crate::llm::ledger::Sweeper;
 use crate::memory::Memory;
 use crate::services::echo::Echo;
-use crate::services::executor::{Executor, ExecutorParts, Pacer};
+use crate::services::executor::{Executor, ExecutorParts, Pacer, WorkFolders};
 use crate::services::fullsend::Fullsend;
 use crate::services::gate::{self, AuditCopy, Gate, Notifier};
 use crate::services::mirror::Mirror;
@@ -49,7 +50,12 @@ pub fn supervisor(cx: &Context, bus: &SharedBus) -> color_eyre::Result<Superviso
     think(cx, bus, &mut supervisor)?;
     if runs(ServiceName::Gate) {
         let consumer = consumer(cx, bus, Gate::new(open::gate_options(cx)));
-        supervisor.add(GateService { consumer, bus: Arc::clone(bus), mode: cx.config.mode });
+        let (bus, mode) = (Arc::clone(bus), cx.config.mode);
+        let say = move || {
+            let bus = Arc::clone(&bus);
+            async move { gate::mode::keep_saying(&bus, mode).await }.boxed()
+        };
+        supervisor.add(Beside { consumer, beside: Box::new(say) });
     }
     if runs(ServiceName::RedisAgent) {
         let (cooldown, settle) = (cx.config.redis_agent.alert_cooldown, cx.config.redis_agent.settle);
@@ -99,8 +105,22 @@ fn execute(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) -> color_
         outreach: outreach(cx),
         max_attempts: cx.config.consumer.max_attempts,
     };
-    supervisor.add(consumer(cx, bus, Executor::new(parts)));
-    let pacer = Pacer { bus: Arc::clone(bus), settings, clock: Arc::clone(&cx.clock), ids: Arc::clone(&cx.ids) };
+    let folders = Arc::new(WorkFolders {
+        bus: Arc::clone(bus),
+        folder: cx.config.work_folder(),
+        age: settings.keep_work,
+        runs: settings.keep_work_runs,
+        clock: Arc::clone(&cx.clock),
+    });
+    let keep_house = move || {
+        let folders = Arc::clone(&folders);
+        async move { folders.keep().await }.boxed()
+    };
+    let consumer = consumer(cx, bus, Executor::new(parts));
+    supervisor.add(Beside { consumer, beside: Box::new(keep_house) });
+    let reads_answers = cx.config.outreach.reads_answers();
+    let (clock, ids) = (Arc::clone(&cx.clock), Arc::clone(&cx.ids));
+    let pacer = Pacer { bus: Arc::clone(bus), settings, reads_answers, clock, ids };
     let at = (Arc::clone(bus), Arc::clone(&cx.clock), Arc::clone(&cx.ids));
     supervisor.add(LeasedService::new(pacer, Phase::Housekeeping, at));
     Ok(())
@@ -154,14 +174,13 @@ fn keep(cx: &Context, bus: &SharedBus, supervisor: &mut Supervisor) {
     }
 }
 
-/// The gate, which says while it runs in which mode it does.
-struct GateService {
-    consumer: ConsumerService<Gate>,
-    bus: SharedBus,
-    mode: Mode,
+/// A consumer, and what is done beside it for as long as it runs.
+struct Beside<H: Handler> {
+    consumer: ConsumerService<H>,
+    beside: Box<dyn Fn() -> BoxFuture<'static, Infallible> + Send + Sync>,
 }
 
-impl Service for GateService {
+impl<H: Handler> Service for Beside<H> {
     fn name(&self) -> &'static str {
         self.consumer.name()
     }
@@ -175,11 +194,11 @@ impl Service for GateService {
     }
 
     fn run(&self, stop: CancellationToken) -> BoxFuture<'_, color_eyre::Result<()>> {
-        let said = gate::mode::keep_saying(&self.bus, self.mode);
+        let beside = (self.beside)();
         async move {
             tokio::select! {
                 ended = self.consumer.run(stop) => ended,
-                never = said => match never {},
+                never = beside => match never {},
             }
         }
         .boxed()

@@ -81,9 +81,10 @@ fn in_words(chain: &Chain, width: Option<usize>) -> String {
     for (step, head) in tree.steps.iter().zip(heads) {
         let took = step.took.map(|took| format!("+{}", tree::length(took)).replace("+-", "-")).unwrap_or_default();
         let cost = step.nano.filter(|nano| *nano > 0).map(|nano| format!("{} ", show_usd(nano))).unwrap_or_default();
+        let mode = step.mode.map(|mode| format!("{} · ", mode.words())).unwrap_or_default();
         let mark = step.mark().map(|mark| format!("[{mark}] ")).unwrap_or_default();
         let pad = " ".repeat(wide.saturating_sub(head.width()));
-        lines.push(format!("{}  {head}{pad}  {took:>8}  {cost}{mark}{}", rfc3339(step.at), step.words));
+        lines.push(format!("{}  {head}{pad}  {took:>8}  {cost}{mark}{mode}{}", rfc3339(step.at), step.words));
     }
     let fitted = lines.iter().map(|line| match width {
         Some(width) => clipped(line.trim_end(), width),

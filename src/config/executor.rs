@@ -42,6 +42,10 @@ pub struct ExecutorConfig {
     pub slots: u64,
     /// How long a step waits that a person does.
     pub person_deadline: Duration,
+    /// How long the work folder of a run is kept after its end.
+    pub keep_work: Duration,
+    /// Of how many runs of an experiment it is kept, the latest.
+    pub keep_work_runs: u64,
 }
 
 impl Default for ExecutorConfig {
@@ -57,6 +61,8 @@ impl Default for ExecutorConfig {
             retry_backoff_max: seconds(30),
             slots: 8,
             person_deadline: 7 * DAY,
+            keep_work: 14 * DAY,
+            keep_work_runs: 20,
         }
     }
 }
@@ -122,6 +128,16 @@ impl ExecutorConfig {
                 "executor.person_deadline",
                 Slot::Duration(&mut self.person_deadline, seconds(1)..=90 * DAY),
                 "How long a run waits for a step that a person does; then it fails, aloud.",
+            ),
+            Row::new(
+                "executor.keep_work",
+                Slot::Duration(&mut self.keep_work, DAY..=3_650 * DAY),
+                "How long the work folder of a run is kept after its end: what its tools wrote, mails of dry runs among it.",
+            ),
+            Row::new(
+                "executor.keep_work_runs",
+                Slot::Count(&mut self.keep_work_runs, 1..=100_000),
+                "Of how many runs of an experiment the work folder is kept, the latest; older ones go earlier than executor.keep_work says.",
             ),
         ]
     }

@@ -39,6 +39,10 @@ pub struct OutreachConfig {
     pub unsubscribe: Option<String>,
     /// Where replies arrive: a maildir, or an mbox file.
     pub mailbox: Option<PathBuf>,
+    /// Where the webhook bodies of Resend are saved: a folder, one JSON file each.
+    pub webhooks: Option<PathBuf>,
+    /// Where samples of mails go before they go to anybody: the operator's own address.
+    pub operator_email: Option<String>,
 }
 
 impl Default for OutreachConfig {
@@ -56,6 +60,8 @@ impl Default for OutreachConfig {
             here: None,
             unsubscribe: None,
             mailbox: None,
+            webhooks: None,
+            operator_email: None,
         }
     }
 }
@@ -112,14 +118,24 @@ impl OutreachConfig {
             Row::new(
                 "outreach.mailbox",
                 Slot::File(&mut self.mailbox),
-                "Where replies and bounces arrive: a maildir, or an mbox file. It is read while an experiment is measured.",
+                "Where replies and bounces arrive: a maildir, or an mbox file. It is read from the first mail on, and for twelve weeks after the last.",
+            ),
+            Row::new(
+                "outreach.webhooks",
+                Slot::File(&mut self.webhooks),
+                "A folder in which webhook bodies of Resend are saved, one JSON file each. It is read as the mailbox is, beside it or alone.",
+            ),
+            Row::new(
+                "outreach.operator_email",
+                Slot::Text(&mut self.operator_email, address),
+                "Your own address: `fullsend experiments sample` sends a mail there as one of the recipients would get it.",
             ),
         ]
     }
 
     /// Whether there is a place where answers arrive.
     pub const fn reads_answers(&self) -> bool {
-        self.mailbox.is_some()
+        self.mailbox.is_some() || self.webhooks.is_some()
     }
 
     /// When somebody may be written to who may not be now; none where they may be now. `of` is their own zone, `schedule` that of the

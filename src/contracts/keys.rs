@@ -133,6 +133,8 @@ one_id! {
     suppression = "suppressions:";
     /// When somebody was last written to, by the hash of the address.
     contact = "contacts:";
+    /// That something was read of an answer and counted, by a hash of what makes it the same.
+    collected = "collected:";
     /// A budget, by its scope.
     budget = "budgets:";
     /// An alert.
@@ -211,6 +213,8 @@ pub const SCHEDULES_DUE: &str = "schedules:due";
 pub const STATUS: &str = "fullsend:status";
 /// Who holds everything back, since when and why.
 pub const HOLD: &str = "fullsend:hold";
+/// How far the answers to the team's mail were read.
+pub const MAILBOX: &str = "fullsend:mailbox";
 /// Ids of the approvals that wait for a person.
 pub const PENDING_APPROVALS: &str = "fullsend:pending_approvals";
 /// The last number and hash of the audit chain.
@@ -250,6 +254,7 @@ pub const FAMILIES: &[Family] = &[
     family("suppressions:{address}", KeyType::Hash, "somebody who is not to be written to, by the hash of the address"),
     family("contacts:{address}", KeyType::Hash, "when somebody was last written to, by the hash of the address"),
     family("limits:{sender}:{date}", KeyType::Hash, "what was sent on a day"),
+    family("collected:{event}", KeyType::Hash, "that something was read of an answer and counted"),
     family("budgets:{scope}", KeyType::Hash, "a budget"),
     family("alerts:{id}", KeyType::Hash, "an alert"),
     family("notes:{name}", KeyType::Hash, "a note of the team"),
@@ -259,6 +264,7 @@ pub const FAMILIES: &[Family] = &[
     family("policy:{rule}", KeyType::Hash, "a rule of the operator"),
     family("gate:mode:{mode}", KeyType::Hash, "that a gate runs in this mode"),
     family(HOLD, KeyType::Hash, "who holds everything back, since when and why"),
+    family(MAILBOX, KeyType::Hash, "how far the answers to the team's mail were read"),
     family(PENDING_APPROVALS, KeyType::Set, "approvals that wait for a person"),
     family(AUDIT_HEAD, KeyType::Hash, "the end of the audit chain"),
     family("dead_letters:{entry}", KeyType::Hash, "what became of a dead letter"),
@@ -320,6 +326,7 @@ mod tests {
         (action, "actions:{id}"),
         (suppression, "suppressions:{address}"),
         (contact, "contacts:{address}"),
+        (collected, "collected:{event}"),
         (budget, "budgets:{scope}"),
         (alert, "alerts:{id}"),
         (note, "notes:{name}"),

@@ -232,10 +232,10 @@ mod tests {
         from_orchestrator | orchestrator_response, watcher_response, status_update, action_request, idea_ack, idea_request, learning_share, win_alert, error | orchestrator, watcher, builder, gate, fullsend, executor | discord
         to_fullsend | experiment_request, experiment_submit | orchestrator, control_room | fullsend
         builder_tasks | tool_prd | orchestrator, fullsend | builder
-        builder_results | tool_built, tool_build_failed | builder | fullsend
+        builder_results | tool_built, tool_build_failed | builder, executor | fullsend
         experiments | experiment_created | fullsend | executor
-        schedules | schedule_created, schedule_due | fullsend, executor, gate, watcher | executor
-        execute_now | execute_now | orchestrator, fullsend, control_room, executor | executor
+        schedules | schedule_created, schedule_due, collection_due | fullsend, executor, gate, watcher | executor
+        execute_now | execute_now, sample_experiment | orchestrator, fullsend, control_room, executor | executor
         metrics | run_started, items_processed, run_completed, error, look_again, event | executor, control_room, redis_agent, gate | redis_agent
         experiment_results | experiment_completed, experiment_failed | executor | fullsend, orchestrator
         roundtable | roundtable_topic | orchestrator, control_room | roundtable
@@ -350,7 +350,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         let column = lines[0].find("PUBLISHERS").unwrap();
         let row = lines.iter().find(|line| line.starts_with("fullsend:builder_results ")).unwrap();
-        assert!(row[column..].starts_with("builder*  "), "{row}");
+        assert!(row[column..].starts_with("builder*, executor  "), "{row}");
         assert!(lines.iter().all(|line| !line.ends_with(' ')));
         assert!(text.contains("* not in this version"));
         let dead_letter = lines.iter().find(|line| line.starts_with("fullsend:dead_letter ")).unwrap();

@@ -1,7 +1,12 @@
 //! What the shipped tools are called elsewhere, and what the people that they find have.
 //!
-//! Owns the names under which others know them, so that a specification for another system can be put right. What a tool takes and
-//! gives in full is its manifest's.
+//! Owns the names under which others know them, so that a specification for another system can be put right. What a tool takes is read in its
+//! manifest.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
 
 /// A shipped tool as specifications know it.
 #[derive(Debug, Clone, Copy)]
@@ -12,8 +17,8 @@ pub struct Shipped {
     pub aliases: &'static [&'static str],
     /// Parameters that are called otherwise there, and how here.
     pub renamed: &'static [(&'static str, &'static str)],
-    /// What it takes; empty where that is not known here.
-    pub params: &'static [&'static str],
+    /// Its manifest.
+    manifest: &'static str,
     /// The fields of each of the `rows` that it gives; empty where that depends.
     pub columns: &'static [&'static str],
     /// Whether it gives people.
@@ -26,7 +31,7 @@ pub const SHIPPED: &[Shipped] = &[
         name: "csv_leads",
         aliases: &["csv_reader", "csv_loader", "read_csv", "lead_list", "load_leads"],
         renamed: &[("file", "path"), ("csv_path", "path"), ("filename", "path"), ("max_results", "limit")],
-        params: &["path", "columns", "filters", "dedupe_by", "require_email", "fields", "limit", "skip", "delimiter"],
+        manifest: include_str!("../tools/shipped/csv_leads.toml"),
         columns: &[],
         finds_people: true,
     },
@@ -46,7 +51,7 @@ pub const SHIPPED: &[Shipped] = &[
             ("timeframe_days", "starred_within_days"),
             ("since_days", "starred_within_days"),
         ],
-        params: &["repos", "limit", "starred_within_days", "details", "filters", "look_at", "base_url"],
+        manifest: include_str!("../tools/shipped/github_stargazers.toml"),
         columns: &[
             "email",
             "login",
@@ -70,15 +75,15 @@ pub const SHIPPED: &[Shipped] = &[
         name: "hn_who_is_hiring",
         aliases: &["hn_hiring", "hackernews_hiring", "hn_jobs_scraper", "job_posting_finder", "browserbase_job_finder"],
         renamed: &[("max_results", "limit"), ("topics", "keywords"), ("query", "keywords")],
-        params: &["kind", "month", "keywords", "exclude", "filters", "limit", "base_url"],
+        manifest: include_str!("../tools/shipped/hn_who_is_hiring.toml"),
         columns: &["email", "company", "role", "location", "remote", "text", "author", "link", "posted_at"],
         finds_people: true,
     },
     Shipped {
         name: "web_page",
-        aliases: &["browserbase_research", "web_scraper", "page_scraper", "fetch_page", "browserbase_email_finder"],
+        aliases: &["browserbase_research", "web_scraper", "page_scraper", "fetch_page"],
         renamed: &[("url", "urls"), ("link", "urls"), ("page", "urls")],
-        params: &["urls", "text_limit", "pause"],
+        manifest: include_str!("../tools/shipped/web_page.toml"),
         columns: &[],
         finds_people: false,
     },
@@ -94,25 +99,7 @@ pub const SHIPPED: &[Shipped] = &[
             "resend_email_sender",
         ],
         renamed: &[("sender_email", "sender"), ("from", "sender"), ("body", "template"), ("to", "recipients")],
-        params: &[
-            "recipients",
-            "subject",
-            "template",
-            "variants",
-            "sender",
-            "sender_name",
-            "reply_to",
-            "postal_address",
-            "unsubscribe",
-            "smtp",
-            "ca_file",
-            "base_url",
-            "follow_up",
-            "daily_limit",
-            "delay",
-            "domain_gap",
-            "patience",
-        ],
+        manifest: include_str!("../tools/shipped/email_send.toml"),
         columns: &[],
         finds_people: false,
     },
@@ -120,7 +107,7 @@ pub const SHIPPED: &[Shipped] = &[
         name: "email_replies",
         aliases: &["reply_monitor", "inbox_monitor", "email_reply_tracker"],
         renamed: &[],
-        params: &["mailbox", "webhooks", "experiment_id", "sent", "since", "state", "limit"],
+        manifest: include_str!("../tools/shipped/email_replies.toml"),
         columns: &[],
         finds_people: false,
     },
@@ -128,7 +115,7 @@ pub const SHIPPED: &[Shipped] = &[
         name: "webhook_post",
         aliases: &["webhook", "http_post", "post_webhook"],
         renamed: &[("endpoint", "url")],
-        params: &["url", "body", "items", "headers", "key", "pause"],
+        manifest: include_str!("../tools/shipped/webhook_post.toml"),
         columns: &[],
         finds_people: false,
     },
@@ -136,11 +123,32 @@ pub const SHIPPED: &[Shipped] = &[
         name: "simulated_audience",
         aliases: &["audience_simulator", "fake_audience", "market_simulator"],
         renamed: &[("count", "size"), ("limit", "size")],
-        params: &["size", "seed", "part", "recipients", "segments", "variants", "rates", "seconds_per_day"],
+        manifest: include_str!("../tools/shipped/simulated_audience.toml"),
         columns: &["email", "first_name", "last_name", "name", "company", "title", "segment"],
         finds_people: true,
     },
 ];
+
+/// What each of them takes.
+static INPUTS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
+    let inputs = |tool: &Shipped| {
+        let manifest: Map<String, Value> = toml::from_str(tool.manifest).ok()?;
+        Some((tool.name, manifest.get("inputs")?.clone()))
+    };
+    SHIPPED.iter().filter_map(inputs).collect()
+});
+
+/// What a shipped tool takes, as JSON Schema.
+pub fn inputs(name: &str) -> Option<&'static Value> {
+    INPUTS.get(name)
+}
+
+impl Shipped {
+    /// Whether it takes a parameter.
+    pub fn takes(&self, name: &str) -> bool {
+        inputs(self.name).and_then(|inputs| inputs.get("properties")?.get(name)).is_some()
+    }
+}
 
 /// The shipped tool with this name.
 pub fn shipped(name: &str) -> Option<&'static Shipped> {

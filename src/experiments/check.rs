@@ -4,15 +4,16 @@
 //! Must never change a specification (see [`super::fix`]), and never look anything up: what is known is given ([`Known`]).
 
 mod copy;
+mod known;
 mod lines;
 mod numbers;
+mod params;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::NaiveDate;
 
-use super::aliases;
+use super::aliases::{self, Shipped};
 use super::read::{Finding, Severity};
 use super::schedule::{Schedule, ScheduleError};
 use super::spec::{Mode, OutreachChannel, Spec, Step};
@@ -20,8 +21,9 @@ use super::steps::{self, PlanError, heads};
 use crate::contracts::keys;
 use crate::contracts::untrusted::{is_unseen, sanitize_line};
 
-pub(super) use copy::{is_signature, placeholder};
-pub(super) use numbers::{formula_for, unknown_names};
+pub(super) use copy::{is_address, is_signature, placeholder};
+pub use known::Known;
+pub(super) use numbers::{formula_for, uncounted, unjudged, unknown_names};
 
 /// Shortest and longest hypothesis, in characters.
 const HYPOTHESIS: std::ops::RangeInclusive<usize> = 20..=500;
@@ -32,34 +34,6 @@ const CRITERIA: usize = 30;
 const VARIANTS: usize = 10;
 /// The longest observation.
 const WINDOW: Duration = Duration::from_hours(400 * 24);
-
-/// What a specification is checked against.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// The tools that there are; none for those that are shipped.
-    pub tools: Option<BTreeSet<String>>,
-    /// The fields of the people that a step gives, by its id, where that was looked up.
-    pub columns: BTreeMap<String, Vec<String>>,
-}
-
-impl Known {
-    /// Whether there is a tool with this name.
-    pub fn has_tool(&self, name: &str) -> bool {
-        match &self.tools {
-            Some(tools) => tools.contains(name),
-            None => aliases::shipped(name).is_some(),
-        }
-    }
-
-    /// The fields of the people that a step gives; none where nobody knows.
-    pub(super) fn columns_of<'a>(&'a self, step: &'a Step) -> Option<Vec<&'a str>> {
-        if let Some(columns) = self.columns.get(&step.id) {
-            return Some(columns.iter().map(String::as_str).collect());
-        }
-        let columns = aliases::shipped(&step.tool)?.columns;
-        (!columns.is_empty()).then(|| columns.to_vec())
-    }
-}
 
 /// Findings under way.
 struct Found(Vec<Finding>);
@@ -91,10 +65,12 @@ pub fn check(spec: &Spec, known: &Known) -> Vec<Finding> {
     identity(spec, &mut found);
     target(spec, &mut found);
     execution(spec, known, &mut found);
+    params::params(spec, known, &mut found);
     copy::outreach(spec, known, &mut found);
     numbers::metrics(spec, &mut found);
     numbers::criteria(spec, &mut found);
     lines::criteria(spec, &mut found);
+    numbers::thresholds(spec, &mut found);
     measuring(spec, &mut found);
     found.0
 }
@@ -220,7 +196,7 @@ fn tool(spec: &Spec, step: &Step, known: &Known, path: &str, found: &mut Found) 
     if !is_name(&step.tool) {
         found.error(path, format!("`{shown}` is no name of a tool"), "small letters, digits and `_`, a letter first");
     } else if !known.has_tool(&step.tool) {
-        match aliases::stands_in_for(&step.tool) {
+        match aliases::stands_in_for(&step.tool).filter(|tool| suits(spec, step, tool)) {
             Some(tool) => {
                 found.error(path, format!("there is no tool `{shown}`"), format!("`{}` does that here", tool.name));
             }
@@ -236,12 +212,34 @@ fn tool(spec: &Spec, step: &Step, known: &Known, path: &str, found: &mut Found) 
             "people that do not exist cannot be written to for real",
             "set `mode: simulation`, or take real people",
         );
-    } else if let Some(taken) = aliases::shipped(&step.tool).map(|tool| tool.params).filter(|taken| !taken.is_empty()) {
-        let unknown: Vec<_> = step.params.keys().filter(|name| !taken.contains(&name.as_str())).collect();
-        for name in unknown {
-            let message = format!("`{shown}` has no parameter `{}`", sanitize_line(name, 60));
-            found.error(path.replace(".tool", ".params"), message, format!("it takes {}", taken.join(", ")));
+    }
+    if let Some(why) = known.unseen.get(&step.id) {
+        let fix = "put it there; until then nobody knows whether the text can be filled in";
+        found.warn(path.replace(".tool", ".params.path"), sanitize_line(why, 200), fix);
+    }
+}
+
+/// Whether a shipped tool can stand in for a step's: where people are written to by what it gives, it gives people.
+pub(super) fn suits(spec: &Spec, step: &Step, tool: &Shipped) -> bool {
+    tool.finds_people || !feeds(spec, &step.id)
+}
+
+/// Whether people are written to by what a step gives.
+fn feeds(spec: &Spec, id: &str) -> bool {
+    let Some(outreach) = &spec.outreach else { return false };
+    let sends = |step: &&Step| step.tool == steps::SENDER || aliases::sends_mail(&step.tool);
+    let own = spec.execution.steps.iter().find(sends);
+    let recipients = match own.and_then(|step| step.params.get("recipients").or_else(|| step.params.get("to"))) {
+        Some(recipients) => Some(recipients.clone()),
+        None => outreach.recipients.clone().map(serde_json::Value::String),
+    };
+    match recipients {
+        Some(recipients) => {
+            let params = serde_json::Map::from_iter([("recipients".to_owned(), recipients)]);
+            heads(&params, |name| name == id).contains(id)
         }
+        // Without a word it is what the last step before gave.
+        None => spec.execution.steps.iter().rev().find(|step| !sends(step)).is_some_and(|last| last.id == id),
     }
 }
 
@@ -257,7 +255,7 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// The step whose people outreach writes to.
-pub(super) fn source_of(spec: &Spec) -> Option<&Step> {
+pub fn source_of(spec: &Spec) -> Option<&Step> {
     let planned = steps::plan(spec).ok()?;
     let sender = planned.iter().find(|it| it.step.tool == steps::SENDER || it.by == steps::By::Person)?;
     let mut recipients = serde_json::Map::new();

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::spec::Spec;
+use super::spec::{Mode, Spec};
 use super::steps;
 use crate::bus::Document;
 use crate::contracts::envelope::rfc3339;
@@ -95,6 +95,21 @@ pub fn read_spec(document: &Document) -> Result<Spec, NoSpec> {
     serde_path_to_error::deserialize(value).map_err(|err| NoSpec::Broken(err.to_string()))
 }
 
+/// Whether an experiment reaches anybody, by its document. Where its field and its specification differ, nobody is reached.
+pub fn mode_of(document: &Document) -> Mode {
+    let read = |value: Value| serde_json::from_value::<Mode>(value).ok();
+    let field = document.get("mode").and_then(|mode| read(mode.trim().into()));
+    let within = || {
+        let spec: Value = serde_json::from_str(document.get("spec_json")?).ok()?;
+        read(spec.get("experiment").unwrap_or(&spec).get("mode")?.clone())
+    };
+    match field {
+        Some(Mode::Live) => within().filter(|mode| *mode == Mode::Live).unwrap_or_default(),
+        Some(mode) => mode,
+        None => within().filter(|mode| *mode != Mode::Live).unwrap_or_default(),
+    }
+}
+
 fn json(value: &impl serde::Serialize) -> Result<String, String> {
     serde_json::to_string(value).map_err(|err| err.to_string())
 }
@@ -105,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::contracts::envelope::read_time;
-    use crate::experiments::spec::{Execution, Mode, Step, Target};
+    use crate::experiments::spec::{Execution, Step, Target};
 
     fn spec() -> Spec {
         let step = Step {
@@ -148,6 +163,22 @@ mod tests {
         assert_eq!(document.get("success_criteria"), Some(r#"["reply_rate >= 8% after 30 email_sent"]"#));
         assert!(document.get("spec").unwrap().starts_with("experiment:\n"), "{:?}", document.get("spec"));
         assert_eq!(document.get("state"), None, "it belongs to the lifecycle");
+    }
+
+    #[test]
+    fn an_experiment_is_live_only_where_all_of_its_document_says_so() {
+        let mode = |field: Option<&str>, spec: Option<&str>| {
+            let spec = spec.map(|mode| ("spec_json".to_owned(), format!(r#"{{"experiment":{{"mode":"{mode}"}}}}"#)));
+            let field = field.map(|mode| ("mode".to_owned(), mode.to_owned()));
+            mode_of(&Document { version: 1, fields: field.into_iter().chain(spec).collect() })
+        };
+        assert_eq!(mode(Some("live"), Some("live")), Mode::Live);
+        assert_eq!(mode(Some("live"), Some("simulation")), Mode::DryRun);
+        assert_eq!(mode(Some("live"), None), Mode::DryRun);
+        assert_eq!(mode(None, Some("live")), Mode::DryRun);
+        assert_eq!(mode(Some("simulation"), Some("live")), Mode::Simulation);
+        assert_eq!(mode(None, Some("simulation")), Mode::Simulation);
+        assert_eq!((mode(None, None), mode(Some("what?"), None)), (Mode::DryRun, Mode::DryRun));
     }
 
     #[test]

@@ -41,6 +41,7 @@ const EVENTS: [(&str, &[&str]); 13] = [
             "message_sent",
             "mail_sent",
             "email_sends",
+            "calls_sent",
         ],
     ),
     (FOLLOW_UP, &["follow_ups_sent", "follow_ups"]),
@@ -110,6 +111,11 @@ const USUAL: [(&str, &str); 16] = [
 pub fn event_of(name: &str) -> Option<&'static str> {
     let found = EVENTS.iter().find(|(event, words)| *event == name || words.contains(&name));
     found.map(|(event, _)| *event)
+}
+
+/// All events that are known here, and the words that count them.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    EVENTS.iter().flat_map(|(event, words)| std::iter::once(*event).chain(words.iter().copied()))
 }
 
 /// The name under which an event is counted: that of the list, or its own.
@@ -211,6 +217,8 @@ mod tests {
             ("sends", "email_sent"),
             ("emails_sent", "email_sent"),
             ("email_sent", "email_sent"),
+            ("messages_sent", "email_sent"),
+            ("calls_sent", "email_sent"),
             ("replies", "reply"),
             ("bounces", "email_bounced"),
             ("unsubscribes", "unsubscribe"),

@@ -29,7 +29,7 @@ impl Changes {
 
 /// Reads a specification, puts right what can be, and checks what came of it. `today` is for an id that names no day.
 pub fn fix(text: &str, known: &Known, today: NaiveDate) -> Reading {
-    let (draft, findings, places) = read::shape(text);
+    let (draft, findings, places) = read::shape(text, known);
     let Some(mut spec) = draft else { return read::finished(None, findings) };
     let place = |finding: Finding| read::placed(finding, &places);
     // How it was read is how it is written from now on.

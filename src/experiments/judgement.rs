@@ -13,8 +13,8 @@ mod words;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use self::proof::{prove, tally};
 pub use self::plan::{Plan, Planned};
+use self::proof::{prove, tally};
 pub use self::values::Values;
 pub use self::words::{number, percent, side, sure};
 use super::criteria::{Comparison, Criterion, Moment, Name, Share, Truth};
@@ -242,4 +242,3 @@ pub fn standing(criteria: &[Judged]) -> Standing {
         Standing::Promising
     }
 }
-

@@ -1,17 +1,18 @@
-//! What an experiment taught, told by code: its hypothesis, its verdict and its numbers.
+//! What an experiment taught, told by code: its hypothesis, its verdict, the criteria that gave it with how sure each is, and its numbers.
 //!
 //! Must never call anything learned that was not decided, and always says what was only simulated.
 
-use serde_json::Value;
-
+use super::judgement::{Judged, Outcome};
 use crate::bus::Document;
+use crate::contracts::messages::Direction;
 use crate::contracts::notes::NoteChange;
 use crate::contracts::untrusted::sanitize_line;
 
 /// Characters of a hypothesis in a headline.
 const HYPOTHESIS_LIMIT: usize = 160;
-/// Counters that are named.
+/// Counters that are named, and criteria.
 const COUNTERS: usize = 8;
+const CRITERIA: usize = 8;
 
 /// A learning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +36,10 @@ impl Learned {
 
 /// What an experiment's document and its numbers teach; none where nothing is decided, or nobody was reached.
 pub fn learned(experiment: &Document, numbers: Option<&Document>) -> Option<Learned> {
-    let said = match experiment.get("verdict")?.trim() {
-        "succeeded" => "Works",
-        "failing" | "failed" => "Does not work",
+    let verdict = experiment.get("verdict")?.trim();
+    let (said, direction) = match verdict {
+        "succeeded" => ("Works", Direction::Success),
+        "failing" | "failed" => ("Does not work", Direction::Failure),
         _ => return None,
     };
     let mode = experiment.get("mode").unwrap_or("dry_run");
@@ -47,12 +49,26 @@ pub fn learned(experiment: &Document, numbers: Option<&Document>) -> Option<Lear
         _ => return None,
     };
     let hypothesis = sanitize_line(experiment.get("hypothesis")?, HYPOTHESIS_LIMIT);
-    let mut evidence = Vec::new();
-    if let Some(line) = numbers.and_then(counted) {
-        evidence.push(line);
-    }
-    evidence.extend(reasons(experiment));
+    let mut evidence = reasons(experiment, numbers, direction);
+    evidence.extend(numbers.and_then(counted));
     Some(Learned { headline: format!("{prefix}{said}: {hypothesis}"), evidence })
+}
+
+/// The criteria that are known, with how sure each is: those that gave the verdict first. And how its variants compare.
+fn reasons(experiment: &Document, numbers: Option<&Document>, direction: Direction) -> Vec<String> {
+    let read = |document: &Document| serde_json::from_str::<Outcome>(document.get("verdict_json")?).ok();
+    // The numbers' own is newer: the experiment has it as it was when the verdict changed.
+    let agrees = |outcome: &Outcome| {
+        let holds = |judged: &Judged| judged.direction == direction && judged.holds == Some(true);
+        outcome.criteria.iter().any(holds)
+    };
+    let Some(outcome) = numbers.and_then(read).filter(agrees).or_else(|| read(experiment)) else { return Vec::new() };
+    let gave_it = |judged: &&Judged| (judged.direction == direction, judged.holds == Some(true));
+    let mut known: Vec<&Judged> = outcome.criteria.iter().filter(|judged| judged.holds.is_some()).collect();
+    known.sort_by_key(|judged| std::cmp::Reverse(gave_it(judged)));
+    let line = |judged: &Judged| format!("`{}`: {}", sanitize_line(&judged.criterion, 160), judged.words());
+    let variants = outcome.variants.as_ref().map(|variants| format!("Variants by {}", variants.words()));
+    known.into_iter().take(CRITERIA).map(line).chain(variants).collect()
 }
 
 /// What was counted, the most first.
@@ -71,20 +87,6 @@ fn counted(numbers: &Document) -> Option<String> {
         .map(|(name, count)| format!("{count} {}", sanitize_line(name, 40).replace('_', " ")))
         .collect();
     (!words.is_empty()).then(|| format!("Counted: {}", words.join(", ")))
-}
-
-/// The reasons of the verdict, where whoever gave it wrote them as texts.
-fn reasons(experiment: &Document) -> Vec<String> {
-    let Some(Value::Object(details)) = experiment.get("verdict_json").and_then(|text| serde_json::from_str(text).ok())
-    else {
-        return Vec::new();
-    };
-    let lists = details.values().filter_map(Value::as_array).flatten();
-    let text = |it: &Value| {
-        let fields = ["text", "summary", "words"].iter().find_map(|name| it.get(*name)?.as_str());
-        it.as_str().or(fields).map(|text| sanitize_line(text, 200))
-    };
-    lists.filter_map(text).take(COUNTERS).collect()
 }
 
 #[cfg(test)]
@@ -110,6 +112,48 @@ mod tests {
         let found = learned(&document(&experiment), Some(&numbers)).unwrap();
         assert_eq!(found.headline, "Does not work: CTOs answer a short mail");
         assert_eq!(found.evidence, ["Counted: 40 email sent, 1 reply"]);
+    }
+
+    #[test]
+    fn it_names_the_criterion_that_decided_it_and_how_sure_that_is() {
+        let evidence = |sure: f64, sure_not: f64, proven: bool| {
+            serde_json::json!({ "k": 3, "n": 400, "settled": 400, "low": 0.002, "high": 0.019, "sure": sure, "sure_not": sure_not,
+                "proven": proven })
+        };
+        let outcome = serde_json::json!({
+            "verdict": "failing", "at": "2026-03-01T00:00:00Z",
+            "criteria": [
+                { "criterion": "reply_rate >= 8%", "direction": "success", "holds": false, "value": 0.0075, "evidence": evidence(0.0, 0.999, false) },
+                { "criterion": "meetings_booked >= 3", "direction": "success", "why": "nobody said it" },
+                { "criterion": "bounce_rate > 8%", "direction": "failure", "holds": false, "value": 0.0075, "evidence": evidence(0.0, 0.98, false) },
+                { "criterion": "reply_rate < 2%", "direction": "failure", "holds": true, "value": 0.0075, "evidence": evidence(0.978, 0.0, true) },
+            ],
+            "variants": { "metric": "reply_rate", "sure": 0.6, "decided": false, "arms": [
+                { "name": "b", "k": 2, "n": 200, "low": 0.0, "high": 0.1 }, { "name": "a", "k": 1, "n": 200, "low": 0.0, "high": 0.1 },
+            ] },
+        });
+        let fields = [("verdict", "failing"), ("mode", "live"), ("hypothesis", "CTOs answer a short mail")];
+        let with = |json: &str| {
+            let mut fields = fields.to_vec();
+            fields.push(("verdict_json", json));
+            document(&fields)
+        };
+        let text = outcome.to_string();
+        let wanted = [
+            "`reply_rate < 2%`: 3 of 400, 0.8 % (0.2–1.9 %), fails: 97 % sure",
+            "`bounce_rate > 8%`: 3 of 400, 0.8 % (0.2–1.9 %), does not fail: 98 % sure",
+            "`reply_rate >= 8%`: 3 of 400, 0.8 % (0.2–1.9 %), does not work: 99.9 % sure",
+            "Variants by reply_rate: b 1.0 % (2 of 200), a 0.5 % (1 of 200): undecided: b is better, 60 % sure",
+        ];
+        assert_eq!(learned(&with(&text), None).unwrap().evidence, wanted);
+        // What the numbers say by now counts, not what they said when the verdict changed.
+        let numbers = document(&[("verdict_json", text.as_str()), ("events.email_sent", "400")]);
+        let found = learned(&with(&text.replace("400", "100")), Some(&numbers)).unwrap().evidence;
+        assert_eq!(found[..4], wanted);
+        assert_eq!(found[4], "Counted: 400 email sent");
+        // Nor what is of another verdict.
+        let numbers = document(&[("verdict_json", &text.replace(r#""holds":true"#, r#""holds":false"#))]);
+        assert_eq!(learned(&with(&text), Some(&numbers)).unwrap().evidence, wanted);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A list of people in a file, looked at: its columns, how many there are, the first of them.
 //!
-//! Owns the look for checks and for approvals. Reading a list for a run is the tool's. Blocks; must never read more than its limits.
+//! Owns the look for checks and for approvals, and what a column is called as a field. Reading a list for a run is the tool's. Blocks; must never read more than its limits.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -24,6 +24,47 @@ pub struct Look {
     pub is_cut: bool,
     /// The first rows.
     pub first: Vec<Map<String, Value>>,
+}
+
+impl Look {
+    /// The fields of its people, as `csv_leads` with these parameters names them.
+    pub fn fields(&self, params: &Map<String, Value>) -> Vec<String> {
+        let renamed = params.get("columns").and_then(Value::as_object);
+        let name = |column: &String| {
+            let is_meant = |(_, meant): &(&String, &Value)| {
+                meant.as_str().is_some_and(|meant| meant.trim().to_lowercase() == column.trim().to_lowercase())
+            };
+            let own = renamed.into_iter().flatten().find(is_meant);
+            own.map_or_else(|| field_name(column), |(name, _)| name.clone())
+        };
+        let mut fields: Vec<String> = self.columns.iter().map(name).filter(|name| !name.is_empty()).collect();
+        if let Some(Value::Array(only)) = params.get("fields") {
+            fields.retain(|name| only.iter().any(|it| it.as_str() == Some(name)));
+        }
+        fields
+    }
+}
+
+/// A column's name as a field's: `First Name` is `first_name`, and what people call an address is `email`.
+pub fn field_name(head: &str) -> String {
+    let mut name = String::new();
+    for c in head.trim().to_lowercase().chars() {
+        if c.is_alphanumeric() {
+            name.push(c);
+        } else if !name.ends_with('_') && !name.is_empty() {
+            name.push('_');
+        }
+    }
+    let name = name.trim_end_matches('_').to_owned();
+    match name.as_str() {
+        "e_mail" | "mail" | "email_address" | "e_mail_address" | "mail_address" | "e_mail_adresse" | "emailadresse" => {
+            "email".to_owned()
+        }
+        "firstname" | "given_name" | "vorname" => "first_name".to_owned(),
+        "lastname" | "surname" | "family_name" | "nachname" => "last_name".to_owned(),
+        "organisation" | "organization" | "company_name" | "firma" => "company".to_owned(),
+        _ => name,
+    }
 }
 
 /// Looks at a list; `sample` is how many rows are given.
@@ -70,8 +111,13 @@ pub fn look(path: &Path, sample: usize) -> Result<Look, String> {
 #[cfg(test)]
 mod tests {
     use pretty_assertions::assert_eq;
+    use serde_json::json;
 
     use super::*;
+
+    fn look_fields(path: &Path, params: &Value) -> Vec<String> {
+        look(path, 0).unwrap().fields(params.as_object().unwrap())
+    }
 
     #[test]
     fn a_list_is_looked_at_whatever_separates_its_fields() {
@@ -85,6 +131,8 @@ mod tests {
         );
         assert_eq!(look.first.len(), 1);
         assert_eq!(look.first[0]["First Name"], "Ada, L.");
+        assert_eq!(look_fields(&path, &json!({})), ["email", "first_name"]);
+        assert_eq!(look_fields(&path, &json!({ "columns": { "who": "first name" }, "fields": ["who"] })), ["who"]);
         let missing = super::look(&folder.path().join("b.csv"), 1).unwrap_err();
         assert!(missing.contains("b.csv cannot be read"), "{missing}");
         assert!(super::look(folder.path(), 1).unwrap_err().contains("it is no file"));

@@ -15,17 +15,18 @@
 //!
 //! Owns the form of that document, and what a name in a criterion means in it. Must never count the same person twice, and never grow without end.
 
+mod field;
 mod happened;
 mod recent;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sketches_ddsketch::{Config, DDSketch};
+use sketches_ddsketch::DDSketch;
 
+use self::field::{Field, hex, unhex};
 use self::recent::Recent;
 pub use happened::{Happened, MOST_AT_ONCE, Refused};
 pub use recent::{Ageing, YoungFrom};
@@ -50,8 +51,6 @@ const PEOPLE: &str = "people_json";
 const TRUST: &str = "trust_json";
 /// The same, for those who put other numbers beside them.
 pub const OWN_FIELDS: [&str; 7] = [RECENT, DAY, PEOPLE, TRUST, "first_at", "first_run_at", "last_updated"];
-/// How exact quantiles are.
-const EXACT: f64 = 0.01;
 
 /// The numbers of an experiment.
 #[derive(Debug, Clone, Default)]
@@ -78,59 +77,6 @@ pub struct Numbers {
     /// The lowest trust of what was counted under a name.
     trust: BTreeMap<String, Trust>,
     touched: BTreeSet<String>,
-}
-
-/// Numbers of one name, added up.
-#[derive(Clone)]
-struct Field {
-    sum: f64,
-    count: u64,
-    min: f64,
-    max: f64,
-    latest: f64,
-    sketch: DDSketch,
-}
-
-impl std::fmt::Debug for Field {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Field").field("sum", &self.sum).field("count", &self.count).finish_non_exhaustive()
-    }
-}
-
-impl Default for Field {
-    fn default() -> Self {
-        let sketch = DDSketch::new(Config::new(EXACT, 2048, 1e-9));
-        Self { sum: 0.0, count: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, latest: 0.0, sketch }
-    }
-}
-
-impl Field {
-    fn add(&mut self, value: f64) {
-        self.sum += value;
-        self.count += 1;
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
-        self.latest = value;
-        self.sketch.add(value);
-    }
-
-    fn value(&self, aggregate: Aggregate) -> Option<f64> {
-        if self.count == 0 {
-            return None;
-        }
-        let quantile = |q| self.sketch.quantile(q).ok().flatten();
-        match aggregate {
-            Aggregate::Sum => Some(self.sum),
-            Aggregate::Avg => Some(self.sum / as_float(self.count)),
-            Aggregate::Min => Some(self.min),
-            Aggregate::Max => Some(self.max),
-            Aggregate::Latest => Some(self.latest),
-            Aggregate::Count => Some(as_float(self.count)),
-            Aggregate::P50 => quantile(0.5),
-            Aggregate::P95 => quantile(0.95),
-            Aggregate::Rate => None,
-        }
-    }
 }
 
 impl Numbers {
@@ -380,8 +326,10 @@ impl Numbers {
 
     /// Since when something is too young to be judged, where that takes so long; none where all is old.
     pub fn young_from(&self, now: DateTime<Utc>, within: TimeDelta) -> Option<YoungFrom> {
+        if within <= TimeDelta::zero() {
+            return None;
+        }
         match self.ageing {
-            _ if within <= TimeDelta::zero() => None,
             Ageing::AtOnce => None,
             Ageing::ByClock => Some(recent::by_clock(now, within)),
             Ageing::BySimulation => self.day.map(|day| recent::by_day(day, within)),
@@ -517,20 +465,4 @@ fn json<T: serde::de::DeserializeOwned + Default>(document: &Document, field: &s
 #[expect(clippy::cast_precision_loss, reason = "numbers of events are far below what a float holds exactly")]
 fn as_float(count: u64) -> f64 {
     count as f64
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }

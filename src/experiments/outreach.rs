@@ -4,15 +4,19 @@
 //! data, whatever it looks like. Must never send anything, and never guess: a field that a person lacks is an error that names it.
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::contracts::keys;
 use crate::contracts::untrusted::sanitize_line;
 
 /// Which of `n` variants whoever has this address gets: always the same one, whatever the order of the list. 0 where there are none.
 pub fn variant_of(address: &str, n: usize) -> usize {
-    let hash = Sha256::digest(address.trim().to_lowercase());
-    let number = hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    variant_of_person(&keys::person(address), n)
+}
+
+/// The same for somebody of whom only the hash of the address is known, as keys name people.
+pub fn variant_of_person(person: &str, n: usize) -> usize {
+    let number = person.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
     // A remainder of a usize fits into a usize.
     usize::try_from(number.checked_rem(n as u64).unwrap_or_default()).unwrap_or_default()
 }

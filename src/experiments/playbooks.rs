@@ -1,9 +1,11 @@
 //! Playbooks: plays that go-to-market teams really make, each with its audience, its words, its numbers.
 //!
-//! Owns how `assets/playbooks/*.toml` are read and how their gaps (`[[name]]`) are filled. A gap is filled once, with data. Must never choose a
-//! play: whoever designs does.
+//! Owns how `assets/playbooks/*.toml` are read and how their gaps are filled: `[[name]]` with what is known of it, `[[name|words]]` with these
+//! words where nothing is. Alternatives of a paragraph stand between ` || `: the first whose gaps can be filled counts, and a paragraph
+//! without one is left out, so that nothing is promised that nobody gave. A gap is filled once, with data. Must never choose a play: whoever
+//! designs does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -54,8 +56,6 @@ pub struct Playbook {
     pub if_failure: String,
     /// Where it is good and bad.
     pub numbers: Numbers,
-    /// What stands in gaps that nothing else fills.
-    pub defaults: BTreeMap<String, String>,
     /// What is said.
     pub outreach: Said,
 }
@@ -127,27 +127,45 @@ pub fn all() -> &'static [Playbook] {
     &ALL
 }
 
-/// The text with its gaps filled, and the names of those that it has. A gap of which nothing is known stays.
+/// The text with its gaps filled, and the names of those that it has. Empty where nothing of it could be said.
 pub fn filled(text: &str, of: &impl Fn(&str) -> Option<String>) -> (String, BTreeSet<String>) {
-    let (mut out, mut names) = (String::with_capacity(text.len()), BTreeSet::new());
+    let (mut paragraphs, mut names) = (Vec::new(), BTreeSet::new());
+    for paragraph in text.trim().split("\n\n") {
+        let said = paragraph.split(" || ").find_map(|alternative| {
+            let mut names = BTreeSet::new();
+            Some((alternative_of(alternative, of, &mut names)?, names))
+        });
+        if let Some((said, used)) = said {
+            paragraphs.push(said);
+            names.extend(used);
+        }
+    }
+    (paragraphs.join("\n\n"), names)
+}
+
+/// A paragraph with its gaps filled; none where one of them cannot be.
+fn alternative_of(text: &str, of: &impl Fn(&str) -> Option<String>, names: &mut BTreeSet<String>) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("[[") {
         out.push_str(before);
-        let gap = after.split_once("]]").and_then(|(name, after)| Some((name, of(name)?, after)));
-        match gap {
-            Some((name, words, after)) => {
+        let Some((gap, after)) = after.split_once("]]") else {
+            out.push_str("[[");
+            rest = after;
+            continue;
+        };
+        let (name, otherwise) = gap.split_once('|').map_or((gap, None), |(name, words)| (name, Some(words)));
+        match of(name) {
+            Some(words) => {
                 names.insert(name.to_owned());
                 out.push_str(&words);
-                rest = after;
             }
-            None => {
-                out.push_str("[[");
-                rest = after;
-            }
+            None => out.push_str(otherwise?),
         }
+        rest = after;
     }
     out.push_str(rest);
-    (out, names)
+    Some(out)
 }
 
 #[cfg(test)]
@@ -167,8 +185,12 @@ mod tests {
             assert!(play.numbers.bad < play.numbers.good, "{name}");
             let texts = play.outreach.variants.iter().filter_map(|variant| variant.template.as_ref());
             for text in texts.chain([&play.outreach.template, &play.outreach.subject]) {
-                for variable in variables(text).unwrap() {
-                    assert!(variable.otherwise.is_some(), "{name}: {variable:?} may be missing");
+                for known in [false, true] {
+                    let (text, _) = filled(text, &|gap| known.then(|| gap.to_owned()));
+                    assert!(!text.is_empty() && !text.contains("[[") && !text.contains("||"), "{name}: {text}");
+                    for variable in variables(&text).unwrap() {
+                        assert!(variable.otherwise.is_some(), "{name}: {variable:?} may be missing");
+                    }
                 }
             }
         }
@@ -176,10 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_filled_once() {
+    fn gaps_are_filled_once_and_what_cannot_be_said_is_left_out() {
         let of = |name: &str| (name == "who").then(|| "[[who]]".to_owned());
-        let (text, names) = filled("[[who]] and [[what]] [[", &of);
-        assert_eq!(text, "[[who]] and [[what]] [[");
-        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["who"]);
+        let said = |text: &str| filled(text, &of).0;
+        assert_eq!(said("[[who]] and [[what|others]] [["), "[[who]] and others [[");
+        assert_eq!(said("one\n\n[[offer]] is yours\n\n[[who]]"), "one\n\n[[who]]");
+        assert_eq!(said("[[topic]] at work || A question for [[who]]"), "A question for [[who]]");
+        assert_eq!(said("[[topic]]"), "");
+        assert_eq!(filled("[[who]] [[what|x]]", &of).1.into_iter().collect::<Vec<_>>(), ["who"]);
     }
 }

@@ -5,6 +5,7 @@
 //! never guess where guessing changes what is done: then it is a finding.
 
 mod execution;
+mod mail;
 mod measured;
 mod outreach;
 mod reader;
@@ -100,7 +101,7 @@ pub fn read(text: &str) -> Reading {
 
 /// Reads a specification, and checks it with what is known.
 pub fn read_with(text: &str, known: &Known) -> Reading {
-    let (draft, mut findings, places) = shape(text);
+    let (draft, mut findings, places) = shape(text, known);
     if let Some(spec) = &draft {
         findings.extend(check::check(spec, known).into_iter().map(|finding| placed(finding, &places)));
     }
@@ -133,8 +134,8 @@ pub(super) fn placed(mut finding: Finding, places: &Places) -> Finding {
 }
 
 /// The specification in its own form, as far as the text gives one, unchecked.
-pub(super) fn shape(text: &str) -> (Option<Spec>, Vec<Finding>, Places) {
-    let mut reader = Reader::default();
+pub(super) fn shape(text: &str, known: &Known) -> (Option<Spec>, Vec<Finding>, Places) {
+    let mut reader = Reader { own: known.own(), ..Reader::default() };
     let root = match tree::parse(text) {
         Ok(root) => root,
         Err(no) => {
@@ -198,9 +199,9 @@ impl Reader {
         self.state(&mut fields);
         let mode = self.mode(&mut fields);
         let target_node = fields.take(&["target", "audience"]);
-        let target = self.target(target_node.as_ref().map(|(node, _)| *node), at);
-        let (execution, mut sending) =
-            self.execution(fields.take(&["execution", "steps"]), target_node.map(|(node, _)| node), at);
+        let target_node = node_of(target_node);
+        let (execution, mut sending) = self.execution(fields.take(&["execution", "steps"]), target_node, at);
+        let target = self.target(target_node, at);
         let outreach = self.outreach(fields.take(&["outreach"]), &mut sending);
         let mut metrics = self.metrics(fields.take(&["metrics"]), at);
         let mut success_criteria = self.criteria(&mut fields, "success_criteria", at);
@@ -307,11 +308,8 @@ impl Reader {
         });
         let source = fields.take(&["source"]).and_then(|(node, path)| self.text(node, &path));
         let filters = fields.take(&["filters", "conditions"]).map(|(node, path)| self.filters(node, &path));
-        // They were there for the steps: see `{{target.…}}`.
-        for (key, node) in fields.rest() {
-            if matches!(node.kind, Kind::List(_) | Kind::Map(_)) && key.name != "exclusions" {
-                continue;
-            }
+        // What steps name as `{{target.…}}` stands in them now.
+        for (key, node) in fields.rest().filter(|(key, _)| !self.of_target.contains(&key.name)).collect::<Vec<_>>() {
             self.keep(&format!("target.{}", key.name), key.at, node);
         }
         Target { description, size, source, filters: filters.unwrap_or_default() }

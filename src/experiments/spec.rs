@@ -85,6 +85,24 @@ impl Mode {
             Self::Simulation => "simulation",
         }
     }
+
+    /// In few words, for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::DryRun => "dry run",
+            Self::Live => "LIVE",
+            Self::Simulation => "simulation",
+        }
+    }
+
+    /// What it means, for people.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::DryRun => "dry run: nothing leaves, what would have gone out is written down",
+            Self::Live => "live: it writes to people",
+            Self::Simulation => "simulation: its people do not exist",
+        }
+    }
 }
 
 impl fmt::Display for Mode {
@@ -125,6 +143,9 @@ pub struct Execution {
     /// What becomes of runs whose time passed while nobody could start them.
     #[serde(default)]
     pub missed: Missed,
+    /// What becomes of a run whose time comes while another is under way.
+    #[serde(default, skip_serializing_if = "Overlap::is_default")]
+    pub overlap: Overlap,
 }
 
 /// A tool with its parameters.
@@ -164,6 +185,35 @@ impl Missed {
             Self::Once => "once",
             Self::All => "all",
         }
+    }
+}
+
+/// What becomes of a run whose time comes while another of the same experiment is under way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// One waits for the end of the other; where what is missed does not happen, it is left out.
+    #[default]
+    Queue,
+    /// It is left out.
+    Skip,
+    /// Both run side by side.
+    Allow,
+}
+
+impl Overlap {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Skip => "skip",
+            Self::Allow => "allow",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

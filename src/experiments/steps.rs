@@ -103,19 +103,19 @@ pub fn plan(spec: &Spec) -> Result<Vec<Planned>, PlanError> {
 }
 
 /// The step that writes to people once more, as [`plan`] has it for the first message; none where there is no such follow-up.
-/// `number` counts from 0. Whoever runs it gives the recipients: those who did not answer.
+/// `number` counts from 0. Whoever runs it gives the recipients: those who did not answer. Where it has no subject of its own, it goes out under
+/// the one that each of them had (`first_subject`): of another way of saying it they know nothing.
 pub fn follow_up(spec: &Spec, number: usize) -> Option<Planned> {
     let outreach = spec.outreach.as_ref()?;
     let FollowUp { subject, template, .. } = outreach.follow_ups.get(number)?;
     let first = plan(spec).ok()?.into_iter().find(|planned| planned.step.tool == SENDER || planned.by == By::Person)?;
     let mut planned = first;
-    let subject = subject.clone().or_else(|| outreach.subject.as_ref().map(|subject| format!("Re: {subject}")));
     planned.step.id = format!("follow_up_{number}");
     let params = &mut planned.step.params;
     for former in ["recipients", "variants", "subject"] {
         params.shift_remove(former);
     }
-    params.extend(subject.map(|subject| ("subject".to_owned(), Value::String(subject))));
+    params.extend(subject.clone().map(|subject| ("subject".to_owned(), Value::String(subject))));
     params.insert("template".to_owned(), Value::String(template.clone()));
     params.insert("follow_up".to_owned(), json!(number));
     Some(planned)
@@ -132,7 +132,10 @@ fn compiled(spec: &Spec, outreach: &Outreach, last: Option<&str>) -> Planned {
     };
     put("recipients", recipients.map(Value::String));
     put("subject", outreach.subject.clone().map(Value::String));
-    put("template", Some(outreach.template.clone()).filter(|text| !text.is_empty()).map(Value::String));
+    // Where each variant has its own, the tool still wants one for all.
+    let template = Some(outreach.template.clone()).filter(|text| !text.is_empty());
+    let template = template.or_else(|| outreach.variants.iter().find_map(|variant| variant.template.clone()));
+    put("template", template.map(Value::String));
     let variants: Vec<Value> = outreach.variants.iter().filter_map(|it| serde_json::to_value(it).ok()).collect();
     put("variants", (!variants.is_empty()).then_some(Value::Array(variants)));
     put("sender", outreach.sender.clone().map(Value::String));

@@ -200,6 +200,8 @@ impl Mind {
             let order: Vec<_> = chain.candidates.iter().map(ToString::to_string).collect();
             tracing::info!(%task, order = order.join(", "), left_out = chain.left_out.join("; "), "who answers");
         }
+        // Where no thread can be had, the first message waits for it.
+        let _learning = std::thread::Builder::new().name("judgement".to_owned()).spawn(super::tasks::learn);
         let inner = Inner {
             providers: providers(&config, &capabilities)?,
             prompts: Prompts::load(Some(&context.join("prompts")))?,

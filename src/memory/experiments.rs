@@ -43,6 +43,47 @@ pub(crate) fn under_way(run: &Document) -> String {
     sanitize_line(&words, NAME_LIMIT)
 }
 
+/// How far a run is in its steps, by its document.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Steps {
+    /// Their names, in order. Raw.
+    names: Vec<String>,
+    /// So many have ended.
+    ended: usize,
+    /// The part of the next one that is done, from 0 to 1.
+    part: f64,
+}
+
+impl Steps {
+    /// None where the document does not say which steps there are.
+    pub(crate) fn of(run: &Document) -> Option<Self> {
+        let names: Vec<String> = serde_json::from_str(run.get("steps")?).ok().filter(|it: &Vec<_>| !it.is_empty())?;
+        let progress = run.get("progress").and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let progress = progress.filter(|it| it["step"].as_str() == run.get("step")).unwrap_or_default();
+        let at = run.get("step").and_then(|step| names.iter().position(|name| name == step));
+        // This is said when a step has ended, and the next one has not begun.
+        let is_between = progress["message"] == "steps";
+        let ended = at.map_or(0, |at| at + usize::from(is_between));
+        let part = progress["done"].as_f64().zip(progress["total"].as_f64().filter(|total| *total > 0.0));
+        let part = part.filter(|_| !is_between).map_or(0.0, |(done, total)| (done / total).clamp(0.0, 1.0));
+        Some(Self { names, ended, part })
+    }
+
+    /// Whether a step has ended; none where it is under way, or the next.
+    pub(crate) fn has_ended(&self, step: &str) -> Option<bool> {
+        match self.names.iter().position(|name| name == step) {
+            Some(at) if at == self.ended => None,
+            at => Some(at.is_some_and(|at| at < self.ended)),
+        }
+    }
+
+    /// How far all of them are, from 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "steps are few")]
+    pub(crate) fn share(&self) -> f64 {
+        ((self.ended as f64 + self.part) / self.names.len() as f64).clamp(0.0, 1.0)
+    }
+}
+
 /// An experiment, and what it takes to know that it has not changed.
 #[derive(Debug, Clone)]
 pub(super) struct Known {

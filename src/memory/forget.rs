@@ -35,7 +35,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 /// Fields of an action that say what was written to whom.
 const OF_ACTIONS: [&str; 4] = ["subject", "message_id", "receipt", "error"];
 /// Families that are not rewritten here: they hold no person, or are told of by themselves.
-const LEFT: [&str; 6] = ["notes:", "note_versions:", "suppressions:", "contacts:", "limits:", "audit:"];
+const LEFT: [&str; 7] = ["notes:", "note_versions:", "suppressions:", "contacts:", "collected:", "limits:", "audit:"];
 
 /// Why somebody was not forgotten everywhere. What was done stays done; doing it again does the rest.
 #[derive(Debug, Error)]

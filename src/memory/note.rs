@@ -426,6 +426,28 @@ pub async fn edits<'a>(
     Ok(edits)
 }
 
+/// Changes a note with these effects, as [`change`] does; where the note cannot take it, that is told in the log, and the effects are as they
+/// were: a note that cannot take an item is no reason to lose the rest.
+///
+/// # Errors
+/// Where the bus cannot be read.
+pub async fn try_change<G: Grant>(
+    effects: &mut Effects<G>,
+    bus: &SharedBus,
+    name: NoteName,
+    it: &NoteChange,
+    by: &str,
+) -> Result<(), BusError> {
+    match change(effects, bus, name, it, by).await {
+        Err(ChangeError::Bus(err)) => Err(err),
+        Err(err) => {
+            tracing::warn!(note = %name, by, %err, "a note was not changed: {}", it.gist());
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
 /// Changes a note with these effects. Once for each note: several changes of one note go through [`edits`].
 ///
 /// # Errors

@@ -8,8 +8,10 @@
 //! |---|---|
 //! | `schedule_created`, `experiment_created` | the schedule's next timer is set |
 //! | `execute_now` | checked, claimed, and put down as a waiting run |
+//! | `sample_experiment` | one mail goes to the operator, as a recipient would get it |
 //! | `schedule_due` for a run | the run, within the slots: it holds its message until it is over, or has to wait for long |
-//! | `schedule_due` for something else | replies are collected, follow-ups sent, the observation closed |
+//! | `schedule_due` for something else | follow-ups are sent, the observation closed |
+//! | `collection_due` | what was answered to the mail of all experiments is read |
 
 mod actions;
 mod arm;
@@ -18,6 +20,7 @@ mod collect;
 mod desk;
 mod end;
 mod events;
+mod folders;
 mod follow;
 mod forgotten;
 mod observe;
@@ -27,6 +30,7 @@ mod people;
 mod person;
 mod record;
 mod run;
+mod sample;
 #[cfg(test)]
 mod tests;
 use std::sync::Arc;
@@ -47,7 +51,9 @@ use crate::llm::Mind;
 use crate::tools::contract::{Call, Desk, Outcome};
 use crate::tools::runner::Runner;
 
+pub use folders::WorkFolders;
 pub use pace::Pacer;
+pub use sample::record_of as record_of_sample;
 
 /// Messages held side by side: runs that wait for a slot among them.
 const MESSAGES: usize = 256;
@@ -149,16 +155,17 @@ impl Handler for Executor {
             },
             ChannelName::ExecuteNow => match message.read::<ExecuteNow>()? {
                 ExecuteNow::Run(wanted) => begin::begin(&wanted, &message, &cx).await,
+                ExecuteNow::Sample(wanted) => sample::sample(self, &wanted, &message, &cx).await,
             },
             ChannelName::Schedules => match message.read::<Schedules>()? {
                 Schedules::Created(created) => arm::scheduled(&created, &cx).await,
                 Schedules::Due(due) => match due.what {
                     DueFor::Run => run::run(self, &due, &message, &cx).await,
-                    DueFor::Collection => collect::collect(self, &due, &message, &cx).await,
                     DueFor::FollowUp => follow::follow(self, &due, &message, &cx).await,
-                    DueFor::Observation => observe::observe(self, &due, &cx).await,
+                    DueFor::Observation => observe::observe(&due, &cx).await,
                     DueFor::Answer => actions::answered(&due, &cx).await,
                 },
+                Schedules::Collect(_) => collect::collect(self, &message, &cx).await,
             },
             // What was approved is said in messages of its own.
             _ => Ok(cx.effects()),

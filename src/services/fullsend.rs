@@ -5,6 +5,8 @@
 //! build, never run, and never let anything go live itself: the gate does, on a yes.
 
 mod draft;
+mod known;
+mod people;
 mod preview;
 mod results;
 #[cfg(test)]
@@ -31,13 +33,12 @@ use crate::contracts::notes::{NoteChange, NoteName, Section};
 use crate::contracts::wiring::{FROM_ORCHESTRATOR, TO_ORCHESTRATOR};
 use crate::contracts::{ChannelName, Priority, ServiceName, Untrusted, keys};
 use crate::experiments::aliases;
-use crate::experiments::check::Known;
 use crate::experiments::document;
 use crate::experiments::read::read_with;
 use crate::experiments::spec::Spec;
 use crate::llm::tasks::{DesignExperiment, DesignInput};
 use crate::llm::{Answered, Asking, Mind, NoAnswer, Task};
-use crate::memory::{self, ChangeError, Memory, TeamContext};
+use crate::memory::{self, Memory, TeamContext};
 use draft::Draft;
 
 /// Designs side by side: a slow one never keeps results waiting.
@@ -116,6 +117,7 @@ impl Fullsend {
             request_id: id,
             spec,
             former: former.map(|(spec, document)| (spec.id, document)),
+            replaces: Vec::new(),
             by: answered.model.clone(),
             reasons: answered.reasoning.lines().map(|reason| line(reason, 300)).collect(),
             design_cost_nano_usd: answered.nano_usd,
@@ -159,7 +161,7 @@ impl Fullsend {
         let id = message.envelope.id.to_string();
         begin(&id, None, message, cx).await?;
         let team = self.memory.load(cx.bus()).await?;
-        let known = Known { tools: Some(tools(&team)), ..Known::default() };
+        let known = self.known(submit.spec.raw(), &team, cx).await?;
         let reading = read_with(submit.spec.raw(), &known);
         let Some(mut spec) = reading.spec.clone() else {
             let said: Vec<_> = reading.errors().take(20).map(ToString::to_string).collect();
@@ -197,6 +199,7 @@ impl Fullsend {
             reasons: vec![format!("{by} wrote it.")],
             by,
             former,
+            replaces: Vec::new(),
             title: None,
             design_cost_nano_usd: 0,
             notify_channel: None,
@@ -313,14 +316,7 @@ async fn move_item(
     bus: &SharedBus,
 ) -> Result<(), Failure> {
     let change = NoteChange::Item { key: key.to_owned(), section, text };
-    match memory::change(effects, bus, NoteName::Worklist, &change, ServiceName::Fullsend.as_str()).await {
-        Err(ChangeError::Bus(err)) => Err(err.into()),
-        Err(err) => {
-            tracing::warn!(key, %err, "the worklist does not show this");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
+    Ok(memory::try_change(effects, bus, NoteName::Worklist, &change, ServiceName::Fullsend.as_str()).await?)
 }
 
 /// An experiment's document; none where there is none.

@@ -26,13 +26,13 @@ use crate::contracts::messages::{
     Approvals, ErrorNotice, ExperimentResults, FromOrchestrator, Intent, OrchestratorResponse, Proposals,
     ToOrchestrator, Words,
 };
-use crate::contracts::notes::{NoteChange, NoteName};
+use crate::contracts::notes::NoteName;
 use crate::contracts::wiring::{FROM_ORCHESTRATOR, PROPOSALS, TO_ORCHESTRATOR};
 use crate::contracts::{ChannelName, Envelope, Priority, ServiceName, ShapeError, Trust};
 use crate::llm::tasks::decide::{DecideInput, Denied};
 use crate::llm::tasks::{Action, Decide, Decision, Payload};
 use crate::llm::{Answered, Asking, Mind, NoAnswer, Ruled, Task};
-use crate::memory::{self, ChangeError, Memory, TeamContext};
+use crate::memory::{self, Memory, TeamContext};
 use record::{Asker, Record, Stage};
 use subject::{ByCode, Subject};
 
@@ -122,9 +122,11 @@ impl Orchestrator {
         if answered.flagged {
             warn(&mut effects, &record)?;
         }
+        // The end of a run moves its item on the worklist, whatever is decided about it.
         if let Some(change) = intents::of_result(subject) {
             if subject.trust > Trust::External {
-                move_item(&mut effects, subject, &change, turn.cx).await?;
+                let by = ServiceName::Orchestrator.as_str();
+                memory::try_change(&mut effects, turn.cx.bus(), NoteName::Worklist, &change, by).await?;
             } else {
                 // What somebody outside says of a run is a claim: it moves the item when a person says so.
                 if intents.is_empty() {
@@ -139,22 +141,6 @@ impl Orchestrator {
         turn.write(&mut effects, &record)?;
         Ok(effects)
     }
-}
-
-/// The end of a run moves its item on the worklist, whatever is decided about it.
-async fn move_item(
-    effects: &mut Effects<grants::Orchestrator>,
-    subject: &Subject,
-    change: &NoteChange,
-    cx: &Context<grants::Orchestrator>,
-) -> Result<(), Failure> {
-    match memory::change(effects, cx.bus(), NoteName::Worklist, change, "orchestrator").await {
-        Err(ChangeError::Bus(err)) => return Err(err.into()),
-        // A worklist that cannot take the item is no reason to lose the decision.
-        Err(err) => tracing::warn!(decision = subject.id, %err, "the worklist does not show this run"),
-        Ok(()) => {}
-    }
-    Ok(())
 }
 
 /// Says to the team that a model's answer could not be used as it was.

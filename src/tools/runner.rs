@@ -17,6 +17,7 @@ use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
 use self::prepare::Prepared;
+pub(crate) use self::prepare::folder_name;
 use super::contract::{Call, Desk, Outcome, ToolError};
 use super::registry::{NoTool, Registry, Tool};
 use super::sandbox::Sandbox;
@@ -104,7 +105,7 @@ impl Runner {
 
     /// The work folder of a run's step.
     pub fn work_folder(&self, run: &str, step: &str) -> PathBuf {
-        self.parts.work.join(prepare::folder_name(run)).join(prepare::folder_name(step))
+        self.parts.work.join(folder_name(run)).join(folder_name(step))
     }
 
     /// Runs the tool that a call names. Ends within two seconds of `stop`.
@@ -179,11 +180,11 @@ impl Runner {
             }
         };
         let plan = it.plan(dialler.as_ref().map(super::sandbox::dial::Dialler::folder));
-        let command = match self.parts.sandbox.command(&plan).await {
-            Ok(command) => command,
+        let shut = match self.parts.sandbox.command(&plan).await {
+            Ok(shut) => shut,
             Err(err) => return refused(error(ErrorCode::Tool, err.to_string())),
         };
-        let running = match process::Running::start(command, &it.work) {
+        let running = match process::Running::start(shut, &it.work) {
             Ok(running) => running,
             Err(err) => return refused(error(ErrorCode::Transient, format!("the tool cannot be started: {err}"))),
         };

@@ -3,13 +3,14 @@
 //! Two layers, one inside the other, so that a hole in one is not a hole. Outside, bubblewrap: namespaces of its own for users, processes,
 //! network, mounts, messages and names; of the disk only the system's programs, the tool's folder and the files that its parameters name,
 //! all read-only, and its work folder; no environment. Inside, this program itself ([`inside`]): limits of resources, Landlock,
-//! a filter of system calls; then it becomes the tool. The network is none but the places that the run names ([`relay`], [`dial`]).
+//! a filter of system calls; then it becomes the tool. Around both, a control group where this machine lets one be made ([`group`]). The network is none but the places that the run names ([`relay`], [`dial`]).
 //!
 //! Owns what a tool can reach, and how much of that this machine enforces ([`Level`]). Fails closed: where a layer is missing nothing
 //! runs, unless the operator said otherwise (`tools.unsandboxed`); then what there is is used all the same. Must never run anything itself.
 
 pub mod dial;
 mod filter;
+pub mod group;
 pub mod inside;
 pub mod relay;
 
@@ -24,7 +25,8 @@ use thiserror::Error;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use self::inside::{Policy, Report};
+use self::group::{Group, Groups, Version};
+use self::inside::{PROCESSES, Policy, Report};
 use super::manifest::HostPort;
 use crate::contracts::untrusted::sanitize_line;
 
@@ -116,8 +118,55 @@ pub struct Level {
     pub landlock: Landlock,
     /// Whether system calls are filtered.
     pub filter: bool,
+    /// What holds a tool to its number of processes.
+    pub processes: Processes,
     /// Why something is missing.
     pub missing: Vec<String>,
+}
+
+/// What holds a tool to its number of processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Processes {
+    /// A control group of each run's own (cgroup v2).
+    CgroupV2,
+    /// The same, of the older kind (cgroup v1, `pids`).
+    CgroupV1,
+    /// The limit of a user's processes (`RLIMIT_NPROC`), which does not bind root.
+    Rlimit,
+    /// Nothing: they are counted while it runs, and it is ended when there are more.
+    Counted,
+}
+
+impl Processes {
+    fn of(groups: Option<&Groups>) -> Self {
+        match groups.map(|groups| groups.version) {
+            Some(Version::V2) => Self::CgroupV2,
+            Some(Version::V1) => Self::CgroupV1,
+            None if is_root() => Self::Counted,
+            None => Self::Rlimit,
+        }
+    }
+
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::CgroupV2 => "a cgroup (v2)",
+            Self::CgroupV1 => "a cgroup (v1)",
+            Self::Rlimit => "RLIMIT_NPROC",
+            Self::Counted => "counting",
+        }
+    }
+}
+
+/// Whether this process is the machine's root, not only that of a container which is a plain user outside.
+fn is_root() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let mut words = map.split_whitespace();
+    let maps_to_itself = words.next() == words.next();
+    // What a process has in `/proc` is its user's.
+    let uid = std::fs::metadata("/proc/self").map(|found| std::os::unix::fs::MetadataExt::uid(&found));
+    uid.is_ok_and(|uid| uid == 0) && maps_to_itself
 }
 
 /// How much of its rules Landlock enforces.
@@ -152,6 +201,7 @@ impl Level {
         ];
         let layers: Vec<_> = layers.into_iter().filter(|layer| !layer.is_empty()).collect();
         let there = if layers.is_empty() { "nothing".to_owned() } else { layers.join(", ") };
+        let there = format!("{there}; at most {PROCESSES} processes, by {}", self.processes.words());
         if self.missing.is_empty() { there } else { format!("{there}; missing: {}", self.missing.join("; ")) }
     }
 }
@@ -160,13 +210,31 @@ impl Level {
 #[derive(Debug)]
 pub struct Sandbox {
     options: Options,
-    level: OnceCell<Level>,
+    found: OnceCell<Found>,
+}
+
+/// What this machine has.
+#[derive(Debug)]
+struct Found {
+    level: Level,
+    groups: Option<Groups>,
+}
+
+/// A tool's command, shut in, and what it takes along.
+#[derive(Debug)]
+pub struct Shut {
+    /// To be started.
+    pub command: Command,
+    /// The control group that it goes into, where there are such.
+    pub group: Option<Group>,
+    /// Whether bubblewrap is around it.
+    pub is_wrapped: bool,
 }
 
 impl Sandbox {
     /// By these options.
     pub fn new(options: Options) -> Self {
-        Self { options, level: OnceCell::new() }
+        Self { options, found: OnceCell::new() }
     }
 
     /// How tools are shut in.
@@ -176,10 +244,18 @@ impl Sandbox {
 
     /// How much of it this machine enforces. Runs it once, with this program in the place of a tool.
     pub async fn level(&self) -> &Level {
-        self.level.get_or_init(|| self.probe()).await
+        &self.found().await.level
     }
 
-    async fn probe(&self) -> Level {
+    async fn found(&self) -> &Found {
+        let find = async {
+            let groups = tokio::task::spawn_blocking(Groups::find).await.ok().flatten();
+            Found { level: self.probe(Processes::of(groups.as_ref())).await, groups }
+        };
+        self.found.get_or_init(|| find).await
+    }
+
+    async fn probe(&self, processes: Processes) -> Level {
         let mut missing = Vec::new();
         let folder = std::env::temp_dir();
         let plan = Plan { tool: None, argv: &[], work: &folder, reads: &[], hosts: &[], run: None, timeout: PATIENCE };
@@ -188,18 +264,18 @@ impl Sandbox {
             match self.asked(&plan, &policy).await {
                 Ok(report) => {
                     missing.extend(report.missing);
-                    return Level { namespaces, landlock: report.landlock, filter: report.filter, missing };
+                    return Level { namespaces, landlock: report.landlock, filter: report.filter, processes, missing };
                 }
                 Err(why) if namespaces => missing.push(format!("namespaces by bubblewrap ({why})")),
                 Err(why) => missing.push(format!("everything ({why})")),
             }
         }
-        Level { namespaces: false, landlock: Landlock::None, filter: false, missing }
+        Level { namespaces: false, landlock: Landlock::None, filter: false, processes, missing }
     }
 
     /// What this program says when it is shut in.
     async fn asked(&self, plan: &Plan<'_>, policy: &Policy) -> Result<Report, String> {
-        let mut command = self.built(plan, policy).map_err(|err| err.to_string())?;
+        let mut command = self.built(plan, policy, None).map_err(|err| err.to_string())?;
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output =
             tokio::time::timeout(PATIENCE, command.output()).await.map_err(|_| "it did not answer".to_owned())?;
@@ -219,15 +295,19 @@ impl Sandbox {
     ///
     /// # Errors
     /// Where it cannot be shut in, and the operator did not say that it runs all the same.
-    pub async fn command(&self, plan: &Plan<'_>) -> Result<Command, NotSandboxed> {
-        let level = self.level().await;
+    pub async fn command(&self, plan: &Plan<'_>) -> Result<Shut, NotSandboxed> {
+        let Found { level, groups } = self.found().await;
         if !level.is_whole() && !self.options.unsandboxed {
             return Err(NotSandboxed::Missing(level.missing.join("; ")));
         }
         let must = level.landlock != Landlock::None;
-        let mut command = self.built(plan, &self.policy(plan, level.namespaces, must))?;
+        let group = match groups.clone() {
+            Some(groups) => Some(grouped(groups).await?),
+            None => None,
+        };
+        let mut command = self.built(plan, &self.policy(plan, level.namespaces, must), group.as_ref())?;
         command.process_group(0).kill_on_drop(true);
-        Ok(command)
+        Ok(Shut { command, group, is_wrapped: level.namespaces })
     }
 
     fn policy(&self, plan: &Plan<'_>, namespaces: bool, must: bool) -> Policy {
@@ -253,7 +333,7 @@ impl Sandbox {
         }
     }
 
-    fn built(&self, plan: &Plan<'_>, policy: &Policy) -> Result<Command, NotSandboxed> {
+    fn built(&self, plan: &Plan<'_>, policy: &Policy, group: Option<&Group>) -> Result<Command, NotSandboxed> {
         let policy_text = serde_json::to_string(policy).map_err(|err| NotSandboxed::Missing(err.to_string()))?;
         let is_wrapped = policy.writes.first().is_some_and(|work| work == Path::new(WORK));
         let (program, tool) = if is_wrapped {
@@ -261,12 +341,20 @@ impl Sandbox {
         } else {
             (self.options.program.as_path(), plan.tool)
         };
+        let begins = |with: &Path| match group {
+            Some(group) => {
+                let mut command = Command::from(group::joined(&group.procs()));
+                command.arg(with);
+                command
+            }
+            None => Command::new(with),
+        };
         let mut command = if is_wrapped {
-            let mut command = Command::new(BWRAP);
+            let mut command = begins(Path::new(BWRAP));
             command.args(self.wrapping(plan, policy)?).arg("--").arg(program);
             command
         } else {
-            let mut command = Command::new(program);
+            let mut command = begins(program);
             command.env_clear().envs(environment(plan.work)).current_dir(plan.work);
             command
         };
@@ -333,6 +421,13 @@ impl Sandbox {
         it.words(&["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]);
         Ok(it.0)
     }
+}
+
+/// A control group for a run.
+async fn grouped(groups: Groups) -> Result<Group, NotSandboxed> {
+    let made = tokio::task::spawn_blocking(move || groups.make()).await;
+    let made = made.unwrap_or_else(|err| Err(std::io::Error::other(err)));
+    made.map_err(|err| NotSandboxed::Missing(format!("its control group ({err})")))
 }
 
 /// The arguments of bubblewrap, as they come together.
@@ -464,15 +559,24 @@ mod tests {
 
     #[test]
     fn a_level_reads_as_a_line() {
-        let mut level = Level { namespaces: true, landlock: Landlock::Full, filter: true, missing: Vec::new() };
-        assert_eq!(level.line(), "namespaces, Landlock, a filter of system calls");
+        let mut level = Level {
+            namespaces: true,
+            landlock: Landlock::Full,
+            filter: true,
+            processes: Processes::CgroupV2,
+            missing: Vec::new(),
+        };
+        let by = "at most 64 processes, by a cgroup (v2)";
+        assert_eq!(level.line(), format!("namespaces, Landlock, a filter of system calls; {by}"));
         assert!(level.is_whole());
         level.namespaces = false;
         level.missing.push("namespaces by bubblewrap (there is no `bwrap`)".to_owned());
         assert!(!level.is_whole());
         assert_eq!(
             level.line(),
-            "Landlock, a filter of system calls; missing: namespaces by bubblewrap (there is no `bwrap`)"
+            format!(
+                "Landlock, a filter of system calls; {by}; missing: namespaces by bubblewrap (there is no `bwrap`)"
+            )
         );
     }
 }

@@ -28,6 +28,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
+pub use csv_leads::{Leads, leads};
+
 use super::contract::{ActOutcome, Action, ActionDone, Answer, Input, Line, Progress};
 use crate::contracts::messages::ErrorCode;
 use crate::contracts::untrusted::sanitize_line;
@@ -244,7 +246,7 @@ pub fn run(name: &str) -> ExitCode {
 }
 
 /// Does it, and says what came of it. False where that could not be said.
-async fn work(
+pub(crate) async fn work(
     name: &str,
     answers: Box<dyn AsyncBufRead + Send + Unpin>,
     out: Box<dyn Write + Send>,

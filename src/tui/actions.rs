@@ -186,6 +186,8 @@ actions! {
     System = "system", "System", "Wiring, groups, dead letters, budgets, logs.", ["0"], Room, 0;
     ShowTrace = "show-trace", "trace", "Show the chain that the selected message belongs to.", ["t"], List, 6;
     Zoom = "zoom", "zoom", "Show the pane that has the focus alone, or all of them again.", ["z"], Room, 0;
+    Wider = "wider", "wider", "Make the first column of the screen wider; it stays so.", [")"], Room, 0;
+    Narrower = "narrower", "narrower", "Make the first column of the screen narrower; it stays so.", ["("], Room, 0;
     Theme = "theme", "theme", "Choose how the room looks; each theme is shown as it is selected.", ["T"], Room, 0;
     Mouse = "mouse", "mouse", "Let the mouse select here, or in the terminal.", ["M"], Room, 0;
     Back = "back", "back", "Leave the zoom, the filter, or what is selected.", ["esc"], Room, 0;
@@ -202,6 +204,7 @@ actions! {
     ReplayEnd = "replay-end", "end", "Go to the end of the recording.", [">"], Replay, 0;
     PauseExperiment = "pause-experiment", "rest", "Let the selected experiment rest, or go on.", ["p"], Scope::Screen(Screen::Experiments), 3;
     RunExperiment = "run-experiment", "run now", "Run the selected experiment now.", ["r"], Scope::Screen(Screen::Experiments), 0;
+    SampleExperiment = "sample-experiment", "sample", "Have one mail of the selected experiment, as it would go out, sent to yourself.", ["s"], Scope::Screen(Screen::Experiments), 8;
     RecordNumber = "record-number", "number", "Record a number for the selected experiment, that no tool can know.", ["m"], Scope::Screen(Screen::Experiments), 4;
     EditSpec = "edit-spec", "edit", "Ask for a change of the selected experiment, from its specification.", ["e"], Scope::Screen(Screen::Experiments), 5;
     CloneSpec = "clone-spec", "clone", "Ask for a new experiment, from the specification of the selected one.", ["c"], Scope::Screen(Screen::Experiments), 6;
@@ -230,6 +233,7 @@ actions! {
     Deny = "deny", "deny", "No, with a reason that goes back to the orchestrator.", ["n"], In(NeedsYou), 3, needed;
     Always = "always", "always", "Yes, and the same kind without asking, until a date of yours.", ["A"], In(NeedsYou), 4;
     ApproveAll = "approve-all", "approve all", "Yes to all that waits, but never to class 3. Asks first.", ["Y"], In(NeedsYou), 6;
+    SampleNeed = "sample-need", "sample to me", "Have one of its mails, as it would go out, sent to yourself; nothing is answered by that.", ["s"], In(NeedsYou), 7;
     NextNeed = "next-need", "next", "Go to the next request.", ["tab", "right"], In(NeedsYou), 5;
     PreviousNeed = "previous-need", "before", "Go to the request before.", ["shift-tab", "left"], In(NeedsYou), 0;
     NeedUp = "need-up", "up", "Scroll up.", ["up", "k"], In(NeedsYou), 0;
@@ -310,6 +314,7 @@ pub const fn other_words(action: Action) -> &'static str {
         Action::AcknowledgeAlert => "ack seen",
         Action::ResolveAlert => "close over",
         Action::SetBudget => "limit money cost",
+        Action::SampleExperiment => "test mail preview try",
         _ => "",
     }
 }
@@ -319,6 +324,8 @@ pub fn needs_sight(action: Action) -> Option<Screen> {
     match (action, action.row().scope) {
         (
             Action::PauseExperiment
+            | Action::RunExperiment
+            | Action::SampleExperiment
             | Action::RecordNumber
             | Action::EditSpec
             | Action::CloneSpec

@@ -23,6 +23,7 @@ use ratatui::layout::Rect;
 pub use deeds::{LetterDeed, NoteDeed, NoteOutcome};
 pub use kept::{Draft, Kept, NoteDraft};
 pub use lists::{ListState, Mark};
+pub(crate) use perform::experiments::sample;
 pub(crate) use perform::{let_go, perform, says, stop_runs, trace_of};
 
 use super::keys::Keymap;
@@ -31,6 +32,7 @@ use super::replay::Seek;
 use super::screens::{self, Pane, Screen};
 use super::store::{Caps, Item, ReadBack, Source, Store, Toward};
 use super::theme::{Role, Theme, person};
+use super::zone::Zone;
 use crate::bus::{EntryId, State};
 use crate::contracts::messages::{ApprovalVerdict, Control};
 use crate::contracts::notes::NoteName;
@@ -87,8 +89,8 @@ pub struct About {
     pub home: String,
     /// Said once at the start, for instance that this room attached by itself.
     pub remark: Option<String>,
-    /// Minutes east of UTC of the person's clock.
-    pub zone_minutes: i32,
+    /// The person's time zone.
+    pub zone: Zone,
     /// How the person is told of something while he looks elsewhere.
     pub ways: told::Ways,
     /// Lines drawn with `+-|` and no movement, for screen readers and old terminals.
@@ -117,6 +119,8 @@ pub struct Model {
     pub lists: BTreeMap<Pane, ListState>,
     /// What lies above the screen; the last one has the keys.
     pub layers: Vec<Layer>,
+    /// By how many columns the first column of a screen was made wider, or narrower.
+    pub widths: BTreeMap<Screen, i16>,
     /// The filter as it was written.
     pub filter: String,
     /// The metric that was chosen for the chart; it holds for every experiment that has it.
@@ -297,6 +301,7 @@ impl Model {
             focus: BTreeMap::new(),
             lists: BTreeMap::new(),
             layers: Vec::new(),
+            widths: kept.widths,
             filter: String::new(),
             metric: None,
             trace: None,
@@ -426,6 +431,7 @@ impl Model {
     pub fn kept(&self) -> Kept {
         Kept {
             screen: self.screen,
+            widths: self.widths.clone(),
             filter: self.filter.clone(),
             theme: self.theme.name.clone(),
             has_mouse: self.has_mouse,
@@ -441,6 +447,7 @@ impl Model {
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     let effects = happens(model, msg);
     model.pin();
+    super::layers::needs_you::freshen(model);
     if model.store.playing.is_some() { outcomes::without_saying(model, effects) } else { effects }
 }
 
@@ -480,14 +487,17 @@ fn answer_to_operator(model: &Model, item: &Item) -> Option<(Role, String)> {
     let Item::Message(row) = item else { return None };
     let envelope = row.envelope.as_ref()?;
     let is_by_gate = envelope.source.as_ref() == ServiceName::Gate.as_str();
+    let is_by_executor = envelope.source.as_ref() == ServiceName::Executor.as_str();
     let is_answer = match envelope.kind.as_ref() {
         "orchestrator_response" | "watcher_response" => true,
         // What became of an order or an answer; why not, too.
-        "status_update" => is_by_gate,
+        "status_update" => is_by_gate || is_by_executor,
+        "error" => is_by_executor,
         _ => false,
     };
     let is_heard = row.channel == ChannelName::FromOrchestrator && envelope.trust == Trust::Operator;
-    let role = if is_by_gate && !row.gist().contains(DONE) { Role::Danger } else { Role::Accent };
+    let is_refused = is_by_gate && !row.gist().contains(DONE) || envelope.kind == "error";
+    let role = if is_refused { Role::Danger } else { Role::Accent };
     (is_heard && is_answer && model.store.is_filled).then(|| (role, format!("{}: {}", row.source(), row.gist())))
 }
 

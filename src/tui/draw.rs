@@ -312,15 +312,24 @@ fn messages(frame: &mut Frame<'_>, area: Rect, model: &Model, shown: &Shown<'_>)
         let words = vec![Piece::new(Role::Muted, "╌╌ the beginning ╌╌")];
         free.next().into_iter().for_each(|row| text::draw(frame, row, model, &words, None));
     }
+    let newest = view.len().checked_sub(1).and_then(|at| view.get(at)).map(|line| line.number);
     for (row, line) in free.zip(view.range(first.min(end), end)) {
-        let is_selected = list.line() == Some(line.number);
-        let selection = if is_focused { Role::Selection } else { Role::SelectionBack };
-        let pieces = match &line.what {
+        // While it follows, keys mean the newest line: it is marked, faintly.
+        let is_meant = is_focused && list.is_following() && newest == Some(line.number);
+        let selection = match list.line() == Some(line.number) {
+            true if is_focused => Some(Role::Selection),
+            true => Some(Role::SelectionBack),
+            false => is_meant.then_some(Role::SelectionBack),
+        };
+        let mut pieces = match &line.what {
             What::Said(said) => text::message(said, model, area.width, has_channel),
             What::Log(line) => text::log(line, model),
             What::Gap(words) => vec![Piece::new(Role::Warn, format!("╌╌ {words} ╌╌"))],
         };
-        text::draw(frame, row, model, &pieces, is_selected.then_some(selection));
+        if !list.is_following() && line.number > list.held_at {
+            text::mark_new(&mut pieces);
+        }
+        text::draw(frame, row, model, &pieces, selection);
     }
     if view.is_empty() && area.height > 0 {
         let words =

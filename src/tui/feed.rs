@@ -139,14 +139,16 @@ impl Feed {
                         let newest = entries.iter().filter(|it| it.channel == *channel).map(|it| it.id).max();
                         *cursor = newest.unwrap_or(*cursor);
                     }
-                    let rows = entries.into_iter().map(|entry| Item::Message(Arc::new(Row::stored(entry))));
-                    self.give(rows.collect()).await?;
+                    let rows: Vec<Row> = entries.into_iter().map(Row::stored).collect();
+                    let is_about_experiment = rows.iter().any(documents::is_about_experiment);
+                    self.give(rows.into_iter().map(|row| Item::Message(Arc::new(row))).collect()).await?;
                     // A budget may have been set.
                     if rung.iter().any(|channel| matches!(channel, ChannelName::Control | ChannelName::Audit)) {
                         ordered.try_send(()).ok();
                     }
-                    for channel in rung {
-                        bell.send(Bell::Channel(channel)).await.map_err(|_| Gone)?;
+                    let rings = rung.into_iter().map(Bell::Channel);
+                    for ring in rings.chain(is_about_experiment.then_some(Bell::Experiments)) {
+                        bell.send(ring).await.map_err(|_| Gone)?;
                     }
                 }
                 Err(err) => {

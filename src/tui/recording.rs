@@ -17,6 +17,7 @@ use thiserror::Error;
 use super::app::About;
 use super::app::told::Ways;
 use super::store::Item;
+use super::zone::Zone;
 use crate::bus::{Key, State};
 use crate::contracts::envelope::millis;
 use crate::contracts::untrusted::sanitize_line;
@@ -80,7 +81,7 @@ impl Head {
             day_limit: self.day_limit,
             home: String::new(),
             remark: None,
-            zone_minutes: 0,
+            zone: Zone::UTC,
             ways: Ways { bell: false, notification: false, title: false },
             is_plain: false,
         }

@@ -150,7 +150,7 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
     {
         return vec![(pane, area)];
     }
-    match model.screen {
+    let mut panes = match model.screen {
         Screen::Deck => deck::panes(area),
         Screen::Channels => channels::panes(model, area),
         Screen::Notes => notes::panes(model, area),
@@ -161,7 +161,53 @@ pub fn panes(model: &Model, area: Rect) -> Vec<(Pane, Rect)> {
         Screen::Experiments => experiments::panes(model, area),
         Screen::Alerts => alerts::panes(model, area),
         Screen::Trace => trace::panes(area),
+    };
+    if let Some(by) = model.widths.get(&model.screen) {
+        widen(&mut panes, area, *by);
     }
+    panes
+}
+
+/// A pane is not made narrower than this.
+const NARROWEST: u16 = 20;
+
+/// Where the first column of panes ends; none where there is only one.
+fn first_border(panes: &[(Pane, Rect)], area: Rect) -> Option<u16> {
+    let ends = panes.iter().map(|(_, at)| at.right()).filter(|end| *end < area.right());
+    ends.filter(|end| panes.iter().any(|(_, at)| at.x == *end)).min()
+}
+
+/// Moves the end of the first column, as far as the panes on both sides let it.
+fn widen(panes: &mut [(Pane, Rect)], area: Rect, by: i16) {
+    let Some(border) = first_border(panes, area) else { return };
+    let least = |wanted: &dyn Fn(&Rect) -> bool| {
+        let widths = panes.iter().filter(|(_, at)| wanted(at)).map(|(_, at)| at.width);
+        i16::try_from(widths.min().unwrap_or(0).saturating_sub(NARROWEST)).unwrap_or(i16::MAX)
+    };
+    let (left, right) = (least(&|at| at.right() == border), least(&|at| at.x == border));
+    let by = by.clamp(-left, right);
+    for (_, at) in panes {
+        if at.right() == border {
+            at.width = at.width.saturating_add_signed(by);
+        } else if at.x == border {
+            at.x = at.x.saturating_add_signed(by);
+            at.width = at.width.saturating_add_signed(-by);
+        }
+    }
+}
+
+/// By how many columns the first column of the screen is wider once it was made wider by so many more; none where it cannot be.
+pub fn widened(model: &Model, by: i16) -> Option<i16> {
+    let area = model.body();
+    let edge = |model: &Model, panes: &[(Pane, Rect)]| {
+        let border = first_border(panes, area)?;
+        (!model.is_zoomed).then_some(border)
+    };
+    let before = edge(model, &panes(model, area))?;
+    let wanted = model.widths.get(&model.screen).copied().unwrap_or(0).saturating_add(by);
+    let mut moved = panes(model, area);
+    widen(&mut moved, area, by);
+    (edge(model, &moved)? != before).then_some(wanted)
 }
 
 /// All panes that the focus can go to, also those for which there is no room now.

@@ -35,7 +35,7 @@ pub use documents::{Documents, Need};
 pub use experiments::{Experiment, Experiments};
 pub use item::{EngineStatus, Item, Row};
 pub use rates::Rate;
-pub use ring::{Caps, Line, Ring, View, What};
+pub use ring::{Caps, Line, Ring, Shown, View, What};
 pub use series::AllSeries;
 pub use services::{Presence, Services};
 
@@ -44,6 +44,7 @@ use crate::bus::filter::Filter;
 use crate::bus::{Key, State};
 use crate::contracts::messages::{self, Health, LlmCalls, Metrics, ToOrchestrator};
 use crate::contracts::{Body, ChannelKind, ChannelName, TraceId};
+use crate::experiments::spec::Mode;
 use crate::tui::replay::Playing;
 
 /// Speakers of whom it is remembered what they said last.
@@ -421,6 +422,11 @@ impl Store {
         for channel in self.channels.values_mut() {
             channel.ring.refilter(&self.filter, is_narrower);
         }
+    }
+
+    /// Whether what a request is about reaches anybody; none where it is about no experiment that is known.
+    pub fn mode_of(&self, need: &Need) -> Option<Mode> {
+        self.experiments.mode(need.experiment()?)
     }
 
     /// What stands under a key, also where only the chain that is followed knows it.

@@ -33,6 +33,7 @@ use fullsend::tui::feed::back;
 use fullsend::tui::keys::Keymap;
 use fullsend::tui::store::{Caps, Item, ReadBack, Row, Source, Toward};
 use fullsend::tui::theme;
+use fullsend::tui::zone::Zone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use redis_server::{RedisServer, Settings};
@@ -159,7 +160,7 @@ pub(crate) fn model(width: u16, height: u16) -> Model {
         day_limit: None,
         home: String::new(),
         remark: None,
-        zone_minutes: 0,
+        zone: Zone::UTC,
         ways: Ways { bell: false, notification: false, title: false },
         is_plain: false,
     };

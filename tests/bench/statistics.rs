@@ -83,9 +83,13 @@ fn main() {
     assert!(found.missed.is_empty(), "beyond their reach: {:#?}", found.missed);
 }
 
+/// Above 0, to 1.
+fn uniform(rng: &mut fastrand::Rng) -> f64 {
+    1.0 - rng.f64()
+}
+
 /// When somebody answers, in hours after the mail, as `simulated_audience` has it: some time after it was opened.
 fn answers_after(rng: &mut fastrand::Rng) -> f64 {
-    let uniform = |rng: &mut fastrand::Rng| 1.0 - rng.f64();
     let opened = -8.0 * uniform(rng).ln();
     let normal = (-2.0 * uniform(rng).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
     opened + 18.0 * normal.exp()
@@ -115,7 +119,8 @@ fn young(line: f64, batches: u64, each: u64, found: &mut Found) {
             let mut person = |batch: u64| {
                 let answers = rng.f64() < line;
                 // What comes after the window is no answer to what is asked.
-                let after = std::iter::repeat_with(|| answers_after(&mut rng)).find(|after| *after < count_of(WINDOW) - 1.0);
+                let after =
+                    std::iter::repeat_with(|| answers_after(&mut rng)).find(|after| *after < count_of(WINDOW) - 1.0);
                 (24 * batch, after.filter(|_| answers).map(|after| count_of(24 * batch) + after))
             };
             let people: Vec<_> = (0..batches * each).map(|number| person(number / each)).collect();

@@ -102,6 +102,8 @@ fn approve(screen: &mut Screen, title: &str) -> String {
         moment(200);
     }
     screen.press("\x1b");
+    // With what is pressed at once, a terminal takes it for Alt.
+    moment(300);
     shown
 }
 

@@ -100,6 +100,64 @@ async fn a_follow_up_belongs_to_its_first_mail() {
     assert_eq!(header(&mail, "References"), header(&mail, "In-Reply-To"));
 }
 
+/// What an experiment's own follow-up becomes, for whoever had the other way of saying it.
+#[tokio::test]
+async fn a_follow_up_goes_on_under_the_subject_that_its_reader_had() {
+    let server = SmtpServer::start();
+    let spec = json!({
+        "id": "exp_20260301_forum", "hypothesis": "h", "target": { "description": "people" },
+        "execution": { "steps": [{ "id": "list", "tool": "csv_leads", "params": { "path": "a.csv" } }] },
+        "metrics": [], "success_criteria": [], "failure_criteria": [],
+        "outreach": {
+            "channel": "email", "sender": "mara@acme.example", "subject": "Common subject", "template": "Hi",
+            "variants": [{ "name": "a" }, { "name": "b", "subject": "Other subject" }],
+            "follow_ups": [{ "after": "2d", "template": "Once more, {{first_name}}" }],
+        },
+    });
+    let spec = serde_json::from_value(spec).unwrap();
+    let planned = fullsend::experiments::steps::follow_up(&spec, 0).unwrap();
+    let mut grace = person("Grace");
+    grace["variant"] = json!("b");
+    grace["first_subject"] = json!("Other subject");
+    let mut params = params(&server.url(), json!([grace]));
+    let own = params.as_object_mut().unwrap();
+    own.remove("subject");
+    own.extend(planned.step.params);
+    let said = Tool::live("email_send", params).go().await;
+    let mail = server.mail();
+    assert_eq!(header(&mail, "Subject").unwrap(), "Re: Other subject");
+    assert_eq!(said.metrics()[0]["variant"], "b");
+}
+
+#[tokio::test]
+async fn a_sample_goes_to_one_address_alone_and_concerns_nobody_else() {
+    let server = SmtpServer::start();
+    let mut params =
+        params(&server.url(), json!([{ "email": "nameless@one.example" }, person("Grace"), person("Linus")]));
+    params["sample_to"] = json!("mara@ours.example");
+    let said = Tool::live("email_send", params).go().await;
+    assert_eq!(said.result()["sent"], json!(1), "{}", said.result());
+    assert_eq!(said.actions().len(), 1);
+    let action = said.actions()[0];
+    assert_eq!(action["target"], json!("mara@ours.example"));
+    assert!(!action["key"].as_str().unwrap().contains("exp_20260301_forum"), "{action}");
+    assert_eq!(said.metrics(), Vec::<&Value>::new(), "nothing is counted");
+    let mail = server.mail();
+    assert!(server.further().is_empty());
+    assert_eq!(
+        (&mail["to"], header(&mail, "To").unwrap().as_str()),
+        (&json!(["mara@ours.example"]), "mara@ours.example")
+    );
+    assert_eq!(header(&mail, "Subject").unwrap(), "[Sample for grace@one.example] A question, Grace");
+    let text = mail["text"].as_str().unwrap();
+    assert!(text.contains("Hi Grace,") && text.contains("1 Main Street"), "{text}");
+    // Whoever unsubscribes by it, or answers, is the one who got it, and of no experiment.
+    let hash = |address: &str| fullsend::contracts::keys::person(address);
+    assert!(text.contains(&hash("mara@ours.example")) && !text.contains(&hash("grace@one.example")), "{text}");
+    assert!(!header(&mail, "Message-ID").unwrap().contains("exp_20260301_forum"), "{text}");
+    assert_eq!(header(&mail, "X-Fullsend-Experiment").unwrap(), "none");
+}
+
 #[tokio::test]
 async fn a_dry_run_connects_to_nobody_and_shows_what_would_go_out() {
     let server = SmtpServer::start();

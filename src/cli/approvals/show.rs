@@ -172,6 +172,11 @@ pub(super) fn described(record: &Record, changed: &[Difference], notes: &[Value]
         match value {
             Value::String(words) => line("detail", &format!("{name}: {words}")),
             Value::Array(items) if name == "mails" => items.iter().for_each(|mail| line("mail", &a_mail(mail))),
+            Value::Array(items) if name == "follow_ups" => {
+                for mail in items {
+                    line("follow-up", &a_mail(mail));
+                }
+            }
             Value::Array(items) => items.iter().for_each(|item| {
                 line("detail", &format!("{name}: {}", item.as_str().map_or_else(|| item.to_string(), str::to_owned)));
             }),
@@ -212,7 +217,8 @@ pub(super) fn described(record: &Record, changed: &[Difference], notes: &[Value]
 fn a_mail(mail: &Value) -> String {
     let of = |field: &str| mail.get(field).and_then(Value::as_str).unwrap_or_default();
     let example = if of("example").is_empty() { String::new() } else { format!(" ({})", of("example")) };
-    format!("to {}{example}: {} | {}", of("to"), of("subject"), of("text").replace('\n', " ⏎ "))
+    let when = if of("when").is_empty() { String::new() } else { format!(", {}", of("when")) };
+    format!("to {}{when}{example}: {} | {}", of("to"), of("subject"), of("text").replace('\n', " ⏎ "))
 }
 
 fn harm(class: RiskClass) -> &'static str {

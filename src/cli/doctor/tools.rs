@@ -5,6 +5,7 @@
 use super::{Area, Report};
 use crate::bus::Level;
 use crate::cli::{Context, open};
+use crate::tools::sandbox::Processes;
 
 /// Looks at the sandbox, the registry and the secrets.
 pub(super) async fn look(cx: &Context, report: &mut Report) {
@@ -36,6 +37,15 @@ pub(super) async fn look(cx: &Context, report: &mut Report) {
             format!("TOOLS RUN WITHOUT THE WHOLE SANDBOX, as tools.unsandboxed says; missing: {}", level.missing.join("; ")),
             format!("Trust every tool that there is, or take the setting away ({place})"),
         ),
+    }
+    if level.processes == Processes::Counted {
+        report.add(
+            Area::Tools,
+            Level::Note,
+            "nothing but counting holds a tool to its number of processes: this is root, for whom the limit of processes does not hold, and no \
+             cgroup can be made here",
+            "Run it as a user of its own, or where /sys/fs/cgroup can be written",
+        );
     }
     report.sandbox = Some(level);
     let registry = open::registry(cx);

@@ -8,6 +8,7 @@ use color_eyre::Section;
 use color_eyre::eyre::{WrapErr, eyre};
 use serde_json::json;
 
+use super::validate;
 use crate::bus::{Draft, Origin, Sender, SharedBus};
 use crate::cli::output::OK;
 use crate::cli::{Context, given, operator};
@@ -15,7 +16,7 @@ use crate::contracts::channel::grants;
 use crate::contracts::messages::{ExperimentSubmit, ToFullsend};
 use crate::contracts::wiring::TO_FULLSEND;
 use crate::contracts::{Trust, Untrusted};
-use crate::experiments::read::read;
+use crate::experiments::read::read_with;
 
 /// How long a bus that is away is tried again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, cx: &Context, bus: &SharedBus) -> color_eyre::Result<ExitCode> {
     let text = given::text(Some(&args.file)).wrap_err_with(|| format!("{} cannot be handed in", args.file))?;
-    let reading = read(&text);
+    let reading = read_with(&text, &validate::known(&text, Path::new(&args.file), cx));
     for finding in &reading.findings {
         cx.out.remark(&format!("{}:{finding}", args.file));
     }

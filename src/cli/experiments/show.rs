@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use color_eyre::eyre::eyre;
 use serde_json::{Value, json};
 
+use super::validate;
 use crate::bus::{Document, Key, SharedBus, State};
 use crate::cli::Context;
 use crate::cli::output::OK;
 use crate::contracts::keys;
 use crate::contracts::untrusted::{sanitize, sanitize_line};
-use crate::experiments::check::{Known, check};
+use crate::experiments::check::check;
 use crate::experiments::document;
 use crate::experiments::spec::Spec;
 use crate::experiments::steps::{By, plan};
@@ -40,7 +41,7 @@ pub(super) async fn document(bus: &SharedBus, id: &str) -> color_eyre::Result<Do
 pub(super) async fn run(args: &Args, cx: &Context, bus: &SharedBus) -> color_eyre::Result<ExitCode> {
     let document = document(bus, &args.id).await?;
     let spec = document::read_spec(&document);
-    let findings = spec.as_ref().map(|spec| check(spec, &Known::default())).unwrap_or_default();
+    let findings = spec.as_ref().map(|spec| check(spec, &validate::own(cx))).unwrap_or_default();
     if cx.out.is_json() {
         let planned = spec.as_ref().ok().and_then(|spec| plan(spec).ok()).unwrap_or_default();
         let steps: Vec<_> = planned

@@ -62,10 +62,11 @@ pub(super) async fn check(folder: &Path, cx: &Context) -> color_eyre::Result<Exi
     }
     let failed = results.iter().filter(|(_, said)| said.is_err()).count();
     let name = &tool.manifest.name;
+    let level = runner.sandbox().level().await;
     if cx.out.is_json() {
         let one = |(test, said): &(String, Result<(), String>)| json!({ "test": test, "passed": said.is_ok(), "why": said.as_ref().err() });
         let tests: Vec<_> = results.iter().map(one).collect();
-        cx.out.json(&json!({ "tool": name, "folder": folder, "sound": true, "tests": tests }))?;
+        cx.out.json(&json!({ "tool": name, "folder": folder, "sound": true, "tests": tests, "sandbox": level }))?;
     } else {
         cx.out.text(&format!("{name} {}: the manifest is sound", tool.manifest.version))?;
         for (test, said) in &results {
@@ -76,6 +77,7 @@ pub(super) async fn check(folder: &Path, cx: &Context) -> color_eyre::Result<Exi
                 }
             }
         }
+        cx.out.remark(&format!("shut in by {}", level.line()));
         if results.is_empty() {
             cx.out.remark("it has no tests; put some into its folder `tests`, see `fullsend tools check --help`");
         }

@@ -26,6 +26,8 @@ bodies! {
         Created(ScheduleCreated) = "schedule_created",
         /// Its time has come for something other than a run.
         Due(ScheduleDue) = "schedule_due",
+        /// The time has come to read what was answered.
+        Collect(CollectionDue) = "collection_due",
     }
 }
 
@@ -34,6 +36,8 @@ bodies! {
     ExecuteNow, default "execute_now" {
         /// One of them.
         Run(RunNow) = "execute_now",
+        /// A mail of one, sent to the operator as a recipient would get it.
+        Sample(SampleExperiment) = "sample_experiment",
     }
 }
 
@@ -133,7 +137,7 @@ impl Example for ScheduleDue {
     fn example() -> Self {
         Self {
             experiment_id: "exp_20260301_forum".to_owned(),
-            what: DueFor::Collection,
+            what: DueFor::Observation,
             run_id: Some("019ce2f4-5c4a-7cc3-8f4e-9f7d0a4b6f11".to_owned()),
             number: None,
             action_id: None,
@@ -148,14 +152,27 @@ impl Example for ScheduleDue {
 pub enum DueFor {
     /// A run that waits goes on, or begins.
     Run,
-    /// Replies and bounces are collected.
-    Collection,
     /// Who did not answer hears once more.
     FollowUp,
     /// The observation window closes.
     Observation,
     /// A person said what became of an act of which nobody knew.
     Answer,
+}
+
+/// The time has come to read what was answered to the team's mail, whatever experiment it was sent for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CollectionDue {
+    /// The moment that was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millis_option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    pub due_at: Option<DateTime<Utc>>,
+}
+
+impl Example for CollectionDue {
+    fn example() -> Self {
+        Self { due_at: read_time("2026-03-01T09:45:00Z") }
+    }
 }
 
 /// Run this experiment at once.
@@ -191,6 +208,29 @@ impl Example for RunNow {
             due_at: None,
             force: false,
             timestamp: read_time("2026-03-01T09:51:00Z"),
+        }
+    }
+}
+
+/// Send the operator a mail of this experiment, as one of its recipients would get it. Nobody else gets anything, and nothing is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SampleExperiment {
+    /// Which.
+    pub experiment_id: String,
+    /// Where to; none for `outreach.operator_email` of the settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Who orders it.
+    #[serde(default, deserialize_with = "read::id_option", skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl Example for SampleExperiment {
+    fn example() -> Self {
+        Self {
+            experiment_id: "exp_20260301_forum".to_owned(),
+            to: Some("mara@example.com".to_owned()),
+            by: Some("operator".to_owned()),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What is said to people: whether it is real copy, and whether every word of it can be filled in.
 
+use std::collections::BTreeSet;
+
 use super::{Found, Known, VARIANTS, source_of};
 use crate::contracts::untrusted::sanitize_line;
+use crate::experiments::list::field_name;
 use crate::experiments::outreach::{self, field};
 use crate::experiments::spec::{Mode, Outreach, OutreachChannel, Spec};
 use crate::experiments::steps;
@@ -9,6 +12,8 @@ use crate::experiments::steps;
 /// Characters of a subject, and of a text.
 const SUBJECT: usize = 200;
 const TEXT: usize = 20_000;
+/// Findings from which on further people are not looked at.
+const FOUND: usize = 60;
 
 pub(super) fn outreach(spec: &Spec, known: &Known, found: &mut Found) {
     let Some(outreach) = &spec.outreach else { return };
@@ -42,6 +47,55 @@ pub(super) fn outreach(spec: &Spec, known: &Known, found: &mut Found) {
     for (path, text) in &texts {
         words(path, text, columns.as_deref(), found);
     }
+    let no_address = columns.as_ref().filter(|columns| mail && !columns.iter().any(|name| field_name(name) == "email"));
+    if let Some(columns) = no_address {
+        let has: Vec<_> = columns.iter().take(12).map(|name| sanitize_line(name, 40)).collect();
+        let message = format!("those who are written to have no `email`; they have {}", has.join(", "));
+        found.error("outreach.recipients", message, "say what it is called there, in `columns` of `csv_leads`");
+    }
+    people(spec, &texts, found);
+}
+
+/// People in the specification itself of whom something is not known that they are written.
+fn people(spec: &Spec, texts: &[(String, &str)], found: &mut Found) {
+    let Some((index, people)) = spec.execution.steps.iter().enumerate().find_map(|(index, step)| {
+        let people = step.params.get("recipients")?.as_array()?;
+        (step.tool == steps::SENDER).then_some((index, people))
+    }) else {
+        return;
+    };
+    let wanted: BTreeSet<&str> = texts
+        .iter()
+        .filter_map(|(_, text)| outreach::variables(text).ok())
+        .flatten()
+        .filter(|variable| variable.otherwise.is_none())
+        .map(|variable| variable.name)
+        .collect();
+    for (at, person) in people.iter().enumerate().filter_map(|(at, person)| Some((at, person.as_object()?))) {
+        if let Some(address) = field(person, "email").filter(|address| !is_address(address)) {
+            let message = format!("`{}` is no address", sanitize_line(&address, 80));
+            found.error(format!("execution.steps[{index}].params.recipients[{at}]"), message, "write only the address");
+        }
+        for name in &wanted {
+            let path = || format!("execution.steps[{index}].params.recipients[{at}]");
+            let shown = sanitize_line(name, 60);
+            match field(person, name) {
+                Some(text) if text.contains("{{") || placeholder(&text).is_some() => {
+                    let message = format!("`{shown}` is `{}`, which they would read", sanitize_line(&text, 60));
+                    found.error(path(), message, "write what it is, or take it out");
+                }
+                // That nobody has it is said of the text.
+                None if people.iter().filter_map(serde_json::Value::as_object).any(|it| field(it, name).is_some()) => {
+                    let fix = format!("write it, or `{{{{{shown}|other words}}}}` for those without");
+                    found.error(path(), format!("nothing is known of them for `{{{{{shown}}}}}`"), fix);
+                }
+                _ => {}
+            }
+        }
+        if found.0.len() > FOUND {
+            return;
+        }
+    }
 }
 
 fn sender(spec: &Spec, outreach: &Outreach, found: &mut Found) {
@@ -68,7 +122,7 @@ fn sender(spec: &Spec, outreach: &Outreach, found: &mut Found) {
 }
 
 /// Whether a text can be the address of a sender.
-fn is_address(text: &str) -> bool {
+pub(in crate::experiments) fn is_address(text: &str) -> bool {
     let odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | '"');
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     !local.is_empty() && !domain.is_empty() && !domain.starts_with('.') && !text.chars().any(odd) && text.len() <= 254

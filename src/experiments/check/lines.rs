@@ -24,16 +24,23 @@ fn lines(criterion: &Criterion, spec: &Spec, definitions: &Definitions, path: &s
     criterion.condition.each(&mut |left, how, right| {
         let Some(share) = definitions.share_of(left, how, right) else { return };
         let (side, line) = if left.constant().is_some() { (right, left) } else { (left, right) };
-        let is_bare_one = matches!(line, Formula::Number { written, is_percent: false } if (written - 1.0).abs() < 1e-12);
+        let is_bare_one =
+            matches!(line, Formula::Number { written, is_percent: false } if (written - 1.0).abs() < 1e-12);
         let is_beyond = share.line < 0.0 || share.line > 1.0 || is_bare_one && (share.line - 1.0).abs() < 1e-12;
         if is_beyond && is_share(side, &share, spec) {
             wrong.get_or_insert_with(|| (side.clone(), line.clone(), share.line));
         }
     });
     let Some((side, line, value)) = wrong else { return };
-    let message = format!("`{}` is a share, and {line} of it are {} %", sanitize_line(&side.to_string(), 80), round(value * 100.0));
+    let message = format!(
+        "`{}` is a share, and {line} of it are {} %",
+        sanitize_line(&side.to_string(), 80),
+        round(value * 100.0)
+    );
     let fix = match line {
-        Formula::Number { written, is_percent: false } if (0.0..=100.0).contains(&written) && (value - written).abs() < 1e-12 => {
+        Formula::Number { written, is_percent: false }
+            if (0.0..=100.0).contains(&written) && (value - written).abs() < 1e-12 =>
+        {
             let condition = in_percent(criterion.condition.clone(), &side, &line);
             let meant = Criterion { condition, ..criterion.clone() };
             let or = if written > 1.0 { "" } else { ", or `100%` where all are meant" };

@@ -121,7 +121,12 @@ impl Definitions {
 
     /// The value that a comparison of counts keeps for ever once it has it: what was counted is not taken back, so what is above a line stays there.
     /// None where it may change again; an error where something is compared that is no count, so that nothing can be said.
-    pub(in crate::experiments) fn kept(&self, left: &Formula, how: Comparison, right: &Formula) -> Result<Option<bool>, NoCount> {
+    pub(in crate::experiments) fn kept(
+        &self,
+        left: &Formula,
+        how: Comparison,
+        right: &Formula,
+    ) -> Result<Option<bool>, NoCount> {
         let mut parts = MOST_PARTS;
         let left = self.growth(left, &mut parts).ok_or(NoCount)?;
         let right = self.growth(right, &mut parts).ok_or(NoCount)?;

@@ -131,7 +131,10 @@ impl fmt::Display for Unknown {
             Self::NotOver { left } => write!(f, "it holds so far, {} to go", whole(*left)),
             Self::Over => f.write_str("its time is over"),
             Self::Unsaid(name) => {
-                write!(f, "nothing in it says `{name}`; `fullsend metrics add` does, with `--count 0` where there is none")
+                write!(
+                    f,
+                    "nothing in it says `{name}`; `fullsend metrics add` does, with `--count 0` where there is none"
+                )
             }
             Self::NotBegun => f.write_str("it has not run yet"),
             Self::NotLasting { left } => write!(f, "it holds, {} to go", whole(*left)),

@@ -85,6 +85,11 @@ const STOPS: [&str; 24] = [
     "to", "from", "in", "with", "by", "for", "of", "that", "who", "per", "after", "and", "or", "the", "a", "an", "is",
     "are", "on", "at", "than", "within", "as", "be",
 ];
+/// Words that say the opposite of what stands beside them.
+const NOT: [&str; 18] = [
+    "not", "never", "nobody", "none", "without", "fail", "fails", "failed", "don", "doesn", "dont", "doesnt", "isn",
+    "aren", "didn", "unless", "except", "no",
+];
 const NUMBERS: [(&str, f64); 11] = [
     ("zero", 0.0),
     ("no", 0.0),
@@ -116,15 +121,22 @@ pub(super) fn suggestion(text: &str) -> Option<String> {
         return checked(&format!("{} >= 1", name.split_whitespace().collect::<Vec<_>>().join("_")));
     }
     let mut parts = parts(&text);
-    let suffixes = take_suffixes(&mut parts);
+    let mut suffixes = take_suffixes(&mut parts);
     let (how, number, at, taken) = the_comparison(&parts)?;
+    // That there were few by a day is known on that day, and not before.
+    if matches!(how, Comparison::Below | Comparison::AtMost | Comparison::Equal) {
+        suffixes = suffixes.replace(" within ", " after ");
+    }
     let Part::Number { value, is_percent, .. } = number else { return None };
     let before = words(&parts[..at]);
     let behind = words(&parts[at + taken..]);
-    let all = [before.clone(), behind.clone()].concat();
-    let (what, is_share) = measured(&all, &before, &behind, is_percent)?;
+    // Turned round by a word that the number does not know of.
+    if before.iter().chain(&behind).any(|word| NOT.contains(&word.as_str())) {
+        return None;
+    }
+    let (what, is_share) = measured(&before, &behind, is_percent)?;
     // Eight, of a share, are eight percent.
-    let is_percent = is_percent || (is_share && value > 1.0);
+    let is_percent = is_percent || (is_share && value >= 1.0);
     let sign = if is_percent { "%" } else { "" };
     checked(&format!("{what} {} {value}{sign}{suffixes}", how.as_str()))
 }
@@ -179,7 +191,10 @@ fn parts(text: &str) -> Vec<Part> {
         } else if c.is_alphabetic() || c == '_' {
             let word: String = chars[at..].iter().take_while(|c| c.is_alphanumeric() || **c == '_').collect();
             at += word.chars().count();
-            parts.push(Part::Word(word));
+            match (word.as_str(), parts.last_mut()) {
+                ("percent" | "pct", Some(Part::Number { is_percent, .. })) => *is_percent = true,
+                _ => parts.push(Part::Word(word)),
+            }
         } else {
             at += 1;
         }
@@ -305,30 +320,36 @@ fn singular(word: &str) -> String {
 }
 
 /// What is measured, and whether it is a share.
-fn measured(all: &[String], before: &[String], behind: &[String], is_percent: bool) -> Option<(String, bool)> {
-    let joined = format!(" {} ", all.iter().map(|word| singular(word)).collect::<Vec<_>>().join(" "));
-    let has = |phrase: &str| joined.contains(&format!(" {phrase} "));
-    if let Some((_, share)) = SHARES.iter().find(|(phrase, _)| has(phrase)) {
-        return Some(((*share).to_owned(), true));
+fn measured(before: &[String], behind: &[String], is_percent: bool) -> Option<(String, bool)> {
+    let all = [before, behind].concat();
+    match found_in(&line(&all), &SHARES).as_slice() {
+        [] => {}
+        [share] => return Some(((*share).to_owned(), true)),
+        // Which of them was meant, nobody knows.
+        _ => return None,
     }
     if let Some(at) = all.iter().position(|word| word == "rate") {
         let named = name(all[..at].iter().rev().take_while(|word| !STOPS.contains(&word.as_str())).take(3).collect())?;
         return Some((format!("{named}_rate"), true));
     }
-    let counted = counters(&joined);
-    let first = counted.first().copied();
     if is_percent {
-        let of = counted.get(1).copied().unwrap_or("emails_sent");
-        return first.filter(|first| *first != of).map(|first| (format!("{first} / {of}"), true));
+        return part_of(before, behind).map(|share| (share, true));
     }
-    match first {
+    // What stands behind the number is what is counted; in front of it only where there is one thing alone.
+    let mut counted = found_in(&line(behind), &COUNTERS);
+    let is_behind = !counted.is_empty();
+    let words = if is_behind { behind } else { before };
+    if !is_behind {
+        counted = found_in(&line(before), &COUNTERS);
+    }
+    let joined = words.iter().any(|word| word == "or" || word == "and");
+    match counted.as_slice() {
+        [one] => Some(((*one).to_owned(), false)),
         // `unsubscribes or negative replies`
-        Some(first) if joined.contains(" or ") || joined.contains(" and ") => {
-            let both = counted.iter().take(3).copied().collect::<Vec<_>>().join(" + ");
-            Some((if counted.len() > 1 { both } else { first.to_owned() }, false))
-        }
-        Some(first) => Some((first.to_owned(), false)),
-        None => {
+        [_, _, ..] if joined => Some((counted.iter().take(3).copied().collect::<Vec<_>>().join(" + "), false)),
+        [first, _, ..] if is_behind => Some(((*first).to_owned(), false)),
+        [_, _, ..] => None,
+        [] => {
             let until_stop = |words: &[String]| -> Vec<String> {
                 words.iter().take_while(|word| !STOPS.contains(&word.as_str())).take(3).cloned().collect()
             };
@@ -339,26 +360,66 @@ fn measured(all: &[String], before: &[String], behind: &[String], is_percent: bo
     }
 }
 
-/// Counters that are named in a text, in the order in which they are.
-fn counters(joined: &str) -> Vec<&'static str> {
-    let mut rest = joined.to_owned();
+/// `N% of X are Y`, and `Y in N% of X`: Y / X. Anything else may be meant either way round.
+fn part_of(before: &[String], behind: &[String]) -> Option<String> {
+    let mut rest = behind.strip_prefix(&["of".to_owned()])?;
+    while let [first, more @ ..] = rest
+        && matches!(first.as_str(), "all" | "the" | "our" | "those" | "these" | "sent")
+    {
+        rest = more;
+    }
+    // What it is a part of: the first counter, of one word or two.
+    let (whole, rest) = (1..=rest.len().min(2)).rev().find_map(|length| {
+        let (head, tail) = rest.split_at(length);
+        match found_in(&line(head), &COUNTERS).as_slice() {
+            // `emails bounce` are two.
+            [whole] if length == 1 || found_in(&line(&head[..1]), &COUNTERS).is_empty() => Some((*whole, tail)),
+            _ => None,
+        }
+    })?;
+    let mut parts = found_in(&line(rest), &COUNTERS);
+    parts.retain(|part| *part != whole);
+    if whole == "replies" {
+        // `of replies are positive`
+        let kinds =
+            [("positive", "positive_replies"), ("interested", "positive_replies"), ("negative", "negative_replies")];
+        parts.extend(kinds.iter().filter(|(word, _)| rest.iter().any(|it| it == word)).map(|(_, kind)| *kind));
+        parts.dedup();
+    }
+    if parts.is_empty() {
+        parts = found_in(&line(before), &COUNTERS);
+    }
+    match parts.as_slice() {
+        [part] if *part != whole => Some(format!("{part} / {whole}")),
+        _ => None,
+    }
+}
+
+/// Words in the singular, with spaces around each.
+fn line(words: &[String]) -> String {
+    format!(" {} ", words.iter().map(|word| singular(word)).collect::<Vec<_>>().join(" "))
+}
+
+/// What a table has for the phrases of a line, in their order, each once.
+fn found_in(line: &str, table: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let mut rest = line.to_owned();
     let mut found: Vec<(usize, &str)> = Vec::new();
-    for (phrase, counter) in COUNTERS {
+    for (phrase, meant) in table {
         let phrase = format!(" {phrase} ");
         while let Some(at) = rest.find(&phrase) {
-            found.push((at, counter));
+            found.push((at, meant));
             // The same length, so that places stay comparable, and what was found is not found again as a part of it.
             rest.replace_range(at + 1..at + phrase.len() - 1, &"_".repeat(phrase.len() - 2));
         }
     }
     found.sort_unstable();
-    let mut counters: Vec<&str> = Vec::new();
-    for (_, counter) in found {
-        if !counters.contains(&counter) {
-            counters.push(counter);
+    let mut all: Vec<&str> = Vec::new();
+    for (_, meant) in found {
+        if !all.contains(&meant) {
+            all.push(meant);
         }
     }
-    counters
+    all
 }
 
 /// A name made of words that were collected from the last to the first.

@@ -263,6 +263,25 @@ fn why_it_is_unknown_is_said_shortly() {
 #[case("no more than 3 bounces", Some("bounces <= 3"))]
 #[case("between 3 and 5 replies", None)]
 #[case("make it good", None)]
+// Shares say of what they are one, and are never turned round.
+#[case("More than 5% of emails bounce", Some("bounces / emails_sent > 5%"))]
+#[case("More than 5 percent of our emails bounce", Some("bounces / emails_sent > 5%"))]
+#[case("At least 50% of replies are positive responses", Some("positive_replies / replies >= 50%"))]
+#[case("50% of replies are positive", Some("positive_replies / replies >= 50%"))]
+#[case("Fewer than 1% of sends get replies", Some("replies / emails_sent < 1%"))]
+#[case("At least 2% of all messages get a meeting", Some("meetings_booked / emails_sent >= 2%"))]
+#[case("At least 10% of positive replies become meetings", Some("meetings_booked / positive_replies >= 10%"))]
+#[case("Unsubscribes or spam complaints above 2%", None)]
+#[case("More than 5% of emails do not bounce", None)]
+#[case("More than 5% of people reply", None)]
+#[case("5% bounces", None)]
+#[case("Reply rate or open rate below 5%", None)]
+#[case("At least 20 emails without a bounce", None)]
+#[case("Our emails get at least 5 replies", Some("replies >= 5"))]
+#[case("Emails that lead to meetings: more than 3", None)]
+#[case("No replies within 7 days", Some("replies == 0 after 7d"))]
+#[case("Fewer than 3 replies within 14 days", Some("replies < 3 after 14d"))]
+#[case("At least 3 replies within 14 days", Some("replies >= 3 within 14d"))]
 fn prose_is_refused_with_what_it_may_have_meant(#[case] text: &str, #[case] meant: Option<&str>) {
     assert_eq!(refusal(text).suggestion.as_deref(), meant, "{text}");
 }
@@ -392,11 +411,16 @@ fn counts_keep_what_they_have_reached(#[case] text: &str, #[case] kept: Result<O
 
 #[test]
 fn what_a_criterion_rests_on_is_known_through_its_formulas() {
-    let (definitions, _) =
-        Definitions::of(&metrics(&[("my_rate", Some("replies / (emails_sent - bounces)")), ("twice", Some("my_rate * 2"))]));
+    let (definitions, _) = Definitions::of(&metrics(&[
+        ("my_rate", Some("replies / (emails_sent - bounces)")),
+        ("twice", Some("my_rate * 2")),
+    ]));
     let names = |found: BTreeSet<Name>| found.into_iter().map(|name| name.to_string()).collect::<Vec<_>>();
     let criterion = read("twice < 5% and hours.avg > 3 after 100 dms");
-    assert_eq!(names(definitions.rests_on(&criterion)), ["bounces", "emails_sent", "hours.avg", "replies", "events.dms"]);
+    assert_eq!(
+        names(definitions.rests_on(&criterion)),
+        ["bounces", "emails_sent", "hours.avg", "replies", "events.dms"]
+    );
     assert_eq!(names(definitions.totals(&criterion)), ["bounces", "emails_sent"]);
 }
 

@@ -2,7 +2,7 @@
 
 use super::Changes;
 use crate::contracts::untrusted::sanitize_line;
-use crate::experiments::check::{formula_for, is_name, slug, unknown_names};
+use crate::experiments::check::{formula_for, is_name, slug, uncounted, unjudged, unknown_names};
 use crate::experiments::criteria::{Criterion, Definitions};
 use crate::experiments::spec::{Metric, MetricKind, Spec};
 
@@ -12,7 +12,8 @@ pub(super) fn mend(spec: &mut Spec, changes: &mut Changes) {
     prose("success_criteria", &mut spec.success_criteria, &mut learn, changes);
     prose("failure_criteria", &mut spec.failure_criteria, &mut learn, changes);
     spec.learnings_to_capture = learn;
-    uncounted(spec, changes);
+    thresholds(spec, changes);
+    count_all(spec, changes);
     counted(spec, changes);
 }
 
@@ -75,8 +76,8 @@ fn flag(text: &str) -> Option<String> {
     (is_name(name.trim()) && value.trim() == "true").then(|| format!("{} >= 1", name.trim()))
 }
 
-/// Counts what criteria speak of and nothing counts.
-fn uncounted(spec: &mut Spec, changes: &mut Changes) {
+/// Counts what criteria and formulas speak of and nothing counts. What may be a typing error is left for a person.
+fn count_all(spec: &mut Spec, changes: &mut Changes) {
     let (definitions, _) = Definitions::of(&spec.metrics);
     let all: Vec<Criterion> = spec
         .success_criteria
@@ -84,13 +85,31 @@ fn uncounted(spec: &mut Spec, changes: &mut Changes) {
         .chain(&spec.failure_criteria)
         .filter_map(|text| Criterion::parse(text).ok())
         .collect();
-    let mut names: Vec<String> =
-        all.iter().flat_map(|criterion| unknown_names(criterion, spec, &definitions)).collect();
+    let in_criteria = all.iter().flat_map(|criterion| unknown_names(criterion, spec, &definitions));
+    let in_formulas = uncounted(spec, &definitions).into_iter().map(|(_, name)| name);
+    let mut names: Vec<String> = in_criteria
+        .chain(in_formulas)
+        .filter(|unknown| !unknown.is_sample && unknown.is_event() && unknown.nearest(spec).is_none())
+        .map(|unknown| unknown.name.name)
+        .collect();
     names.sort_unstable();
     names.dedup();
     for name in names.into_iter().filter(|name| is_name(name) && !name.ends_with("_rate")) {
         changes.add("metrics", format!("`{name}` is counted"));
         spec.metrics.push(counter(name));
+    }
+}
+
+/// Makes criteria of what is said to be a failure and nothing judges. What is said to be a success is not asked for besides: all of those
+/// have to hold.
+fn thresholds(spec: &mut Spec, changes: &mut Changes) {
+    for it in unjudged(spec).into_iter().filter(|it| !it.is_success && !it.is_judged) {
+        if Criterion::parse(&it.criterion).is_err() {
+            continue;
+        }
+        let path = format!("metrics[{}].failure_threshold", it.index);
+        changes.add(path, format!("it is the criterion `{}` of `failure_criteria` now", it.criterion));
+        spec.failure_criteria.push(it.criterion);
     }
 }
 

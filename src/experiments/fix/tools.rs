@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{Changes, note};
 use crate::contracts::untrusted::sanitize_line;
 use crate::experiments::aliases::{self, Shipped};
-use crate::experiments::check::{Known, placeholder};
-use crate::experiments::outreach::variables;
+use crate::experiments::check::{Known, is_address, placeholder, suits};
+use crate::experiments::outreach::{field, variables};
 use crate::experiments::spec::{Spec, Step};
 use crate::experiments::steps::SENDER;
 
@@ -15,9 +15,10 @@ const LIST: &str = "leads.csv";
 
 pub(super) fn mend(spec: &mut Spec, known: &Known, changes: &mut Changes) {
     let mut kept = Vec::new();
-    for (index, step) in spec.execution.steps.iter_mut().enumerate() {
+    let meant: Vec<Option<&Shipped>> = spec.execution.steps.iter().map(|step| meant(spec, step, known)).collect();
+    for ((index, step), meant) in spec.execution.steps.iter_mut().enumerate().zip(meant) {
         let path = format!("execution.steps[{index}]");
-        if let Some(tool) = aliases::stands_in_for(&step.tool).filter(|_| !known.has_tool(&step.tool)) {
+        if let Some(tool) = meant {
             changes.add(
                 format!("{path}.tool"),
                 format!("`{}` does what `{}` should", tool.name, sanitize_line(&step.tool, 60)),
@@ -34,6 +35,12 @@ pub(super) fn mend(spec: &mut Spec, known: &Known, changes: &mut Changes) {
         note(spec, &line);
     }
     people(spec, changes);
+}
+
+/// The tool that stands in for a step's; none for one that is there, and where nothing does what is needed.
+fn meant(spec: &Spec, step: &Step, known: &Known) -> Option<&'static Shipped> {
+    let tool = aliases::stands_in_for(&step.tool).filter(|_| !known.has_tool(&step.tool))?;
+    suits(spec, step, tool).then_some(tool)
 }
 
 /// Gives parameters the names that they have here.
@@ -60,12 +67,12 @@ fn rename(params: &mut Map<String, Value>, tool: &Shipped) {
 
 /// Gives a tool that filters the conditions of the target, those that it can know, and titles that others name as a parameter.
 fn conditions(params: &mut Map<String, Value>, tool: &Shipped, wanted: &[Map<String, Value>]) {
-    if !tool.params.contains(&"filters") || params.contains_key("filters") || tool.columns.is_empty() {
+    if !tool.takes("filters") || params.contains_key("filters") || tool.columns.is_empty() {
         return;
     }
     let mut filters: Vec<Value> = Vec::new();
     for (name, value) in wanted.iter().flatten() {
-        if tool.params.contains(&name.as_str()) {
+        if tool.takes(name) {
             params.entry(name.clone()).or_insert_with(|| value.clone());
         } else if tool.columns.iter().any(|column| {
             name.strip_prefix("has_") == Some(column)
@@ -86,11 +93,7 @@ fn conditions(params: &mut Map<String, Value>, tool: &Shipped, wanted: &[Map<Str
 
 /// Takes out what a tool does not take.
 fn fit(step: &mut Step, tool: &Shipped, path: &str, kept: &mut Vec<String>, changes: &mut Changes) {
-    if tool.params.is_empty() {
-        return;
-    }
-    let unknown: Vec<String> =
-        step.params.keys().filter(|name| !tool.params.contains(&name.as_str())).cloned().collect();
+    let unknown: Vec<String> = step.params.keys().filter(|name| !tool.takes(name)).cloned().collect();
     for name in unknown {
         let Some(value) = step.params.shift_remove(&name) else { continue };
         let shown = sanitize_line(&name, 60);
@@ -105,14 +108,23 @@ fn people(spec: &mut Spec, changes: &mut Changes) {
     let Some(index) = spec.execution.steps.iter().position(|step| step.tool == SENDER) else { return };
     let path = format!("execution.steps[{index}].params.recipients");
     let Some(Value::Array(people)) = spec.execution.steps[index].params.get_mut("recipients") else { return };
-    let before = people.len();
-    people.retain(|person| !is_placeholder(person));
-    let left_out = before - people.len();
+    let (nobody, somebody): (Vec<Value>, Vec<Value>) = std::mem::take(people).into_iter().partition(is_placeholder);
+    if somebody.iter().any(Value::is_string) {
+        changes.add(path.clone(), "addresses are people with an `email` now");
+    }
+    *people = somebody.into_iter().map(as_person).collect();
+    let (left_out, is_empty) = (nobody.len(), people.is_empty());
     if left_out == 0 {
         return;
     }
-    if !people.is_empty() {
-        changes.add(path, format!("{left_out} who do not exist are taken out"));
+    for person in nobody.iter().filter(|person| person.as_object().is_some_and(|fields| !fields.is_empty())) {
+        note(
+            spec,
+            &format!("Taken out of the recipients, as nobody yet: {}", sanitize_line(&person.to_string(), 1_000)),
+        );
+    }
+    if !is_empty {
+        changes.add(path, format!("{left_out} who do not exist are taken out, and kept in the notes"));
         return;
     }
     let mut fields = vec!["email".to_owned()];
@@ -139,11 +151,25 @@ fn people(spec: &mut Spec, changes: &mut Changes) {
     spec.manual_steps_required.insert(0, format!("Put the people into {LIST}, with the columns {fields}"));
 }
 
-/// Whether this is nobody yet.
+/// An address by itself is somebody's.
+fn as_person(person: Value) -> Value {
+    match person {
+        Value::String(address) if is_address(&address) => json!({ "email": address }),
+        other => other,
+    }
+}
+
+/// Whether this is nobody yet: what should be the address is left open. Whoever has one is somebody, whatever else is still to be found out.
 fn is_placeholder(person: &Value) -> bool {
-    let text = |name: &str| person.get(name).and_then(Value::as_str).unwrap_or_default();
-    let address = person.as_str().unwrap_or_else(|| text("email"));
-    let open = |value: &Value| value.as_str().is_some_and(|text| text.contains("{{") || placeholder(text).is_some());
-    let fields = person.as_object();
-    address.starts_with("placeholder@") || address.is_empty() || fields.is_some_and(|fields| fields.values().any(open))
+    let is_open = |text: &str| {
+        let text = text.trim();
+        text.is_empty() || text.starts_with("placeholder@") || text.contains("{{") || placeholder(text).is_some()
+    };
+    match person {
+        Value::Object(fields) => {
+            let mut addresses = fields.values().filter_map(Value::as_str).filter(|text| text.contains('@'));
+            !addresses.any(|text| !is_open(text)) && field(fields, "email").is_none_or(|address| is_open(&address))
+        }
+        other => other.as_str().is_none_or(is_open),
+    }
 }

@@ -66,7 +66,8 @@ impl Plan {
             list(field).into_iter().take(MOST).filter_map(move |value| Planned::read(direction, &value))
         });
         let metrics: Vec<Metric> = list("metrics").iter().take(MOST).filter_map(metric).collect();
-        let window = specs_json.iter().find_map(|spec| duration::parse(spec.pointer("/measuring/window")?.as_str()?).ok());
+        let window =
+            specs_json.iter().find_map(|spec| duration::parse(spec.pointer("/measuring/window")?.as_str()?).ok());
         let spec = specs_json.iter().find_map(|spec| serde_json::from_value::<Spec>(spec.clone()).ok());
         let mode = match experiment.get("mode") {
             Some("live") => Some(Mode::Live),
@@ -125,4 +126,3 @@ fn metric(value: &Value) -> Option<Metric> {
         description: None,
     })
 }
-

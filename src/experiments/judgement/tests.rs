@@ -5,10 +5,10 @@ use crate::contracts::envelope::read_time;
 use crate::contracts::messages::Metrics;
 use crate::experiments::criteria::Formula;
 use crate::experiments::numbers::Happened;
-use rstest::rstest;
-use std::time::Duration;
 use pretty_assertions::assert_eq;
+use rstest::rstest;
 use serde_json::json;
+use std::time::Duration;
 
 fn numbers(events: &[(&str, u64, Option<&str>)]) -> Numbers {
     let mut numbers = Numbers::default();

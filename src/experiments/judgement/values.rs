@@ -50,9 +50,7 @@ impl<'a> Values<'a> {
                 clippy::cast_precision_loss,
                 reason = "numbers of events are far below what a float holds exactly"
             )]
-            Some(from) if is_count => {
-                Ok((value - self.numbers.young(&name.name, self.variant, from) as f64).max(0.0))
-            }
+            Some(from) if is_count => Ok((value - self.numbers.young(&name.name, self.variant, from) as f64).max(0.0)),
             _ => Ok(value),
         }
     }

@@ -177,4 +177,3 @@ fn numbers(fields: &Map<String, Value>) -> Result<Vec<(String, f64)>, Refused> {
     }
     Ok(found)
 }
-

@@ -2,10 +2,10 @@ use super::*;
 use crate::contracts::Body;
 use crate::contracts::messages::Metrics;
 use crate::experiments::criteria::Formula;
-use serde_json::Value;
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use rstest::rstest;
+use serde_json::Value;
 use serde_json::json;
 
 fn now() -> DateTime<Utc> {

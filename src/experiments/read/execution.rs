@@ -4,18 +4,21 @@
 
 use serde_json::{Map, Value};
 
+use super::mail;
 use super::reader::{Fields, QUOTED, Reader, node_of};
 use super::tree::{Kind, Node, Place, map};
 use crate::contracts::untrusted::sanitize_line;
 use crate::experiments::aliases;
 use crate::experiments::check::slug;
-use crate::experiments::spec::{Execution, Missed, Span, Step};
+use crate::experiments::spec::{Execution, Missed, Overlap, Span, Step};
 use crate::experiments::steps::reference;
 
 /// What steps say about mail.
 #[derive(Default)]
 pub(super) struct Sending {
     pub(super) sends: bool,
+    /// Where the step stands that says it.
+    pub(super) at: Place,
     pub(super) subject: Option<String>,
     pub(super) template: Option<String>,
     pub(super) sender: Option<String>,
@@ -29,11 +32,9 @@ struct Read {
     step: Step,
     outputs: Vec<String>,
     at: Place,
+    /// Where its parts stand, by their paths below it.
+    places: Vec<(String, Place)>,
 }
-
-/// Fields of an execution that are no phases.
-const OWN: &[&str] =
-    &["tool", "params", "parameters", "steps", "phases", "schedule", "cron", "timezone", "missed", "send_options"];
 
 impl Reader {
     pub(super) fn execution(
@@ -61,6 +62,9 @@ impl Reader {
         self.link(&mut steps, target);
         for (index, read) in steps.iter().enumerate() {
             self.place(&format!("execution.steps[{index}]"), read.at);
+            for (part, at) in &read.places {
+                self.place(&format!("execution.steps[{index}].{part}"), *at);
+            }
         }
         execution.steps = steps.into_iter().map(|read| read.step).collect();
         (execution, sending)
@@ -71,7 +75,10 @@ impl Reader {
             self.place("execution.schedule", node.at);
             // `schedule: {cron, timezone}` is written as well.
             match Fields::of(node, &path) {
-                Some(mut inner) => self.when(&mut inner, execution),
+                Some(mut inner) => {
+                    self.when(&mut inner, execution);
+                    self.keep_rest(&inner);
+                }
                 None => execution.schedule = self.text(node, &path).map(|text| text.trim().to_owned()),
             }
             execution.schedule.take_if(|text| text.is_empty());
@@ -93,18 +100,25 @@ impl Reader {
                 }
             };
         }
+        if let Some((node, path)) = fields.take(&["overlap"]) {
+            let text = self.text(node, &path).unwrap_or_default();
+            execution.overlap = match text.trim() {
+                "queue" => Overlap::Queue,
+                "skip" => Overlap::Skip,
+                "allow" => Overlap::Allow,
+                other => {
+                    let message = format!("`{}` is no rule for runs that overlap", sanitize_line(other, 40));
+                    self.error(&path, node.at, message, Some("write `queue`, `skip` or `allow`".to_owned()));
+                    Overlap::default()
+                }
+            };
+        }
     }
 
     /// A single tool, a list of steps, phases by name: or several of these.
     fn phases(&mut self, node: &Node, fields: &mut Fields<'_>, steps: &mut Vec<Read>, sending: &mut Sending) {
         if fields.has("tool") {
-            steps.extend(self.step(node, "execution", None, sending));
-            fields.take(&["tool"]);
-            fields.take(&["params", "parameters"]);
-            fields.take(&["send_options"]);
-            for name in ["id", "name", "depends_on", "output", "outputs", "description"] {
-                fields.take(&[name]);
-            }
+            steps.extend(self.step(node, fields, None, sending));
         }
         for name in ["steps", "phases"] {
             if let Some((node, path)) = fields.take(&[name]) {
@@ -113,17 +127,17 @@ impl Reader {
                     Kind::Map(named) => {
                         for (key, node) in named {
                             let path = format!("{path}.{}", key.name);
-                            steps.extend(self.step(node, &path, Some(&key.name), sending));
+                            steps.extend(self.one(node, &path, Some(&key.name), sending));
                         }
                     }
                     _ => self.misfit(node, &path, "a list of steps"),
                 }
             }
         }
-        for (key, node) in fields.rest().filter(|(key, _)| !OWN.contains(&key.name.as_str())) {
+        for (key, node) in fields.rest() {
             if node.get("tool").is_some() {
                 let path = fields.path_of(&key.name);
-                steps.extend(self.step(node, &path, Some(&key.name), sending));
+                steps.extend(self.one(node, &path, Some(&key.name), sending));
             } else {
                 self.keep(&fields.path_of(&key.name), key.at, node);
             }
@@ -132,18 +146,37 @@ impl Reader {
 
     fn steps(&mut self, items: &[Node], path: &str, steps: &mut Vec<Read>, sending: &mut Sending) {
         for (index, item) in items.iter().enumerate() {
-            steps.extend(self.step(item, &format!("{path}[{index}]"), None, sending));
+            steps.extend(self.one(item, &format!("{path}[{index}]"), None, sending));
         }
     }
 
-    fn step(&mut self, node: &Node, path: &str, name: Option<&str>, sending: &mut Sending) -> Option<Read> {
+    /// A step that stands by itself.
+    fn one(&mut self, node: &Node, path: &str, name: Option<&str>, sending: &mut Sending) -> Option<Read> {
         let Some(mut fields) = Fields::of(node, path) else {
             self.misfit(node, path, "a step: fields with a `tool`");
             return None;
         };
-        let tool = fields.take(&["tool"]).and_then(|(node, path)| self.text(node, &path));
+        let read = self.step(node, &mut fields, name, sending);
+        self.keep_rest(&fields);
+        read
+    }
+
+    /// A step, of fields that may have more in them.
+    fn step(
+        &mut self,
+        node: &Node,
+        fields: &mut Fields<'_>,
+        name: Option<&str>,
+        sending: &mut Sending,
+    ) -> Option<Read> {
+        let mut places = Vec::new();
+        let path = fields.path().to_owned();
+        let tool = fields.take(&["tool"]).and_then(|(node, path)| {
+            places.push(("tool".to_owned(), node.at));
+            self.text(node, &path)
+        });
         let Some(tool) = tool.map(|tool| tool.trim().to_owned()).filter(|tool| !tool.is_empty()) else {
-            self.error(path, node.at, "the step has no `tool`".to_owned(), None);
+            self.error(&path, node.at, "the step has no `tool`".to_owned(), None);
             return None;
         };
         let own = fields.take(&["id", "name"]).and_then(|(node, path)| self.text(node, &path));
@@ -151,24 +184,31 @@ impl Reader {
         let depends_on =
             self.list(node_of(fields.take(&["depends_on", "needs", "after"])), &format!("{path}.depends_on"));
         let outputs = self.list(node_of(fields.take(&["output", "outputs"])), &format!("{path}.output"));
-        fields.take(&["description", "schedule", "cron", "timezone", "missed"]);
         let mut params = match fields.take(&["params", "parameters"]) {
             None => Map::new(),
             Some((node, path)) => match &node.kind {
-                Kind::Map(fields) => map(fields),
+                Kind::Map(fields) => {
+                    places.push(("params".to_owned(), node.at));
+                    places.extend(fields.iter().map(|(key, _)| (format!("params.{}", key.name), key.at)));
+                    map(fields)
+                }
                 _ => {
                     self.misfit(node, &path, "fields");
                     Map::new()
                 }
             },
         };
-        if aliases::sends_mail(&tool) {
+        if aliases::sends_mail(&tool) && !self.own.contains(&tool) {
             sending.sends = true;
+            sending.at = node.at;
             let options = fields.take(&["send_options"]).map(|(node, _)| node.value());
-            mail(&mut params, options, sending);
+            for (name, value) in mail::taken(&mut params, options, sending) {
+                let why = "whoever sends does not know this; it is kept in the notes";
+                self.keep_value(&format!("{path}.{name}"), node.at, value, why);
+            }
         }
         let depends_on = depends_on.iter().map(|name| slug(name)).collect();
-        Some(Read { step: Step { id, tool, params, depends_on }, outputs, at: node.at })
+        Some(Read { step: Step { id, tool, params, depends_on }, outputs, at: node.at, places })
     }
 
     /// Puts references into one form: `{{STEP.rows}}`, and what a specification's own `target` holds in the place of `{{target.…}}`.
@@ -185,6 +225,7 @@ impl Reader {
             for value in read.step.params.values_mut() {
                 reference::each_text(value, &mut |text| {
                     if let Some(rest) = reference::whole(text).and_then(|inner| inner.strip_prefix("target.")) {
+                        self.of_target.extend(rest.split('.').next().map(str::to_owned));
                         let mut node = target;
                         for part in rest.split('.') {
                             node = node.and_then(|node| node.get(part));
@@ -232,53 +273,4 @@ fn named<'a>(name: &str, names: &'a [(String, Vec<String>)]) -> Option<&'a Strin
             .filter(|id| id.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('_')));
         begun.next().filter(|_| begun.next().is_none())
     })
-}
-
-/// Takes what is said about mail out of a step's parameters.
-fn mail(params: &mut Map<String, Value>, options: Option<Value>, sending: &mut Sending) {
-    let mut all = params.shift_remove("send_options").into_iter().chain(options).collect::<Vec<_>>();
-    match params.shift_remove("template") {
-        Some(Value::Object(template)) => all.push(Value::Object(template)),
-        Some(Value::String(text)) => sending.template = Some(text),
-        Some(other) => {
-            params.insert("template".to_owned(), other);
-        }
-        None => {}
-    }
-    let mut own = Map::new();
-    let names = [
-        "subject",
-        "body",
-        "text",
-        "sender",
-        "sender_email",
-        "from",
-        "sender_name",
-        "daily_limit",
-        "delay_seconds",
-        "delay",
-    ];
-    for name in names {
-        own.extend(params.shift_remove(name).map(|value| (name.to_owned(), value)));
-    }
-    all.push(Value::Object(own));
-    for fields in all.iter().filter_map(Value::as_object) {
-        let text = |names: &[&str]| {
-            names.iter().find_map(|name| fields.get(*name)?.as_str()).map(|text| text.trim_end().to_owned())
-        };
-        let set = |place: &mut Option<String>, found: Option<String>| {
-            if place.is_none() {
-                *place = found;
-            }
-        };
-        set(&mut sending.subject, text(&["subject"]));
-        set(&mut sending.template, text(&["body", "text", "template"]));
-        set(&mut sending.sender, text(&["sender_email", "sender", "from"]));
-        set(&mut sending.sender_name, text(&["sender_name"]));
-        sending.daily_limit = sending.daily_limit.or_else(|| fields.get("daily_limit")?.as_u64());
-        let seconds = fields.get("delay_seconds").and_then(Value::as_f64).filter(|n| (0.0..86_400.0).contains(n));
-        let delay = seconds.map(|n| Span(std::time::Duration::from_secs_f64(n)));
-        sending.delay =
-            sending.delay.or(delay).or_else(|| Span::try_from(fields.get("delay")?.as_str()?.to_owned()).ok());
-    }
 }

@@ -13,6 +13,7 @@ impl Reader {
             return Vec::new();
         };
         self.place("metrics", node.at);
+        self.in_percent = in_percent(node);
         let mut metrics = Vec::new();
         match &node.kind {
             Kind::List(items) => {
@@ -70,7 +71,7 @@ impl Reader {
         };
         let success = threshold(self, "success_threshold");
         let failure = threshold(self, "failure_threshold");
-        let unit = fields.take(&["unit"]).and_then(|(node, path)| self.text(node, &path));
+        let unit = self.unit(&mut fields, kind);
         let mut described: Vec<String> = Vec::new();
         for name in ["description", "tracking"] {
             described.extend(fields.take(&[name]).and_then(|(node, path)| self.words(node, &path)));
@@ -82,8 +83,21 @@ impl Reader {
         read.description = (!described.is_empty()).then(|| described.join("; "));
         let scaled = scaled::is_percent(formula.as_deref());
         read.formula = formula;
+        for (name, line) in [("success_threshold", success), ("failure_threshold", failure)] {
+            if let Some((number, false)) = line
+                && kind == MetricKind::Percentage
+                && !scaled
+                && let Some(written) = node.get(name)
+                && (is_whole(written, 1) || self.in_percent && number > 0.0 && number < 1.0)
+            {
+                let message = format!("{number} may be {number} % or {} %", number * 100.0);
+                let at = written.at;
+                let fix = format!("write `{number}%` or `{}%`", number * 100.0);
+                self.error(&format!("{path}.{name}"), at, message, Some(fix));
+            }
+        }
         let line = |found: Option<(f64, bool)>| {
-            found.map(|(number, percent)| (scale(&read, number, percent, scaled, unit.as_deref()), number))
+            found.map(|(number, percent)| (scale(&read, number, percent, scaled, unit), number))
         };
         let (success, failure) = (line(success), line(failure));
         for (name, line) in [("success_threshold", success), ("failure_threshold", failure)] {
@@ -96,6 +110,28 @@ impl Reader {
         read.success_threshold = success.map(|(number, _)| number);
         read.failure_threshold = failure.map(|(number, _)| number);
         Some(read)
+    }
+
+    /// The seconds of the unit in which the thresholds of a length of time are written. Of anything else it is a word for people.
+    fn unit(&mut self, fields: &mut Fields<'_>, kind: MetricKind) -> f64 {
+        if kind != MetricKind::Duration {
+            return 1.0;
+        }
+        let Some((node, path)) = fields.take(&["unit", "units"]) else { return 1.0 };
+        let text = self.text(node, &path).unwrap_or_default();
+        match text.trim().to_lowercase().as_str() {
+            "weeks" | "week" | "w" => 604_800.0,
+            "days" | "day" | "d" => 86_400.0,
+            "hours" | "hour" | "h" => 3_600.0,
+            "minutes" | "minute" | "min" | "m" => 60.0,
+            "seconds" | "second" | "sec" | "s" => 1.0,
+            "milliseconds" | "millisecond" | "ms" => 0.001,
+            _ => {
+                let message = format!("`{}` is no unit of time", sanitize_line(&text, 40));
+                self.error(&path, node.at, message, Some("write `hours`, `days` or `seconds`".to_owned()));
+                1.0
+            }
+        }
     }
 
     /// Criteria: a list of texts. Other forms are kept as they are said, for the check to refuse.
@@ -165,24 +201,45 @@ fn guessed(name: &str) -> MetricKind {
     }
 }
 
+/// Whether thresholds of shares are written as numbers of percent: one of them is no fraction.
+fn in_percent(metrics: &Node) -> bool {
+    let items: Vec<&Node> = match &metrics.kind {
+        Kind::List(items) => items.iter().collect(),
+        Kind::Map(named) => named.iter().map(|(_, node)| node).collect(),
+        _ => Vec::new(),
+    };
+    let text = |node: &Node, name: &str| match &node.get(name)?.kind {
+        Kind::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    items.into_iter().any(|item| {
+        let share = match text(item, "type") {
+            Some(written) => kind(&written) == Some(MetricKind::Percentage),
+            None => text(item, "name").is_some_and(|name| guessed(&name) == MetricKind::Percentage),
+        };
+        let scaled = ["formula", "calculation", "expression"].iter().any(|name| scaled::is_percent(text(item, name).as_deref()));
+        let above = |name: &&str| {
+            matches!(item.get(name).map(|node| &node.kind), Some(Kind::Number(n)) if n.as_f64().is_some_and(|n| n > 1.0))
+        };
+        share && !scaled && ["success_threshold", "failure_threshold"].iter().any(above)
+    })
+}
+
+/// Whether this is just this number, without a point.
+fn is_whole(node: &Node, number: u64) -> bool {
+    matches!(&node.kind, Kind::Number(found) if found.as_u64() == Some(number))
+}
+
 /// Whether a number was written with `%`: then it is a share already.
 fn is_percent(node: &Node) -> bool {
     matches!(&node.kind, Kind::Text(text) if text.trim().ends_with('%'))
 }
 
 /// A threshold as it is meant: shares as fractions, times in seconds.
-fn scale(metric: &Metric, number: f64, percent: bool, scaled: bool, unit: Option<&str>) -> f64 {
+fn scale(metric: &Metric, number: f64, percent: bool, scaled: bool, unit: f64) -> f64 {
     match metric.kind {
         MetricKind::Percentage if !percent && (scaled || number > 1.0) => hundredth(number),
-        MetricKind::Duration => {
-            number
-                * match unit.map(str::trim) {
-                    Some("days" | "day" | "d") => 86_400.0,
-                    Some("hours" | "hour" | "h") => 3_600.0,
-                    Some("minutes" | "minute" | "min" | "m") => 60.0,
-                    _ => 1.0,
-                }
-        }
+        MetricKind::Duration => number * unit,
         _ => number,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::execution::Sending;
 use super::reader::{Fields, Reader};
-use super::tree::{Kind, Node};
+use super::tree::{Kind, Node, Place};
 use crate::contracts::untrusted::sanitize_line;
 use crate::experiments::spec::{FollowUp, Outreach, OutreachChannel, Span, Variant};
 
@@ -33,17 +33,43 @@ impl Reader {
             }
         }
         // What the step that sends says is for where outreach says nothing.
-        outreach.subject = outreach.subject.or_else(|| sending.subject.take());
-        outreach.sender = outreach.sender.or_else(|| sending.sender.take());
-        outreach.sender_name = outreach.sender_name.or_else(|| sending.sender_name.take());
-        outreach.daily_limit = outreach.daily_limit.or(sending.daily_limit);
-        outreach.delay = outreach.delay.or(sending.delay);
-        if outreach.template.is_empty() {
-            outreach.template = sending.template.take().unwrap_or_default();
-        }
+        let at = sending.at;
+        outreach.subject = self.either(outreach.subject, sending.subject.take(), "subject", at);
+        outreach.sender = self.either(outreach.sender, sending.sender.take(), "sender", at);
+        outreach.sender_name = self.either(outreach.sender_name, sending.sender_name.take(), "sender_name", at);
+        outreach.daily_limit = self.either(outreach.daily_limit, sending.daily_limit, "daily_limit", at);
+        outreach.delay = self.either(outreach.delay, sending.delay, "delay", at);
+        let template = Some(std::mem::take(&mut outreach.template)).filter(|text| !text.is_empty());
+        outreach.template = self.either(template, sending.template.take(), "template", at).unwrap_or_default();
         outreach.template = outreach.template.trim_end().to_owned();
-        subject_within(&mut outreach.template, &mut outreach.subject);
+        if let Some(other) = subject_within(&mut outreach.template, &mut outreach.subject) {
+            self.other("outreach.template", at, &other);
+        }
         Some(outreach)
+    }
+
+    /// What outreach says; else what the step that sends does. Where both say something, the step's is kept.
+    fn either<T: PartialEq + ToString>(
+        &mut self,
+        own: Option<T>,
+        steps: Option<T>,
+        name: &str,
+        at: Place,
+    ) -> Option<T> {
+        match (own, steps) {
+            (Some(own), Some(other)) if own != other => {
+                let why = format!("`outreach` has another `{name}`, which counts; this one is kept in the notes");
+                self.keep_value(&format!("execution.{name}"), at, other.to_string().into(), &why);
+                Some(own)
+            }
+            (own, steps) => own.or(steps),
+        }
+    }
+
+    /// A second subject, in a text.
+    fn other(&mut self, path: &str, at: Place, subject: &str) {
+        let why = "it begins with another subject than the one that is said; this one is kept in the notes";
+        self.keep_value(&format!("{path}: Subject"), at, subject.into(), why);
     }
 
     fn said(&mut self, mut fields: Fields<'_>, outreach: &mut Outreach) {
@@ -115,8 +141,8 @@ impl Reader {
             let angle = text(&["angle", "hook"], "angle");
             let mut subject = text(&["subject", "subject_template"], "subject");
             let mut template = text(&["template", "body", "message"], "template");
-            if let Some(template) = &mut template {
-                subject_within(template, &mut subject);
+            if let Some(other) = template.as_mut().and_then(|template| subject_within(template, &mut subject)) {
+                self.other(&format!("{path}.template"), item.at, &other);
             }
             for (key, node) in fields.rest() {
                 self.keep(&format!("{path}.{}", key.name), key.at, node);
@@ -145,17 +171,20 @@ impl Reader {
                 let subject = self.said_text(&mut inner, &["subject", "subject_template"], &format!("{place}.subject"));
                 let template =
                     self.said_text(&mut inner, &["template", "body", "message"], &format!("{place}.template"));
-                for (key, node) in inner.rest() {
-                    self.keep(&format!("{place}.{}", key.name), key.at, node);
-                }
+                self.keep_rest(&inner);
                 if on {
                     outreach.follow_ups.push(FollowUp {
                         after: after.unwrap_or(Span(std::time::Duration::ZERO)),
                         subject,
                         template: template.unwrap_or_default(),
                     });
+                } else {
+                    self.keep_for(&path, item.at, item, "it is not enabled; it is kept in the notes");
                 }
             }
+        }
+        if !fields.has("follow_up_template") {
+            return;
         }
         let delay = fields.take(&["follow_up_delay_days", "follow_up_delay"]);
         let after = delay.and_then(|(node, path)| self.span(node, &path, "d"));
@@ -178,12 +207,20 @@ fn channel(text: &str) -> Option<OutreachChannel> {
     })
 }
 
-/// A subject that stands as the first line of a text.
-fn subject_within(template: &mut String, subject: &mut Option<String>) {
-    let Some(rest) = template.trim_start().strip_prefix("Subject:") else { return };
+/// Takes a subject that stands as the first line of a text out of it; gives it back where there is another one.
+fn subject_within(template: &mut String, subject: &mut Option<String>) -> Option<String> {
+    let rest = template.trim_start().strip_prefix("Subject:")?;
     let (line, rest) = rest.split_once('\n').unwrap_or((rest, ""));
-    if subject.is_none() {
-        *subject = Some(line.trim().to_owned()).filter(|line| !line.is_empty());
-    }
+    let line = line.trim().to_owned();
     *template = rest.trim_start_matches(['\n', '\r']).to_owned();
+    if line.is_empty() {
+        return None;
+    }
+    match subject {
+        Some(known) => (*known != line).then_some(line),
+        None => {
+            *subject = Some(line);
+            None
+        }
+    }
 }

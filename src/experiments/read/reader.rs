@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::tree::{Key, Kind, Node, Place};
+use serde_json::Value;
+
+use super::tree::{DEPTH, Key, Kind, Node, Place};
 use super::{Finding, Places, Severity};
 use crate::contracts::untrusted::sanitize_line;
 use crate::experiments::spec::Span;
@@ -16,7 +18,13 @@ pub(super) struct Reader {
     pub(super) findings: Vec<Finding>,
     pub(super) places: Places,
     /// What is no field of a specification, for its notes.
-    kept: Vec<String>,
+    pub(super) kept: Vec<String>,
+    /// Tools of the home: what they are called means nothing else.
+    pub(super) own: BTreeSet<String>,
+    /// Whether thresholds of shares are numbers of percent.
+    pub(super) in_percent: bool,
+    /// What of `target` stands in a step, too.
+    pub(super) of_target: BTreeSet<String>,
 }
 
 impl Reader {
@@ -118,8 +126,12 @@ impl Reader {
             Kind::Number(number) if number.is_u64() => format!("{number}{unit}"),
             Kind::Number(number) => {
                 // Half days and the like.
-                let seconds = number.as_f64().filter(|n| (0.0..1e6).contains(n))? * f64::from(seconds_of(unit));
-                format!("{seconds:.0}s")
+                let Some(length) = number.as_f64().filter(|n| (0.0..1e6).contains(n)) else {
+                    let message = format!("{number} is no length of time");
+                    self.error(path, node.at, message, Some("write it like `7d`".to_owned()));
+                    return None;
+                };
+                format!("{:.0}s", length * f64::from(seconds_of(unit)))
             }
             Kind::Text(text) if text.trim().parse::<u64>().is_ok() => format!("{}{unit}", text.trim()),
             Kind::Text(text) => text.clone(),
@@ -158,11 +170,16 @@ impl Reader {
 
     /// Keeps what is no field of a specification, and says so.
     pub(super) fn keep(&mut self, name: &str, at: Place, node: &Node) {
+        self.keep_for(name, at, node, "this is no field of a specification; it is kept in its notes");
+    }
+
+    /// Keeps what has no place, and says why.
+    pub(super) fn keep_for(&mut self, name: &str, at: Place, node: &Node, why: &str) {
         if node.kind == Kind::Null {
             return;
         }
         let shown = sanitize_line(name, QUOTED);
-        self.warn(&shown, at, "this is no field of a specification; it is kept in its notes".to_owned(), None);
+        self.warn(&shown, at, why.to_owned(), None);
         let text = match &node.kind {
             Kind::List(items) => {
                 items.iter().map(|item| format!("\n- {}", in_words(item))).collect::<Vec<_>>().concat()
@@ -171,6 +188,20 @@ impl Reader {
             _ => format!(" {}", in_words(node)),
         };
         self.kept.push(format!("{shown}:{text}"));
+    }
+
+    /// The same of a value, and of what nobody looked at.
+    pub(super) fn keep_value(&mut self, name: &str, at: Place, value: Value, why: &str) {
+        match Node::of(value, DEPTH) {
+            Some(node) => self.keep_for(name, at, &node, why),
+            None => self.error(name, at, "it is nested too deeply".to_owned(), None),
+        }
+    }
+
+    pub(super) fn keep_rest(&mut self, fields: &Fields<'_>) {
+        for (key, node) in fields.rest() {
+            self.keep(&fields.path_of(&key.name), key.at, node);
+        }
     }
 
     /// What was kept until now.
@@ -248,6 +279,11 @@ impl<'a> Fields<'a> {
     /// What nobody looked at.
     pub(super) fn rest(&self) -> impl Iterator<Item = &'a (Key, Node)> {
         self.all.iter().filter(|(key, node)| !self.used.contains(key.name.as_str()) && node.kind != Kind::Null)
+    }
+
+    /// Where they stand.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     pub(super) fn path_of(&self, name: &str) -> String {

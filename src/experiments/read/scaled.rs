@@ -44,7 +44,10 @@ pub(super) fn fractions(metrics: &mut [Metric], criteria: [(&str, &mut Vec<Strin
             if condition != criterion.condition {
                 let read = Criterion { condition, ..criterion }.to_string();
                 let shown = sanitize_line(text, 120);
-                said.push((format!("{list}[{index}]"), format!("`{shown}` is read as `{read}`, as the share has no `* 100`")));
+                said.push((
+                    format!("{list}[{index}]"),
+                    format!("`{shown}` is read as `{read}`, as the share has no `* 100`"),
+                ));
                 *text = read;
             }
         }

@@ -8,6 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::experiments::criteria::Criterion;
 use crate::experiments::fix::fix;
 use crate::experiments::steps::{By, plan};
 use crate::experiments::{document, read};
@@ -129,6 +130,10 @@ fn a_whole_one_is_accepted_as_json_and_as_yaml() {
 #[case::alias("/execution/steps/0/tool", json!("github_stargazer_scraper"), "there is no tool `github_stargazer_scraper`")]
 #[case::params("/execution/steps/0/params", json!("leads.csv"), "this is a text; it should be fields")]
 #[case::parameter("/execution/steps/0/params", json!({ "path": "a.csv", "rm": "-rf" }), "has no parameter `rm`")]
+#[case::no_path("/execution/steps/0/params", json!({}), "execution.steps[0].params: `csv_leads` needs `path`")]
+#[case::limit("/execution/steps/0/params", json!({ "path": "a.csv", "limit": "many" }), "params.limit: `limit` of `csv_leads` does not fit: it should be a whole number, and is a text")]
+#[case::everybody("/outreach/recipients", json!("everybody"), "outreach.recipients: `recipients` of `email_send` does not fit: it should be a list, and is a text")]
+#[case::no_addresses("/execution/steps/0/params", json!({ "path": "a.csv", "fields": 3 }), "`fields` of `csv_leads` does not fit")]
 #[case::cycle("/execution/steps/0/depends_on", json!(["people"]), "these steps wait for each other")]
 #[case::needs("/execution/steps/0/depends_on", json!(["peopel"]), "did you mean `people`?")]
 #[case::cron("/execution/schedule", json!("every day"), "is no schedule")]
@@ -136,6 +141,7 @@ fn a_whole_one_is_accepted_as_json_and_as_yaml() {
 #[case::cron_never("/execution/schedule", json!("0 9 31 2 *"), "never comes")]
 #[case::zone("/execution/timezone", json!("Mars/Olympus"), "execution.timezone:")]
 #[case::missed("/execution/missed", json!("maybe"), "is no rule for missed runs")]
+#[case::overlap("/execution/overlap", json!("always"), "is no rule for runs that overlap")]
 #[case::channel("/outreach/channel", json!("pigeon"), "`pigeon` is no channel")]
 #[case::sender("/outreach/sender", json!("Mara <m@acme.example>\r\nBcc: all"), "is no address")]
 #[case::no_subject("/outreach/subject", Value::Null, "a mail needs a subject")]
@@ -159,6 +165,14 @@ fn a_whole_one_is_accepted_as_json_and_as_yaml() {
 #[case::no_success("/success_criteria", Value::Null, "there are no success criteria")]
 #[case::prose("/success_criteria/0", json!("It feels right"), "is no criterion")]
 #[case::unknown("/success_criteria/0", json!("llamas_fed >= 3"), "nothing counts `llamas_fed`")]
+#[case::sample("/failure_criteria/0", json!("reply_rate < 1% after 100 people"), "nothing counts `people`, so that nobody will ever know - write messages, like `after 100 sends`")]
+#[case::typo("/failure_criteria/0", json!("replys.rate < 5%"), "nothing counts `replys.rate`, so that nobody will ever know - did you mean `reply.rate`?")]
+#[case::space("/failure_criteria/0", json!("events.foo > 3"), "nothing counts `events.foo`")]
+#[case::field("/failure_criteria/0", json!("hours.avg > 48"), "nothing measures `hours.avg`, so that nobody will ever know - add it to `metrics`: `name: hours`, `type: duration`")]
+#[case::in_formula("/metrics/1/formula", json!("conversions / emails_sent"), "metrics[1].formula: nothing counts `conversions`")]
+#[case::one("/metrics/1/success_threshold", json!(1), "1 may be 1 % or 100 % - write `1%` or `100%`")]
+#[case::unit("/metrics/0", json!({ "name": "wait", "type": "duration", "unit": "moons" }), "`moons` is no unit of time")]
+#[case::negative("/measuring", json!({ "window": -3 }), "measuring.window: -3 is no length of time")]
 #[case::injection("/failure_criteria/0", json!("reply_rate < 2%; import os"), "is no criterion")]
 #[case::window("/measuring", json!({ "window": "0d" }), "what comes of a run cannot be looked at for 0s")]
 #[case::every("/measuring", json!({ "collect_every": "1s" }), "collecting every 1s")]
@@ -190,6 +204,7 @@ fn everything_is_found_at_once_with_its_place() {
             ("hypothesis", 3),
             ("mode", 4),
             ("target.description", 5),
+            ("execution.steps[0].params", 7),
             ("execution.schedule", 8),
             ("metrics", 9),
             ("success_criteria", 10),
@@ -254,9 +269,10 @@ fn criteria_go_with_the_formula_that_they_were_written_for() {
     let root = &mut spec["experiment"];
     root["metrics"][1] =
         json!({ "name": "reply_rate", "type": "percentage", "formula": "replies / emails_sent * 100" });
-    root["metrics"].as_array_mut().unwrap().push(
-        json!({ "name": "score", "type": "counter", "formula": "reply_rate + 5" }),
-    );
+    root["metrics"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "name": "score", "type": "counter", "formula": "reply_rate + 5" }));
     root["success_criteria"] = json!(["reply_rate >= 8% after 30 sends", "reply_rate + score > 20"]);
     root["failure_criteria"] = json!(["reply_rate < 3 and bounces > 2 after 30 sends"]);
     let read = read(&spec.to_string());
@@ -284,7 +300,10 @@ fn a_line_that_no_share_can_reach_is_refused_with_what_was_meant() {
         read.findings.iter().filter(|it| it.path == "failure_criteria[0]").map(ToString::to_string).collect::<String>()
     };
     for (criterion, part) in [
-        ("reply_rate < 2", "error: failure_criteria[0]: `reply_rate` is a share, and 2 of it are 200 % - write `reply_rate < 2%`"),
+        (
+            "reply_rate < 2",
+            "error: failure_criteria[0]: `reply_rate` is a share, and 2 of it are 200 % - write `reply_rate < 2%`",
+        ),
         ("8 <= reply_rate after 30 sends", "write `8% <= reply_rate after 30 sends`"),
         ("reply_rate < 1", "write `reply_rate < 1%`, or `100%` where all are meant"),
         ("replies / emails_sent * 100 < 500", "are 500 % - a share lies between"),
@@ -293,7 +312,13 @@ fn a_line_that_no_share_can_reach_is_refused_with_what_was_meant() {
     ] {
         assert!(found(criterion).contains(part), "{criterion}: {}", found(criterion));
     }
-    for good in ["reply_rate < 2%", "reply_rate < 0.02", "replies / emails_sent * 100 < 5", "emails_sent / replies > 20", "reply_rate < 100%"] {
+    for good in [
+        "reply_rate < 2%",
+        "reply_rate < 0.02",
+        "replies / emails_sent * 100 < 5",
+        "emails_sent / replies > 20",
+        "reply_rate < 100%",
+    ] {
         assert_eq!(found(good), "", "{good}");
     }
 }
@@ -354,6 +379,217 @@ fn an_id_is_made_where_there_is_none() {
     );
     assert_eq!(id("experiment: {id: ../../Foo Bar, hypothesis: x}"), "exp_20260301_foo_bar");
     assert_eq!(id("experiment: {id: exp-2025-02-03-Stars, hypothesis: x}"), "exp_20250203_stars");
+}
+
+/// What is no field of a specification, and what has no place, is said and kept.
+#[test]
+fn nothing_is_dropped_without_a_word() {
+    let text = "
+experiment:
+  target: {description: x, size: 60, companies: [{url: a.example}], regions: [north, south]}
+  execution:
+    description: what-it-does
+    params: {lonely: yes-lonely}
+    schedule: {cron: '0 9 * * MON', jitter: some-jitter}
+    steps:
+      - {tool: csv_leads, description: finds-them, params: {path: a.csv}, retry: thrice, if: it-rains, schedule: at-noon}
+      - tool: cold_email_sender
+        timeout: two-hours
+        params:
+          recipients: '{{csv_leads.rows}}'
+          template: {subject: Hi, body: Hello, footer: a-footer}
+        send_options: {sender_email: a@b.example, reply_to: c@b.example, schedule_time: at-dawn, bcc: boss@b.example, daily_limit: many}
+  outreach:
+    channel: email
+    subject: Another
+    template: 'Subject: A third one
+
+      Hello'
+    follow_up: {enabled: false, template: never-sent}
+    follow_up_delay_days: 3
+  metrics: [{name: emails_sent, type: counter, unit: envelopes}]
+";
+    let reading = read(text);
+    let spec = reading.draft.unwrap();
+    let (notes, steps) = (spec.notes.clone().unwrap(), serde_json::to_value(&spec.execution.steps).unwrap());
+    for words in [
+        "north",
+        "what-it-does",
+        "yes-lonely",
+        "some-jitter",
+        "finds-them",
+        "thrice",
+        "it-rains",
+        "at-noon",
+        "two-hours",
+        "a-footer",
+        "at-dawn",
+        "boss@b.example",
+        "never-sent",
+        "Hi",
+        "A third one",
+        "follow_up_delay_days: 3",
+        "url: a.example",
+    ] {
+        assert!(notes.contains(words), "{words} is lost:\n{notes}");
+    }
+    assert_eq!(steps[1]["params"]["reply_to"], json!("c@b.example"), "{steps}");
+    assert_eq!(steps[1]["params"]["daily_limit"], json!("many"), "the check says what is wrong with it");
+    assert_eq!(spec.metrics[0].description.as_deref(), Some("unit: envelopes"));
+    let said = lines(&reading.findings);
+    for path in [
+        "target.regions",
+        "execution.steps[0].retry",
+        "execution.steps[1].send_options.bcc",
+        "execution.schedule.jitter",
+    ] {
+        assert!(said.contains(path), "{path} is not said:\n{said}");
+    }
+}
+
+/// A home's tools: what they take, and names that mean ours elsewhere.
+#[test]
+fn a_tool_of_ones_own_is_what_it_says() {
+    let takes = json!({
+        "type": "object", "required": ["to"], "additionalProperties": false,
+        "properties": { "to": { "type": "string" }, "template": { "type": "string" } },
+    });
+    let known = Known { tools: [("send_email".to_owned(), Some(takes))].into(), ..Known::default() };
+    let mut spec = whole();
+    let step =
+        json!({ "id": "tell", "tool": "send_email", "params": { "to": "boss@acme.example", "template": "It begins" } });
+    spec["experiment"]["execution"]["steps"].as_array_mut().unwrap().push(step.clone());
+    let reading = read::read_with(&spec.to_string(), &known);
+    assert_eq!(lines(&reading.findings), "");
+    let kept = |spec: &Spec| serde_json::to_value(&spec.execution.steps[1]).unwrap();
+    assert_eq!(kept(&reading.spec.unwrap()), step);
+    assert_eq!(kept(&fix(&spec.to_string(), &known, today()).spec.unwrap()), step, "it is not replaced");
+    spec["experiment"]["execution"]["steps"][1]["params"] = json!({ "to": 7, "subject": "x" });
+    let found = lines(&read::read_with(&spec.to_string(), &known).findings);
+    assert!(found.contains("`to` of `send_email` does not fit: it should be a text, and is a number"), "{found}");
+    assert!(found.contains("`send_email` has no parameter `subject`"), "{found}");
+}
+
+/// A tool stands in for another only where it gives what is needed.
+#[test]
+fn pages_are_no_people() {
+    let mut spec = whole();
+    spec["experiment"]["execution"]["steps"][0] =
+        json!({ "id": "people", "tool": "web_scraper", "params": { "url": "https://a.example" } });
+    let reading = read(&spec.to_string());
+    assert_eq!(reading.errors().count(), 0, "{}", lines(&reading.findings));
+    assert!(lines(&reading.findings).contains("there is no tool `web_scraper`: it is asked for"));
+    let fixed = fix(&spec.to_string(), &Known::default(), today());
+    assert_eq!(fixed.draft.unwrap().execution.steps[0].tool, "web_scraper");
+    // Where nobody is written to by what it gives, it does.
+    spec["experiment"]["execution"]["steps"].as_array_mut().unwrap().insert(
+        0,
+        json!({
+            "id": "look", "tool": "web_scraper", "params": { "url": "https://a.example" },
+        }),
+    );
+    spec["experiment"]["execution"]["steps"][1] =
+        json!({ "id": "people", "tool": "csv_leads", "params": { "path": "a.csv" } });
+    let fixed = fix(&spec.to_string(), &Known::default(), today()).draft.unwrap();
+    assert_eq!(fixed.execution.steps[0].tool, "web_page");
+}
+
+#[test]
+fn people_are_kept_and_what_is_open_about_them_is_said() {
+    let mut spec = whole();
+    let people = json!([
+        { "email": "ada@engines.example", "first_name": "Ada", "title": "[CTO]", "note": "TBD" },
+        { "Email": "bo@looms.example", "first_name": "{{to_be_sourced}}" },
+        { "email": "placeholder@company.com", "first_name": "{{to_be_sourced}}", "company": "Acme Ltd" },
+    ]);
+    let step = json!({ "id": "send", "tool": "email_send", "params": { "recipients": people } });
+    spec["experiment"]["execution"]["steps"] = json!([step]);
+    spec["experiment"]["outreach"].as_object_mut().unwrap().remove("recipients");
+    spec["experiment"]["outreach"]["template"] = json!("Hi {{first_name}}");
+    let fixed = fix(&spec.to_string(), &Known::default(), today());
+    let draft = fixed.draft.clone().unwrap();
+    let kept = draft.execution.steps[0].params["recipients"].as_array().unwrap().clone();
+    assert_eq!(
+        kept,
+        people.as_array().unwrap()[..2].to_vec(),
+        "nobody real is taken out, with all that is known of them"
+    );
+    assert!(draft.notes.unwrap().contains("Acme Ltd"), "who is taken out is in the notes");
+    let said = lines(&fixed.findings);
+    assert!(said.contains("recipients[1]: `first_name` is `{{to_be_sourced}}`, which they would read"), "{said}");
+    assert!(!said.contains("recipients[0]"), "{said}");
+}
+
+#[test]
+fn thresholds_that_judge_nothing_are_said_and_failures_become_criteria() {
+    let mut spec = whole();
+    let metrics = spec["experiment"]["metrics"].as_array_mut().unwrap();
+    metrics.push(json!({ "name": "bounce_rate", "type": "percentage", "failure_threshold": "5%" }));
+    metrics
+        .push(json!({ "name": "meetings_booked", "type": "counter", "success_threshold": 5, "failure_threshold": 2 }));
+    let said = lines(&read(&spec.to_string()).findings);
+    assert!(
+        said.contains("it judges nothing: criteria do - write `bounce_rate > 5%` into `failure_criteria`"),
+        "{said}"
+    );
+    assert!(said.contains("metrics[3].success_threshold: it judges nothing"), "{said}");
+    assert!(!said.contains("metrics[1]"), "a criterion says the same: {said}");
+    let fixed = fix(&spec.to_string(), &Known::default(), today());
+    let spec = fixed.spec.unwrap();
+    assert_eq!(
+        spec.failure_criteria,
+        ["reply_rate < 2% after 50 emails_sent", "bounce_rate > 5%", "meetings_booked < 2 after 7d"]
+    );
+    assert_eq!(spec.success_criteria, ["reply_rate >= 8% after 50 emails_sent"], "nothing more is asked for");
+    spec.failure_criteria.iter().for_each(|text| drop(Criterion::parse(text).unwrap()));
+}
+
+#[test]
+fn counters_of_formulas_are_declared() {
+    let mut spec = whole();
+    spec["experiment"]["metrics"].as_array_mut().unwrap().push(json!({
+        "name": "signup_share", "type": "percentage", "formula": "signups / trials",
+    }));
+    let fixed = fix(&spec.to_string(), &Known::default(), today()).spec.unwrap();
+    let names: Vec<_> = fixed.metrics.iter().map(|metric| metric.name.as_str()).collect();
+    assert_eq!(names, ["emails_sent", "reply_rate", "signup_share", "signups", "trials"]);
+}
+
+#[test]
+fn percents_that_could_be_read_in_two_ways_are_asked_about() {
+    let mut spec = whole();
+    let metrics = spec["experiment"]["metrics"].as_array_mut().unwrap();
+    metrics.push(json!({ "name": "open_rate", "type": "percentage", "success_threshold": 40 }));
+    metrics.push(json!({ "name": "bounce_rate", "type": "percentage", "failure_threshold": 0.5 }));
+    let said = errors(&spec).join("\n");
+    assert!(said.contains("metrics[3].failure_threshold: 0.5 may be 0.5 % or 50 %"), "{said}");
+}
+
+/// A list whose columns are known, and one that cannot be seen.
+#[test]
+fn the_people_of_a_list_are_held_to_the_text() {
+    let look = |columns: &[&str]| {
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        crate::experiments::list::Look { columns, rows: 2, is_cut: false, first: Vec::new() }
+    };
+    let found = |look: Result<&crate::experiments::list::Look, String>| {
+        let mut spec = whole();
+        spec["experiment"]["outreach"]["template"] = json!("Hi {{frist_name}}");
+        let text = spec.to_string();
+        let mut known = Known::default();
+        known.saw(&read(&text).draft.unwrap().execution.steps[0], look);
+        lines(&read::read_with(&text, &known).findings)
+    };
+    let said = found(Ok(&look(&["E-Mail", "First Name"])));
+    assert!(said.contains("`{{frist_name}}` - did you mean `{{first_name}}`?"), "{said}");
+    assert!(!said.contains("`email`"), "{said}");
+    let said = found(Ok(&look(&["Name", "frist name"])));
+    assert!(
+        said.contains("outreach.recipients: those who are written to have no `email`; they have name, frist_name"),
+        "{said}"
+    );
+    let said = found(Err("leads.csv cannot be read: no such file".to_owned()));
+    assert!(said.contains("warning: execution.steps[0].params.path: leads.csv cannot be read"), "{said}");
 }
 
 /// Values of every kind, hostile ones among them.

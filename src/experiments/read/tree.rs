@@ -12,7 +12,7 @@ use serde_saphyr::Spanned;
 use crate::contracts::body::BODY_LIMIT;
 
 /// How deep a text may be nested.
-const DEPTH: usize = 40;
+pub(super) const DEPTH: usize = 40;
 /// Nodes of a text.
 const NODES: usize = 20_000;
 
@@ -85,7 +85,8 @@ fn json(text: &str) -> Option<Node> {
 }
 
 impl Node {
-    fn of(value: Value, depth: usize) -> Option<Self> {
+    /// A value, without places; none where it is nested too deeply.
+    pub(super) fn of(value: Value, depth: usize) -> Option<Self> {
         let depth = depth.checked_sub(1)?;
         let kind = match value {
             Value::Null => Kind::Null,

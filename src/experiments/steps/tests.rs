@@ -118,15 +118,17 @@ fn a_step_that_sends_is_the_outreach_and_there_is_no_second_one() {
 fn a_follow_up_says_its_own_words_to_whom_it_is_given() {
     let mut outreach = mail();
     outreach["variants"] = json!([{ "name": "a" }, { "name": "b", "subject": "Other" }]);
-    outreach["follow_ups"] = json!([{ "after": "4d", "template": "Again, {{first_name}}" }]);
+    outreach["follow_ups"] = json!([{ "after": "4d", "template": "Again, {{first_name}}" }, { "after": "9d", "subject": "Last", "template": "Bye" }]);
     let spec = spec(vec![step("list", "csv_leads", json!({}), &[])], Some(outreach));
     let planned = follow_up(&spec, 0).unwrap();
     assert_eq!(planned.step.id, "follow_up_0");
     assert_eq!(
         Value::Object(planned.step.params),
-        json!({ "template": "Again, {{first_name}}", "sender": "a@acme.example", "subject": "Re: Hi", "follow_up": 0 })
+        json!({ "template": "Again, {{first_name}}", "sender": "a@acme.example", "follow_up": 0 }),
+        "its subject is the one that each person had, which is not the same for all"
     );
-    assert_eq!(follow_up(&spec, 1), None);
+    assert_eq!(follow_up(&spec, 1).unwrap().step.params["subject"], "Last");
+    assert_eq!(follow_up(&spec, 2), None);
 }
 
 fn outputs() -> BTreeMap<String, Value> {

@@ -3,9 +3,11 @@
 //! Owns the executor's question about what people write back. Their text is data: it is quoted into the prompt, never spliced into
 //! instructions. Must never take a wish to be left alone for anything else: in doubt it is one.
 
+mod clauses;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -39,7 +41,7 @@ pub enum ReplyKind {
     Question,
     /// They want no more mail.
     Unsubscribe,
-    /// A machine says that they are away.
+    /// A machine says that they are away, or that something came.
     OutOfOffice,
     /// A machine says that it was not delivered.
     Bounce,
@@ -65,9 +67,10 @@ impl ReplyKind {
     pub const fn event(self) -> Option<&'static str> {
         match self {
             Self::Positive => Some("positive_reply"),
+            Self::Negative => Some("negative_reply"),
             Self::Unsubscribe => Some("unsubscribe"),
             Self::Bounce => Some("email_bounced"),
-            Self::Negative | Self::Question | Self::OutOfOffice | Self::Other => None,
+            Self::Question | Self::OutOfOffice | Self::Other => None,
         }
     }
 
@@ -114,7 +117,7 @@ impl Task for ClassifyReply {
 
     fn faults(input: &ReplyInput, output: &ReplyClass) -> Vec<String> {
         // A wish that the rules see plainly is heeded whatever a model makes of it.
-        let missed = output.kind != ReplyKind::Unsubscribe && rules::wants_out(input);
+        let missed = output.kind != ReplyKind::Unsubscribe && wishes::wants_out(input);
         let fault = "they say that they want no more mail, so `kind` is `unsubscribe`";
         if missed { vec![fault.to_owned()] } else { Vec::new() }
     }

@@ -11,7 +11,6 @@ mod team;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -19,8 +18,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::experiments::check::{self, Known};
+use crate::experiments::list::Look;
 use crate::experiments::read::{self, Severity};
-use crate::experiments::spec::Spec;
+use crate::experiments::spec::{Spec, Step};
 use crate::llm::{Ruled, Task, TaskName};
 
 /// The task.
@@ -136,9 +136,55 @@ fn unfenced(text: &str) -> &str {
 impl DesignInput {
     /// What a specification for this is checked against.
     pub fn known(&self) -> Known {
-        let tools = (!self.tools.is_empty()).then(|| self.tools.iter().cloned().collect::<BTreeSet<_>>());
-        Known { tools, columns: BTreeMap::new() }
+        Known { tools: self.tools.iter().map(|name| (name.clone(), None)).collect(), ..Known::default() }
     }
+
+    /// The same, with the people of the list that the idea names, where the specification reads it.
+    fn known_for(&self, spec: &Spec) -> Known {
+        let mut known = self.known();
+        if let Some(ListBrief { path, columns, people }) = &self.list {
+            let look = Look { columns: columns.clone(), rows: *people, is_cut: false, first: Vec::new() };
+            let reads = |step: &&Step| {
+                step.tool == "csv_leads" && step.params.get("path").and_then(Value::as_str) == Some(path)
+            };
+            for step in spec.execution.steps.iter().filter(reads) {
+                known.saw(step, Ok(&look));
+            }
+        }
+        known
+    }
+}
+
+/// Fields that do not say where they came from, and sources that are none.
+fn unsourced(spec: &Spec) -> Vec<String> {
+    const KNOWN: [&str; 5] = ["idea", "product_context", "learning", "playbook", "setting"];
+    let has = |path: &str| spec.sources.keys().any(|key| key == path || key.starts_with(&format!("{path}.")));
+    let outreach = spec.outreach.as_ref();
+    let filled = [
+        ("hypothesis", true),
+        ("target", true),
+        ("execution", true),
+        ("outreach.template", outreach.is_some()),
+        ("outreach.subject", outreach.is_some_and(|it| it.subject.is_some())),
+        ("metrics", !spec.metrics.is_empty()),
+        ("success_criteria", !spec.success_criteria.is_empty()),
+        ("failure_criteria", !spec.failure_criteria.is_empty()),
+    ];
+    let missing: Vec<&str> =
+        filled.iter().filter(|(path, filled)| *filled && !has(path)).map(|(path, _)| *path).collect();
+    let mut faults = Vec::new();
+    if !missing.is_empty() {
+        faults.push(format!(
+            "sources: say where these came from (the idea, the product context, a learning or a playbook): {}",
+            missing.join(", ")
+        ));
+    }
+    let odd = spec.sources.iter().find(|(_, source)| !KNOWN.iter().any(|known| source.starts_with(known)));
+    if let Some((path, source)) = odd {
+        let source = crate::contracts::untrusted::sanitize_line(source, 80);
+        faults.push(format!("sources: `{path}` names `{source}`; a source is one of {}", KNOWN.join(", ")));
+    }
+    faults
 }
 
 impl Task for DesignExperiment {
@@ -156,7 +202,7 @@ impl Task for DesignExperiment {
 
     fn faults(input: &DesignInput, output: &Designed) -> Vec<String> {
         let spec = &output.experiment;
-        let mut faults: Vec<String> = check::check(spec, &input.known())
+        let mut faults: Vec<String> = check::check(spec, &input.known_for(spec))
             .into_iter()
             .filter(|finding| finding.severity == Severity::Error)
             .map(|finding| match finding.fix {
@@ -171,9 +217,7 @@ impl Task for DesignExperiment {
             None if input.taken.contains(&spec.id) => faults.push(format!("id: `{}` is taken", spec.id)),
             _ => {}
         }
-        if spec.sources.is_empty() {
-            faults.push("sources: say of each filled field whether it came from the idea, the product context, a learning or practice".to_owned());
-        }
+        faults.extend(unsourced(spec));
         faults
     }
 }

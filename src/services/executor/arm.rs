@@ -26,7 +26,8 @@ pub(super) async fn published(id: &str, cx: &Context<grants::Executor>) -> Said 
     if let Some(schedule) = ScheduleRecord::read(cx.bus(), id).await?
         && schedule.next_at().is_none()
     {
-        arm(&mut effects, id, &schedule, cx)?;
+        let experiment = Experiment::read(cx.bus(), id).await?;
+        arm(&mut effects, id, &schedule, experiment.as_ref(), cx)?;
     }
     Ok(effects)
 }
@@ -37,7 +38,7 @@ pub(super) async fn scheduled(created: &ScheduleCreated, cx: &Context<grants::Ex
     let mut effects = cx.effects();
     let key = keys::schedule(id).map_err(terminal)?;
     let experiment = Experiment::read(cx.bus(), id).await?;
-    if experiment.is_some_and(|experiment| experiment.state() == Some(ExperimentState::Archived)) {
+    if experiment.as_ref().is_some_and(|experiment| experiment.state() == Some(ExperimentState::Archived)) {
         warn(&mut effects, id, &format!("{} is archived: its schedule was not set", shown(id)))?;
         return Ok(effects);
     }
@@ -73,7 +74,7 @@ pub(super) async fn scheduled(created: &ScheduleCreated, cx: &Context<grants::Ex
     if said(&document) != before {
         document.fields.remove("next_at");
     }
-    arm(&mut effects, id, &ScheduleRecord { key, document }, cx)?;
+    arm(&mut effects, id, &ScheduleRecord { key, document }, experiment.as_ref(), cx)?;
     Ok(effects)
 }
 
@@ -82,6 +83,7 @@ pub(super) fn arm(
     effects: &mut Effects<grants::Executor>,
     id: &str,
     schedule: &ScheduleRecord,
+    experiment: Option<&Experiment>,
     cx: &Context<grants::Executor>,
 ) -> Result<(), Failure> {
     if !schedule.is_active() {
@@ -102,6 +104,12 @@ pub(super) fn arm(
     ];
     if document.get("created_at").is_none() {
         fields.push(field("created_at", at(cx.now())));
+    }
+    // What its specification says, where the schedule itself does not say otherwise.
+    if document.get("missed").is_none()
+        && let Some(Ok(spec)) = experiment.map(Experiment::spec)
+    {
+        fields.push(field("missed", spec.execution.missed.as_str()));
     }
     match read {
         Ok(read) => {

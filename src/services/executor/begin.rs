@@ -1,7 +1,7 @@
 //! `execute_now`: what is asked for is checked, a schedule's moment is claimed, and the run is put down as waiting.
 //!
 //! Nothing long happens here, so that however many are due at once, all are claimed and seen at once. Must never run anything, and never
-//! let two runs of one experiment wait.
+//! let two runs of one experiment wait, nor have one begin beside another where its specification does not say so.
 
 use chrono::TimeDelta;
 
@@ -15,7 +15,7 @@ use crate::contracts::messages::{DueFor, ExecuteNow, RunNow, ScheduleDue, Schedu
 use crate::contracts::wiring::{EXECUTE_NOW, SCHEDULES};
 use crate::contracts::{ServiceName, Trust, keys};
 use crate::experiments::schedule::Schedule;
-use crate::experiments::spec::{Missed, Mode};
+use crate::experiments::spec::{Missed, Mode, Overlap};
 
 /// A moment that comes while the run before it is under way is looked at again after this.
 const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(5);
@@ -101,8 +101,10 @@ async fn consider(
     let state = experiment.state();
     Ok(match state {
         Some(ExperimentState::Ready | ExperimentState::Measuring) => Verdict::Run { forced: false },
-        Some(ExperimentState::Running) => match (wanted.due_at, schedule) {
-            (Some(_), Some(schedule)) if arm::missed(schedule) != Missed::Skip => Verdict::Later,
+        Some(ExperimentState::Running) => match (experiment.overlap(), wanted.due_at, schedule) {
+            (Overlap::Allow, ..) => Verdict::Run { forced: false },
+            (Overlap::Queue, Some(_), Some(schedule)) if arm::missed(schedule) != Missed::Skip => Verdict::Later,
+            (Overlap::Skip, Some(_), _) => Verdict::Not { why: "its run before is under way".to_owned(), quiet: true },
             _ => not(format!("its run {} is under way", experiment.get("run_id").map(shown).unwrap_or_default())),
         },
         Some(ExperimentState::Paused) if wanted.due_at.is_some() => {

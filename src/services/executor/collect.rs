@@ -1,40 +1,149 @@
-//! Collection: what came of a run's mail is read from the mailbox, again and again while it is measured.
+//! Collection: one reader of the mailbox for the whole team, from the first mail that goes out until some weeks after the last.
 //!
-//! What is read becomes events and the place to go on from, in one commit, so that nothing is counted twice. Must never act
-//! on what somebody wrote, other than to leave them alone.
+//! Owns `fullsend:mailbox`: since when it is read, where to go on, and when next. There is one timer for all, whatever the number of
+//! experiments and executors, and no state of an experiment stops it: whoever leaves is heard when the experiment is long over. What is read
+//! changes state in the commit that goes on. Must never act on what somebody wrote, other than to leave them alone.
+
+mod taking;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
-use super::end::{due, measuring_timer};
-use super::events::{self, Of};
-use super::follow;
-use super::people::heard_of;
-use super::record::{Experiment, RunRecord};
-use super::{Executor, Said, field, shown, warn};
-use crate::bus::{Context, Draft, Effects, Expect, Key, Op, Received, Ttl};
+use self::taking::Taking;
+use super::desk::Matter;
+use super::record::at;
+use super::{Executor, Said, actions, document, field, gone, warn};
+use crate::bus::{
+    BusError, Context, Document, Draft, Effects, Expect, Failure, Key, Op, Received, SharedBus, Timer, Ttl,
+};
+use crate::config::OutreachConfig;
 use crate::contracts::channel::grants;
-use crate::contracts::lifecycle::ExperimentState;
-use crate::contracts::messages::{DueFor, ScheduleDue};
+use crate::contracts::envelope::read_time;
+use crate::contracts::messages::{CollectionDue, Schedules};
 use crate::contracts::wiring::SCHEDULES;
-use crate::contracts::{MessageId, ServiceName, Trust, Untrusted};
-use crate::experiments::outreach::variant_of;
-use crate::experiments::spec::{Mode, Spec};
-use crate::llm::tasks::ClassifyReply;
-use crate::llm::tasks::classify_reply::ReplyInput;
-use crate::llm::{Asking, Task};
+use crate::contracts::{Untrusted, keys};
+use crate::experiments::spec::Mode;
 use crate::tools::contract::{Action, ActionDone, Answer, Call, Desk, Progress, RunContext};
 
 /// The tool that reads what came of mail.
 const READER: &str = "email_replies";
-/// Mails of one reading; the rest is for the next.
-const MAILS: u64 = 500;
-/// People that the tool is told of.
-const PEOPLE: usize = 5_000;
-/// After the window has closed it is read once more.
-const AFTERWARDS: TimeDelta = TimeDelta::hours(1);
+/// The timer of the next reading.
+const TIMER: &str = "collection";
+/// Mails of one reading; where there are more it goes on at once.
+const MAILS: u64 = 100;
+/// So long after the last mail it is read.
+const AFTERWARDS: TimeDelta = TimeDelta::weeks(12);
+/// How often, where no experiment has said it.
+const EVERY: TimeDelta = TimeDelta::minutes(15);
+/// That mail goes out is noted no more often than this by one step.
+const NOTED_EVERY: TimeDelta = TimeDelta::hours(1);
+/// A reading that did not happen for so long has lost its timer.
+const OVERDUE: TimeDelta = TimeDelta::hours(1);
+
+/// The field of a run's document that says that it reached somebody, and when that was noted.
+pub(super) const REACHED: &str = "reached_at";
+
+/// The document of the reader.
+struct Mailbox(Option<Document>);
+
+impl Mailbox {
+    async fn read(bus: &SharedBus) -> Result<Self, BusError> {
+        Ok(Self(document(bus, keys::MAILBOX).await?))
+    }
+
+    fn get(&self, field: &str) -> Option<&str> {
+        self.0.as_ref()?.get(field)
+    }
+
+    fn time(&self, field: &str) -> Option<DateTime<Utc>> {
+        read_time(self.get(field)?)
+    }
+
+    fn every(&self) -> Option<TimeDelta> {
+        TimeDelta::try_seconds(self.get("every_seconds")?.parse().ok()?)
+    }
+
+    /// Whether answers may still come.
+    fn is_awaited(&self, now: DateTime<Utc>) -> bool {
+        self.time("last_sent_at").is_some_and(|last| now < last + AFTERWARDS)
+    }
+
+    /// Whether a timer waits for the next reading, as far as can be known.
+    fn is_waited_for(&self, now: DateTime<Utc>) -> bool {
+        self.time("next_at").is_some_and(|next| now < next + OVERDUE)
+    }
+}
+
+/// Whether answers may come and nothing waits for them: mail went out before there was a place to look at, or the timer is gone.
+pub(super) async fn is_forgotten(bus: &SharedBus, now: DateTime<Utc>) -> Result<bool, BusError> {
+    let mailbox = Mailbox::read(bus).await?;
+    Ok(mailbox.is_awaited(now) && !mailbox.is_waited_for(now))
+}
+
+/// The next reading. It belongs to no run: what comes of it is a chain of its own.
+fn next(at: DateTime<Utc>, cx: &Context<grants::Executor>) -> Result<Op, Failure> {
+    let draft = Draft::new(Schedules::from(CollectionDue { due_at: Some(at) })).subject("mailbox");
+    let mut message = cx.origin().compose::<grants::Executor, _>(SCHEDULES, draft)?;
+    message.envelope.trace = message.envelope.id.into();
+    message.envelope.cause = None;
+    Ok(Op::Schedule(Timer { id: TIMER.to_owned(), at, message }))
+}
+
+/// Notes that a step reaches people, so that what comes of it is read.
+#[derive(Debug, Default)]
+pub(super) struct Posting {
+    noting: Option<DateTime<Utc>>,
+    noted: Option<DateTime<Utc>>,
+}
+
+impl Posting {
+    /// What is to be committed with an act of this kind, beside [`REACHED`] in the run's document; none where that was done lately.
+    pub(super) async fn ops(
+        &mut self,
+        matter: &Matter,
+        kind: &str,
+        outreach: &OutreachConfig,
+        cx: &Context<grants::Executor>,
+    ) -> Option<Vec<Op>> {
+        let now = cx.now();
+        if self.noted.is_some_and(|noted| now - noted < NOTED_EVERY) {
+            return None;
+        }
+        self.noting = Some(now);
+        let posted = if kind == "email" { posted(matter, outreach, cx).await } else { Ok(Vec::new()) };
+        // The next act notes it.
+        posted.inspect_err(|err| tracing::warn!(%err, "it was not noted that mail goes out")).ok()
+    }
+
+    /// It was committed.
+    pub(super) fn noted(&mut self) {
+        self.noted = self.noting.take().or(self.noted);
+    }
+}
+
+async fn posted(
+    matter: &Matter,
+    outreach: &OutreachConfig,
+    cx: &Context<grants::Executor>,
+) -> Result<Vec<Op>, Failure> {
+    let now = cx.now();
+    let mut ops = Vec::new();
+    let mailbox = Mailbox::read(cx.bus()).await?;
+    let wanted = TimeDelta::from_std(matter.collect_every).unwrap_or(EVERY).max(TimeDelta::seconds(1));
+    let every = mailbox.every().filter(|_| mailbox.is_awaited(now)).map_or(wanted, |every| every.min(wanted));
+    let mut fields = vec![field("last_sent_at", at(now)), field("every_seconds", every.num_seconds().to_string())];
+    if mailbox.get("since").is_none() {
+        fields.push(field("since", at(now)));
+    }
+    let is_sooner = mailbox.time("next_at").is_some_and(|next| now + every < next);
+    if outreach.reads_answers() && (is_sooner || !mailbox.is_waited_for(now)) {
+        fields.push(field("next_at", at(now + every)));
+        ops.push(next(now + every, cx)?);
+    }
+    ops.push(Op::Change { key: Key::new(keys::MAILBOX), expect: Expect::Any, fields, ttl: Ttl::Keep });
+    Ok(ops)
+}
 
 /// What the tool said.
 #[derive(Default)]
@@ -61,174 +170,77 @@ impl Desk for Heard {
 }
 
 /// Reads what came, and sets the next reading.
-pub(super) async fn collect(
-    executor: &Executor,
-    due_now: &ScheduleDue,
-    message: &Received,
-    cx: &Context<grants::Executor>,
-) -> Said {
-    let id = due_now.experiment_id.as_str();
+pub(super) async fn collect(executor: &Executor, message: &Received, cx: &Context<grants::Executor>) -> Said {
+    let (outreach, now) = (&executor.parts.outreach, cx.now());
     let mut effects = cx.effects();
-    let Some(mailbox) = &executor.parts.outreach.mailbox else { return Ok(effects) };
-    let Some(experiment) = Experiment::read(cx.bus(), id).await? else { return Ok(effects) };
-    let Some(run) = RunRecord::read(cx.bus(), id, due_now.run_id.as_deref().unwrap_or_default()).await? else {
-        return Ok(effects);
-    };
-    let (Some(state), Ok(spec)) = (experiment.state(), experiment.spec()) else { return Ok(effects) };
-    let is_over = matches!(state, ExperimentState::Archived | ExperimentState::Draft);
-    if is_over || executor.parts.tools.facts(READER).await.is_none() {
+    let mailbox = Mailbox::read(cx.bus()).await?;
+    if let Some(later) = mailbox.time("next_at").filter(|next| *next > now) {
+        // Another message was first, or the clock was set back.
+        effects.extend([next(later, cx)?]);
         return Ok(effects);
     }
-    let params = params(&spec, &run, mailbox);
-    let call = Call {
-        tool: READER.to_owned(),
-        params,
-        run: RunContext {
-            experiment_id: id.to_owned(),
-            run_id: run.id.clone(),
-            step: "collection".to_owned(),
-            mode: Mode::Live,
-        },
-        timeout: None,
-    };
+    if !mailbox.is_awaited(now) || !outreach.reads_answers() {
+        rest(&mut effects, &mailbox);
+        return Ok(effects);
+    }
     let mut heard = Heard::default();
-    let outcome = executor.parts.tools.run(call, &mut heard, cx.stop().clone()).await;
+    let outcome = executor.parts.tools.run(call(&mailbox, outreach), &mut heard, cx.stop().clone()).await;
+    let every = mailbox.every().unwrap_or(EVERY);
+    let (mut fields, mut then) = (Vec::new(), now + every);
     match outcome.result {
         Ok(result) => {
+            let mut taking = Taking::new(executor, message, cx, &mut effects);
             for event in heard.0 {
-                for event in understood(executor, event, message, cx).await {
-                    say(&mut effects, event, &experiment, &run, cx);
-                }
+                taking.take(event).await?;
             }
-            if let Some(state) = result.get("state") {
-                let fields = vec![field("collected", state.to_string())];
-                effects.change(Key::new(run.key.as_str()), Expect::Any, fields, Ttl::Keep);
+            if result.get("more") == Some(&Value::Bool(true)) {
+                then = now;
             }
+            fields.extend(result.get("state").map(|state| field("state", state.to_string())));
+            fields.extend([field("read_at", at(now)), gone("error")]);
         }
         // It is read again; nothing is lost.
         Err(err) => {
-            tracing::warn!(experiment = id, err = err.message, "replies were not read");
-            if run.get("collect_error") != Some(err.message.as_str()) {
-                warn(&mut effects, id, &format!("the replies to {} were not read: {}", shown(id), err.message))?;
-                let fields = vec![field("collect_error", err.message.as_str())];
-                effects.change(Key::new(run.key.as_str()), Expect::Any, fields, Ttl::Keep);
+            tracing::warn!(err = err.message, "replies were not read");
+            if mailbox.get("error") != Some(err.message.as_str()) {
+                warn(
+                    &mut effects,
+                    "mailbox",
+                    &format!("the replies to the team's mail were not read: {}", err.message),
+                )?;
             }
+            fields.push(field("error", err.message));
         }
     }
-    again(&mut effects, id, &run, &spec, cx)?;
+    if cx.stop().is_cancelled() {
+        // The program stops: all of it is read again at its next start.
+        effects = cx.effects();
+        effects.extend([next(now, cx)?]);
+        return Ok(effects);
+    }
+    fields.push(field("next_at", at(then)));
+    effects.change(Key::new(keys::MAILBOX), Expect::Any, fields, Ttl::Keep);
+    effects.extend([next(then, cx)?]);
     Ok(effects)
 }
 
-fn params(spec: &Spec, run: &RunRecord, mailbox: &std::path::Path) -> Map<String, Value> {
-    let names: Vec<&str> = spec
-        .outreach
-        .iter()
-        .flat_map(|outreach| outreach.variants.iter().map(|variant| variant.name.as_str()))
-        .collect();
-    let sent: Vec<Value> = follow::people(spec, run)
-        .iter()
-        .filter_map(follow::address)
-        .take(PEOPLE)
-        .map(|address| match names.get(variant_of(&address, names.len())) {
-            Some(variant) => json!({ "address": address, "variant": variant }),
-            None => json!({ "address": address }),
-        })
-        .collect();
-    let mut params = super::actions::object(json!({
-        "mailbox": mailbox.display().to_string(), "experiment_id": run.experiment, "sent": sent, "limit": MAILS,
-    }));
-    params.extend(run.get("started_at").map(|since| ("since".to_owned(), since.into())));
-    let state = run.get("collected").and_then(|text| serde_json::from_str::<Value>(text).ok());
+/// Nothing is read until mail goes out again, or there is a place to look at.
+fn rest(effects: &mut Effects<grants::Executor>, mailbox: &Mailbox) {
+    if let Some(document) = mailbox.0.as_ref().filter(|document| document.get("next_at").is_some()) {
+        let fields = vec![gone("next_at"), gone("every_seconds")];
+        effects.change(Key::new(keys::MAILBOX), Expect::Version(document.version), fields, Ttl::Keep);
+    }
+}
+
+fn call(mailbox: &Mailbox, outreach: &OutreachConfig) -> Call {
+    let mut params = actions::object(json!({ "strangers": true, "limit": MAILS }));
+    for (name, place) in [("mailbox", &outreach.mailbox), ("webhooks", &outreach.webhooks)] {
+        params.extend(place.as_ref().map(|place| (name.to_owned(), place.display().to_string().into())));
+    }
+    params.extend(mailbox.get("since").map(|since| ("since".to_owned(), since.into())));
+    let state = mailbox.get("state").and_then(|text| serde_json::from_str::<Value>(text).ok());
     params.extend(state.map(|state| ("state".to_owned(), state)));
-    params
-}
-
-/// The next reading, until the window has closed.
-fn again(
-    effects: &mut Effects<grants::Executor>,
-    id: &str,
-    run: &RunRecord,
-    spec: &Spec,
-    cx: &Context<grants::Executor>,
-) -> Result<(), crate::bus::Failure> {
-    let every = TimeDelta::from_std(spec.measuring.collect_every.0).unwrap_or(AFTERWARDS).max(TimeDelta::seconds(1));
-    let window = TimeDelta::from_std(spec.measuring.window.0).unwrap_or(TimeDelta::days(365));
-    let ended = run.time("ended_at").unwrap_or_else(|| cx.now());
-    let next = cx.now() + every;
-    if next > ended + window + every.min(AFTERWARDS) {
-        return Ok(());
-    }
-    let draft = Draft::new(due(id, &run.id, DueFor::Collection, None, next)).subject(id);
-    effects.send_at(measuring_timer("collection", id), next, SCHEDULES, draft)?;
-    Ok(())
-}
-
-/// An event, and what follows from it.
-fn say(
-    effects: &mut Effects<grants::Executor>,
-    event: Map<String, Value>,
-    experiment: &Experiment,
-    run: &RunRecord,
-    cx: &Context<grants::Executor>,
-) {
-    let name = event.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if let Some(person) = events::person(&event) {
-        effects.extend(heard_of(&name, &person, &experiment.id, cx.now()));
-    }
-    let of = Of { experiment: &experiment.id, run: &run.id, mode: Mode::Live };
-    match events::message(event, of, cx) {
-        Ok(message) => effects.extend([Op::Append(message)]),
-        Err(why) => tracing::warn!(experiment = experiment.id, why, "an event was left out"),
-    }
-}
-
-/// What an event means: a reply is looked at by a mind, which says what sort of reply it is.
-async fn understood(
-    executor: &Executor,
-    mut event: Map<String, Value>,
-    message: &Received,
-    cx: &Context<grants::Executor>,
-) -> Vec<Map<String, Value>> {
-    let is_reply = event.get("event").and_then(Value::as_str) == Some("reply");
-    let said = |name: &str| event.get(name).and_then(Value::as_str).map(Untrusted::from);
-    let (true, Some(text)) = (is_reply, said("text")) else { return vec![event] };
-    let input = ReplyInput { subject: said("subject"), text };
-    let id = said("id").map(|id| id.raw().to_owned()).unwrap_or_default();
-    let asking = Asking {
-        service: ServiceName::Executor,
-        message: Some(of_its_own(message.envelope.id, &id)),
-        trace: Some(message.envelope.trace),
-        trust: Trust::External,
-        stop: cx.stop().clone(),
-    };
-    let kind = match executor.parts.mind.ask::<ClassifyReply>(&asking, &input).await {
-        Ok(answered) => answered.output.kind,
-        Err(err) => {
-            tracing::warn!(%err, "no model says what a reply is; the rules do");
-            ClassifyReply::rule(&input).output.kind
-        }
-    };
-    event.insert("class".to_owned(), kind.as_str().into());
-    let mut events = Vec::new();
-    if let Some(name) = kind.event() {
-        let mut more = event.clone();
-        more.shift_remove("text");
-        more.insert("event".to_owned(), name.into());
-        more.insert("id".to_owned(), format!("{name}:{id}").into());
-        events.push(more);
-    }
-    if !kind.is_persons() {
-        event.insert("event".to_owned(), "auto_reply".into());
-    }
-    events.insert(0, event);
-    events
-}
-
-/// A message's id for one of several questions about it, so that each has a journal of its own.
-fn of_its_own(message: MessageId, what: &str) -> MessageId {
-    let mut bytes = *message.0.as_bytes();
-    let digest = Sha256::digest(what);
-    // The version and the variant stay as they are.
-    bytes[10..].iter_mut().zip(digest).for_each(|(byte, other)| *byte ^= other);
-    MessageId(uuid::Uuid::from_bytes(bytes))
+    let (run_id, step) = ("mailbox".to_owned(), "collection".to_owned());
+    let run = RunContext { experiment_id: String::new(), run_id, step, mode: Mode::Live };
+    Call { tool: READER.to_owned(), params, run, timeout: None }
 }

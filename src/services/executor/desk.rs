@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::acts::{Acting, Look};
 use super::actions::{self, ActionRecord};
+use super::collect::Posting;
 use super::events::{self, Events, Of};
 use super::pen::{Pen, Unwritten};
 use super::people;
@@ -56,6 +57,8 @@ pub(super) struct Matter {
     pub(super) daily_limit: Option<u64>,
     /// The pause between two messages.
     pub(super) delay: Duration,
+    /// How often it wants answers to be read.
+    pub(super) collect_every: Duration,
     /// When the run began, or was to: it goes on the next day at this time of day.
     pub(super) began: DateTime<Utc>,
     /// The zone of its schedule: that of people whose own is not known.
@@ -76,6 +79,7 @@ pub(super) struct RunDesk<'a> {
     cx: &'a Context<grants::Executor>,
     pen: &'a mut Pen,
     events: Events,
+    posting: Posting,
     stop: CancellationToken,
     acting: Option<Acting>,
     /// The act that ended last, whether its mail is counted already, and how many events followed it.
@@ -116,6 +120,7 @@ impl<'a> RunDesk<'a> {
             cx,
             pen,
             events,
+            posting: Posting::default(),
             stop,
             acting: None,
             acted: None,

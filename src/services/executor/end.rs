@@ -3,11 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
+use super::collect::REACHED;
 use super::record::{self, Experiment, RunRecord, Status, at};
 use super::run::{Ended, Failed, HELD_BY, Work};
 use super::{Said, begin, field, gone, shown, warn};
 use crate::bus::{Context, Draft, Effects, Expect, Failure, Key, StateChange, Ttl};
-use crate::config::OutreachConfig;
 use crate::contracts::channel::grants;
 use crate::contracts::lifecycle::{ExperimentState, LifecycleEvent, transition};
 use crate::contracts::messages::{
@@ -37,9 +37,9 @@ pub(super) fn timer(run_id: &str) -> String {
     format!("run:{run_id}")
 }
 
-/// The timer of what belongs to an experiment's measuring.
-pub(super) fn measuring_timer(what: &str, id: &str) -> String {
-    format!("{what}:{id}")
+/// The timer of the end of an experiment's observation.
+pub(super) fn observation_timer(id: &str) -> String {
+    format!("observation:{id}")
 }
 
 /// The run waits, as it is put down in its document.
@@ -81,7 +81,9 @@ pub(super) async fn unbegun(
 ) -> Said {
     let mut effects = cx.effects();
     let told = Told { run, experiment, version: run.document.version, mode: experiment.mode(), summary: Map::new() };
-    conclude(&mut effects, ended, &told, None, cx).await?;
+    // It may have run before, and reached people.
+    let spec = experiment.spec().ok();
+    conclude(&mut effects, ended, &told, spec.as_ref(), cx).await?;
     Ok(effects)
 }
 
@@ -101,8 +103,7 @@ pub(super) async fn end(work: Work<'_>, ended: Ended) -> Said {
         ended => {
             let told =
                 Told { run: &work.run, experiment: &experiment, version, mode: work.mode, summary: summary(&work) };
-            let measured = Measured { spec: &work.spec, outreach: &work.executor.parts.outreach };
-            conclude(&mut effects, ended, &told, Some(measured), cx).await?;
+            conclude(&mut effects, ended, &told, Some(&work.spec), cx).await?;
         }
     }
     Ok(effects)
@@ -117,18 +118,11 @@ struct Told<'a> {
     summary: Map<String, Value>,
 }
 
-/// What its measuring needs.
-#[derive(Clone, Copy)]
-struct Measured<'a> {
-    spec: &'a Spec,
-    outreach: &'a OutreachConfig,
-}
-
 async fn conclude(
     effects: &mut Effects<grants::Executor>,
     ended: Ended,
     told: &Told<'_>,
-    measured: Option<Measured<'_>>,
+    spec: Option<&Spec>,
     cx: &Context<grants::Executor>,
 ) -> Result<(), Failure> {
     let Told { run, experiment, .. } = *told;
@@ -152,7 +146,7 @@ async fn conclude(
     effects.cancel(timer(&run.id));
     let is_archived = experiment.state() == Some(ExperimentState::Archived);
     if run.follow_up().is_none() {
-        life(effects, told, status, measured, cx).await?;
+        life(effects, told, (status, waits_for_tool(failed.as_deref())), spec, cx).await?;
         if !is_archived {
             said(effects, told, failed.as_deref(), seconds, now)?;
         }
@@ -196,12 +190,17 @@ fn document(
     effects.state(Key::new(keys::RECENT_RUNS), StateChange::Push { value: recent.to_string(), keep: RECENT });
 }
 
+/// Whether it failed for want of a tool, which may still come.
+fn waits_for_tool(failed: Option<&Failed>) -> bool {
+    failed.is_some_and(|failed| failed.code == Some(ErrorCode::NotFound) && failed.tool.is_some())
+}
+
 /// The step of the experiment's life that follows, with the timers of its measuring.
 async fn life(
     effects: &mut Effects<grants::Executor>,
     told: &Told<'_>,
-    status: Status,
-    measured: Option<Measured<'_>>,
+    (status, waits): (Status, bool),
+    spec: Option<&Spec>,
     cx: &Context<grants::Executor>,
 ) -> Result<(), Failure> {
     let Told { run, experiment, mode, .. } = told;
@@ -212,8 +211,15 @@ async fn life(
     let is_its =
         experiment.state() == Some(ExperimentState::Running) && experiment.get("run_id") == Some(run.id.as_str());
     if run.is_forced() || !is_its {
+        let mut fields = Vec::new();
         if experiment.get("next_run_id") == Some(run.id.as_str()) {
-            effects.change(key, expect, vec![gone("next_run_id")], Ttl::Keep);
+            fields.push(gone("next_run_id"));
+        }
+        if let Some(spec) = spec.filter(|_| !run.is_forced() && run.follow_up().is_none()) {
+            fields.extend(beside(effects, told, status, spec, now)?);
+        }
+        if !fields.is_empty() {
+            effects.change(key, expect, fields, Ttl::Keep);
         }
         return Ok(());
     }
@@ -222,30 +228,57 @@ async fn life(
         Status::Completed => LifecycleEvent::Measure,
         // A recurring one has its next run.
         _ if recurs => LifecycleEvent::Measure,
+        _ if waits => LifecycleEvent::Measure,
+        // Whoever stopped it did not stop those who answer.
+        Status::Cancelled if has_reached(run, cx).await? => LifecycleEvent::Measure,
         _ => LifecycleEvent::Fail,
     };
-    let to = transition(ExperimentState::Running, event, None).map_err(super::terminal)?;
-    let mut fields = vec![field("state", to.as_str()), field("updated_at", at(now))];
-    if let Some(measured) = measured.filter(|_| to == ExperimentState::Measuring) {
-        let until = now + window(measured.spec, *mode);
-        fields.push(field("observe_until", at(until)));
-        let due = |what, number| due(id, &run.id, what, number, until);
-        let timer = measuring_timer("observation", id);
-        effects.send_at(timer, until, SCHEDULES, Draft::new(due(DueFor::Observation, None)).subject(id))?;
+    let mut to = transition(ExperimentState::Running, event, None).map_err(super::terminal)?;
+    if waits {
+        // There is nothing to measure: it goes on where it was when its tool is there.
+        to = transition(to, LifecycleEvent::Recur, None).map_err(super::terminal)?;
     }
-    if let Some(measured) = measured.filter(|_| *mode == Mode::Live) {
-        // What was sent is answered, however the run ended.
-        if measured.outreach.mailbox.is_some() {
-            let every = TimeDelta::from_std(measured.spec.measuring.collect_every.0).unwrap_or(TimeDelta::hours(1));
-            let due = due(id, &run.id, DueFor::Collection, None, now + every);
-            effects.send_at(measuring_timer("collection", id), now + every, SCHEDULES, Draft::new(due).subject(id))?;
-        }
-        if status == Status::Completed {
-            follow_ups(effects, id, run, measured.spec, now)?;
-        }
+    let mut fields = vec![field("state", to.as_str()), field("updated_at", at(now))];
+    if to == ExperimentState::Measuring {
+        let until = now + spec.map_or(DRY_WINDOW, |spec| window(spec, *mode));
+        fields.push(field("observe_until", at(until)));
+        let due = due(id, &run.id, DueFor::Observation, None, until);
+        effects.send_at(observation_timer(id), until, SCHEDULES, Draft::new(due).subject(id))?;
+    }
+    if let Some(spec) = spec.filter(|_| *mode == Mode::Live && status == Status::Completed) {
+        follow_ups(effects, id, run, spec, now)?;
     }
     effects.change(key, expect, fields, Ttl::Keep);
     Ok(())
+}
+
+/// Whether a run reached anybody, by its document as it is now.
+async fn has_reached(run: &RunRecord, cx: &Context<grants::Executor>) -> Result<bool, Failure> {
+    let found = RunRecord::read(cx.bus(), &run.experiment, &run.id).await?;
+    Ok(found.is_some_and(|found| found.get(REACHED).is_some()))
+}
+
+/// The end of a run that ran beside another: what came of it is looked at as long, and the experiment's state stays the other's.
+fn beside(
+    effects: &mut Effects<grants::Executor>,
+    told: &Told<'_>,
+    status: Status,
+    spec: &Spec,
+    now: DateTime<Utc>,
+) -> Result<Vec<(String, Option<String>)>, Failure> {
+    let Told { run, experiment, mode, .. } = told;
+    let id = experiment.id.as_str();
+    if *mode == Mode::Live && status == Status::Completed {
+        follow_ups(effects, id, run, spec, now)?;
+    }
+    let until = now + window(spec, *mode);
+    let is_longer = experiment.observe_until().is_some_and(|former| former < until);
+    if experiment.state() != Some(ExperimentState::Measuring) || !is_longer {
+        return Ok(Vec::new());
+    }
+    let due = due(id, experiment.get("run_id").unwrap_or_default(), DueFor::Observation, None, until);
+    effects.send_at(observation_timer(id), until, SCHEDULES, Draft::new(due).subject(id))?;
+    Ok(vec![field("observe_until", at(until))])
 }
 
 fn follow_ups(

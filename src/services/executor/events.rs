@@ -32,6 +32,7 @@ const PEOPLE: [&str; 5] = ["address", "email", "recipient", "from", "to"];
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Of<'a> {
     pub(super) experiment: &'a str,
+    /// Empty where it is not known.
     pub(super) run: &'a str,
     pub(super) mode: Mode,
 }
@@ -66,7 +67,9 @@ pub(super) fn message(
     whom.map(|whom| put("person", whom.into()));
     put("event", name.into());
     put("experiment_id", of.experiment.into());
-    put("run_id", of.run.into());
+    if !of.run.is_empty() {
+        put("run_id", of.run.into());
+    }
     match of.mode {
         Mode::Live => {}
         Mode::DryRun => drop(put("dry_run", true.into())),

@@ -18,7 +18,9 @@ const PAGE: usize = 500;
 /// Takes those who were forgotten out of what steps gave; whether anybody was.
 pub(super) async fn leave_out(bus: &SharedBus, outputs: &mut BTreeMap<String, Value>) -> Result<bool, BusError> {
     let mut named = BTreeSet::new();
-    outputs.values().for_each(|value| addresses(value, &mut named));
+    for value in outputs.values() {
+        addresses(value, &mut named);
+    }
     let named: Vec<_> = named
         .into_iter()
         .filter_map(|address| Some((Key::new(keys::suppression(&keys::person(&address)).ok()?), address)))
@@ -30,7 +32,9 @@ pub(super) async fn leave_out(bus: &SharedBus, outputs: &mut BTreeMap<String, Va
         for ((_, address), found) in page.iter().zip(found) {
             if matches!(&found?, Some(State::Hash(it)) if it.get("reason") == Some(forget::REASON)) {
                 let wanted = Wanted::new(address);
-                outputs.values_mut().for_each(|value| wanted.out_of_value(value));
+                for value in outputs.values_mut() {
+                    wanted.out_of_value(value);
+                }
                 forgotten = true;
             }
         }

@@ -2,9 +2,9 @@
 //!
 //! Must never judge itself: the verdict is that of whoever watches the numbers.
 
-use super::end::{due, measuring_timer};
+use super::end::{due, observation_timer};
 use super::record::{self, Experiment, at};
-use super::{Executor, Said, document, field, gone, shown};
+use super::{Said, document, field, gone, shown};
 use crate::bus::{Context, Draft, Effects, Expect, Failure, Key, Ttl};
 use crate::contracts::channel::grants;
 use crate::contracts::lifecycle::{ExperimentState, LifecycleEvent, transition};
@@ -14,10 +14,10 @@ use crate::contracts::wiring::{FROM_ORCHESTRATOR, SCHEDULES};
 use crate::contracts::{Priority, keys};
 use crate::experiments::learned::learned;
 use crate::experiments::spec::Mode;
-use crate::memory::{self, ChangeError};
+use crate::memory;
 
 /// Closes the window that `due` names, if it is still the experiment's.
-pub(super) async fn observe(executor: &Executor, due_now: &ScheduleDue, cx: &Context<grants::Executor>) -> Said {
+pub(super) async fn observe(due_now: &ScheduleDue, cx: &Context<grants::Executor>) -> Said {
     let id = due_now.experiment_id.as_str();
     let mut effects = cx.effects();
     let Some(experiment) = Experiment::read(cx.bus(), id).await? else { return Ok(effects) };
@@ -30,11 +30,7 @@ pub(super) async fn observe(executor: &Executor, due_now: &ScheduleDue, cx: &Con
     if let Some(until) = experiment.observe_until().filter(|until| *until > now) {
         // It was put away meanwhile, or the clock was set back.
         let draft = Draft::new(due(id, run_id, DueFor::Observation, None, until)).subject(id);
-        effects.send_at(measuring_timer("observation", id), until, SCHEDULES, draft)?;
-        if experiment.mode() == Mode::Live && executor.parts.outreach.mailbox.is_some() {
-            let draft = Draft::new(due(id, run_id, DueFor::Collection, None, now)).subject(id);
-            effects.send_at(measuring_timer("collection", id), now, SCHEDULES, draft)?;
-        }
+        effects.send_at(observation_timer(id), until, SCHEDULES, draft)?;
         return Ok(effects);
     }
     let verdict = experiment.get("verdict").unwrap_or("undecided");
@@ -108,12 +104,7 @@ async fn note(
         changes.push((NoteName::Learnings, learned.change(id)));
     }
     for (name, change) in changes {
-        match memory::change(effects, cx.bus(), name, &change, "executor").await {
-            Err(ChangeError::Bus(err)) => return Err(err.into()),
-            // A note that cannot take it is no reason to leave the experiment open.
-            Err(err) => tracing::warn!(experiment = id, note = %name, %err, "a note was not changed"),
-            Ok(()) => {}
-        }
+        memory::try_change(effects, cx.bus(), name, &change, "executor").await?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The pacer: one of a kind on a bus. It starts whatever is ready in a speedrun, and finds schedules that nothing waits for.
+//! The pacer: one of a kind on a bus. It starts whatever is ready in a speedrun, and finds schedules and answers that nothing waits for.
 //!
 //! Must never claim or run anything: it says what is to be done, and the executors do it.
 
@@ -9,13 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::collect;
 use crate::bus::leased::Singleton;
 use crate::bus::{BusError, Commit, Document, Draft, LeaseFence, Op, Origin, SharedBus, State};
 use crate::config::{ExecutorConfig, ScheduleMode};
 use crate::contracts::channel::grants;
 use crate::contracts::envelope::read_time;
 use crate::contracts::lifecycle::ExperimentState;
-use crate::contracts::messages::{ExecuteNow, RunNow, ScheduleCreated, Schedules};
+use crate::contracts::messages::{CollectionDue, ExecuteNow, RunNow, ScheduleCreated, Schedules};
 use crate::contracts::wiring::{EXECUTE_NOW, SCHEDULES};
 use crate::contracts::{Body, Channel, Clock, Ids, Says, ServiceName, Trust};
 
@@ -34,6 +35,8 @@ pub struct Pacer {
     pub bus: SharedBus,
     /// How it paces.
     pub settings: ExecutorConfig,
+    /// Whether there is a place where answers arrive (`outreach.mailbox`, `outreach.webhooks`).
+    pub reads_answers: bool,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -63,6 +66,7 @@ impl Singleton for Pacer {
             if looked.is_none_or(|at| at.elapsed() >= every) {
                 looked = Some(Instant::now());
                 self.look_through(&fence).await?;
+                self.look_for_answers(&fence).await?;
             }
             if is_speedrun && ran.is_none_or(|at| at.elapsed() >= self.settings.speedrun_interval) {
                 ran = Some(Instant::now());
@@ -102,6 +106,16 @@ impl Pacer {
             self.say(fence, once, SCHEDULES, Draft::new(Schedules::from(created)).subject(id)).await?;
         }
         Ok(())
+    }
+
+    /// That answers are to be read, where they may come and nothing waits for them.
+    pub(super) async fn look_for_answers(&self, fence: &LeaseFence) -> Result<(), BusError> {
+        let now = self.clock.now();
+        if !self.reads_answers || !collect::is_forgotten(&self.bus, now).await? {
+            return Ok(());
+        }
+        let draft = Draft::new(Schedules::from(CollectionDue { due_at: Some(now) })).subject("mailbox");
+        self.say(fence, format!("collection:{}", now.format("%Y-%m-%dT%H")), SCHEDULES, draft).await
     }
 
     /// Has some of those that are ready run.

@@ -51,7 +51,7 @@ pub(super) async fn suppressed(bus: &SharedBus, person: &str) -> Result<Option<S
 }
 
 /// Puts somebody on the list of those who are not written to.
-fn suppress(person: &str, reason: &str, by: &str, now: DateTime<Utc>) -> Option<Op> {
+pub(super) fn suppress(person: &str, reason: &str, by: &str, now: DateTime<Utc>) -> Option<Op> {
     let key = keys::suppression(person).ok()?;
     let fields = vec![field("reason", reason), field("at", at(now)), field("by", by)];
     Some(Op::Change { key: Key::new(key), expect: Expect::Any, fields, ttl: Ttl::Keep })

@@ -14,6 +14,7 @@ use crate::contracts::envelope::read_time;
 use crate::contracts::messages::{ActionAsked, ActionRequest, ActionType, FromOrchestrator};
 use crate::contracts::wiring::FROM_ORCHESTRATOR;
 use crate::contracts::{Priority, keys};
+use crate::experiments::by_hand;
 use crate::experiments::spec::{Mode, Step};
 
 /// People who are named in a request; the rest is in the run's document.
@@ -84,8 +85,9 @@ fn request(
     details.extend(object(more));
     let count = details.get("recipients_in_all").and_then(Value::as_u64);
     let whom = count.map(|count| format!(" to {count} people")).unwrap_or_default();
+    let numbers = by_hand::to_say(&work.spec).map(|how| format!(" Please {how}.")).unwrap_or_default();
     let description = format!(
-        "{}: please do the step {} ({}{whom}) by hand. `fullsend experiments done {}` when it is done, with `--rejected` where it is not.",
+        "{}: please do the step {} ({}{whom}) by hand. `fullsend experiments done {}` when it is done, with `--rejected` where it is not.{numbers}",
         shown(&work.experiment.id),
         shown(&step.id),
         shown(&step.tool),

@@ -11,7 +11,7 @@ use crate::contracts::envelope::{read_time, rfc3339};
 use crate::contracts::keys;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::experiments::document::read_spec;
-use crate::experiments::spec::{Mode, Spec};
+use crate::experiments::spec::{Mode, Overlap, Spec};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Status {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
-    fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         [Self::Waiting, Self::Running, Self::Completed, Self::Failed, Self::Cancelled]
             .into_iter()
             .find(|status| status.as_str() == text)
@@ -133,6 +133,11 @@ impl Experiment {
     pub(super) fn mode(&self) -> Mode {
         let mode = self.get("mode").map(str::to_owned).map(Value::String);
         mode.and_then(|mode| serde_json::from_value(mode).ok()).unwrap_or_default()
+    }
+
+    /// What becomes of a run of it that begins while another is under way.
+    pub(super) fn overlap(&self) -> Overlap {
+        self.spec().map(|spec| spec.execution.overlap).unwrap_or_default()
     }
 
     /// Its specification, or why there is none, in words.

@@ -2,10 +2,12 @@
 //!
 //! It holds its message for as long as it runs. Whoever takes the message over goes on after the last ended step. What waits for long (a
 //! person, the next day, the end of quiet hours, a stop of the program) is put down with a timer and begins again from there. Must never
-//! run two of one experiment, nor anything of an experiment that was killed.
+//! run two of one experiment where its specification does not say so, nor anything of an experiment that was killed.
 
 mod ready;
 mod steps;
+
+pub(super) use self::steps::fill_in;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

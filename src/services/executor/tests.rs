@@ -1,9 +1,12 @@
 //! The executor in its consumer loop, on paused time, with tools that are played.
 
+mod mailbox;
 mod outward;
 mod reaching;
 mod runs;
+mod samples;
 mod schedules;
+mod side_by_side;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,11 +39,26 @@ struct Stage {
     most: AtomicUsize,
     /// Whether mail hangs between having gone out and being told.
     hangs: std::sync::atomic::AtomicBool,
+    /// How often the mailbox was read, and whether its reader hangs then.
+    reads: AtomicUsize,
+    reader_hangs: std::sync::atomic::AtomicBool,
+    /// Tools that were there, and are not.
+    gone: Mutex<Vec<String>>,
+    /// What was asked for, as parameters.
+    calls: Mutex<Vec<Call>>,
 }
 
 impl Stage {
     fn sent(&self) -> Vec<String> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn gone(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What becomes of mail to an address: `bounce@` is refused, `silent@` never answered, `later@` not taken the first time.
@@ -90,14 +108,22 @@ fn failure(code: ErrorCode, message: &str) -> ToolError {
 #[async_trait]
 impl Tools for Played {
     async fn facts(&self, tool: &str) -> Option<ToolFacts> {
-        let known = ["people", "email_send", "notes", "hang", "slow", "broken", "acts_oddly"].contains(&tool);
-        known.then_some(ToolFacts { idempotent: tool == "people" })
+        let known =
+            ["people", "email_send", "notes", "email_replies", "hang", "slow", "broken", "acts_oddly", "vanishes"];
+        let is_there = known.contains(&tool) && !self.0.gone().iter().any(|gone| gone == tool);
+        is_there.then_some(ToolFacts { idempotent: tool == "people" })
     }
 
     async fn run(&self, call: Call, desk: &mut dyn Desk, stop: CancellationToken) -> Outcome {
         let _counted = Counted::new(&self.0);
         self.0.begun.lock().unwrap_or_else(PoisonError::into_inner).push(call.run.step.clone());
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
         match call.tool.as_str() {
+            "vanishes" if self.0.gone().is_empty() => {
+                self.0.gone().push("vanishes".to_owned());
+                outcome(Err(failure(ErrorCode::NotFound, "there is no tool `vanishes`")))
+            }
+            "vanishes" => outcome(Ok(json!({}))),
             "people" => outcome(Ok(json!({ "rows": call.params["rows"], "count": 1 }))),
             "slow" => {
                 for done in 0..10 {
@@ -119,6 +145,7 @@ impl Tools for Played {
                 outcome(Ok(json!({ "answer": answer.as_str() })))
             }
             "email_send" => self.mail(&call, desk, &stop).await,
+            "email_replies" => mailbox::read(call, &self.0, desk, &stop).await,
             "notes" => self.notes(&call, desk).await,
             _ => outcome(Err(failure(ErrorCode::Tool, "it broke"))),
         }
@@ -128,6 +155,9 @@ impl Tools for Played {
 impl Played {
     async fn mail(&self, call: &Call, desk: &mut dyn Desk, stop: &CancellationToken) -> Outcome {
         let (mut sent, mut skipped) = (0, 0);
+        if let Some(to) = call.params.get("sample_to").and_then(Value::as_str) {
+            return self.mail_to(to, call, desk).await;
+        }
         let round = call.params.get("follow_up").map_or_else(|| "first".to_owned(), |n| format!("followup-{n}"));
         for person in call.params["recipients"].as_array().cloned().unwrap_or_default() {
             let address = person["email"].as_str().unwrap_or_default().to_owned();
@@ -161,6 +191,32 @@ impl Played {
 }
 
 impl Played {
+    /// One mail to somebody else than its recipient, as the real tool has it.
+    async fn mail_to(&self, to: &str, call: &Call, desk: &mut dyn Desk) -> Outcome {
+        let key = format!("email:none:{to}:sample-{}", call.run.run_id);
+        let first = call.params["recipients"][0]["email"].as_str().unwrap_or_default();
+        let Value::Object(details) = json!({ "subject": format!("[Sample for {first}] hi") }) else {
+            return outcome(Ok(json!(null)));
+        };
+        let action = Action { key: key.clone(), kind: "email".into(), target: to.to_owned(), details };
+        let mut sent = 0;
+        // It tries to send more than one.
+        for _ in 0..2 {
+            if desk.asked(&action).await == Answer::Go {
+                self.0.sent.lock().unwrap_or_else(PoisonError::into_inner).push(to.to_owned());
+                let ok = !to.starts_with("bounce");
+                let error = (!ok).then(|| "no such address".into());
+                let outcome = if ok { ActOutcome::Done } else { ActOutcome::Failed };
+                desk.done(ActionDone { key: key.clone(), outcome, error, receipt: None }).await;
+                if let Value::Object(event) = json!({ "event": "email_sent", "person": keys::person(to) }) {
+                    desk.metric(event).await;
+                }
+                sent += 1;
+            }
+        }
+        outcome(Ok(json!({ "sent": sent, "skipped": 0, "failed": 0 })))
+    }
+
     /// Writes to people by their names.
     async fn notes(&self, call: &Call, desk: &mut dyn Desk) -> Outcome {
         for name in call.params["names"].as_array().cloned().unwrap_or_default() {
@@ -187,6 +243,7 @@ struct Story {
     stop: CancellationToken,
     settings: ExecutorConfig,
     outreach: OutreachConfig,
+    mind: Mind,
 }
 
 impl Story {
@@ -203,14 +260,20 @@ impl Story {
             stop: CancellationToken::new(),
             settings: ExecutorConfig::default(),
             outreach,
+            mind: Mind::default(),
         };
-        let (bus, clock, ids) = (story.world.bus(), Arc::clone(&story.world.clock), Arc::clone(&story.world.ids));
-        let stop = story.stop.clone();
+        story.timers();
+        story
+    }
+
+    /// Timers fire.
+    fn timers(&self) {
+        let (bus, clock, ids) = (self.world.bus(), Arc::clone(&self.world.clock), Arc::clone(&self.world.ids));
+        let stop = self.stop.clone();
         tokio::spawn(async move {
             let timers = Timers { bus: Arc::clone(&bus), clock: Arc::clone(&clock) };
             hold(&timers, &bus, &clock, &ids, stop).await
         });
-        story
     }
 
     fn new() -> Self {
@@ -228,7 +291,7 @@ impl Story {
     fn executor_on(&self, bus: SharedBus) -> (CancellationToken, JoinHandle<()>) {
         let parts = ExecutorParts {
             tools: Arc::new(Played(Arc::clone(&self.stage))),
-            mind: Mind::default(),
+            mind: self.mind.clone(),
             settings: self.settings.clone(),
             outreach: self.outreach.clone(),
             max_attempts: 5,

@@ -2,14 +2,14 @@
 //!
 //! The draft and the proposal are one commit. What the proposal rests on is the whole draft: if anything of it changes, it is asked again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Fullsend, Said, change, move_item, source, tools};
+use super::{Fullsend, Said, change, document_of, move_item, source, tools};
 use crate::approvals::{self, Targets, Wanted};
-use crate::bus::{self, Context, Document, Effects, Expect, Failure, Received};
+use crate::bus::{self, Context, Document, Effects, Expect, Failure, Received, SharedBus};
 use crate::contracts::canonical::digest;
 use crate::contracts::channel::grants;
 use crate::contracts::envelope::rfc3339;
@@ -21,11 +21,14 @@ use crate::contracts::messages::{
 use crate::contracts::notes::{NoteChange, NoteName, Section};
 use crate::contracts::wiring::{PROPOSALS, TO_ORCHESTRATOR};
 use crate::contracts::{Body, ChannelName, Priority, ServiceName, ShapeError, Untrusted, keys};
-use crate::experiments::document;
 use crate::experiments::schedule::Schedule;
 use crate::experiments::spec::{Mode, Spec};
+use crate::experiments::{by_hand, document};
 use crate::memory::TeamContext;
 use crate::services::wording::line;
+
+/// Most drafts that change each other.
+const LONGEST: usize = 20;
 
 /// A specification on its way to a draft.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(super) struct Draft {
     pub(super) spec: Spec,
     /// What it changes, as it stands.
     pub(super) former: Option<(String, Document)>,
+    /// What ends on a yes: it takes the place of these.
+    pub(super) replaces: Vec<(String, Document)>,
     /// Who designed it: a model, `rules`, a person.
     pub(super) by: String,
     pub(super) reasons: Vec<String>,
@@ -54,7 +59,8 @@ impl Fullsend {
     ) -> Said {
         let mut effects = cx.effects();
         self.with_settings(&mut draft.spec).await;
-        let (expect, replaces) = place(&mut draft, team);
+        let expect = place(&mut draft, team, cx.bus()).await?;
+        ask_for_numbers(&mut draft.spec);
         let id = draft.spec.id.clone();
         let known = tools(team);
         let missing = super::waiting::missing(&draft.spec, &known);
@@ -70,10 +76,10 @@ impl Fullsend {
                 version: 1,
                 fields: fields.into_iter().filter_map(|(name, text)| Some((name, text?))).collect(),
             };
-            self.propose(&mut effects, &draft, &document, replaces.as_deref(), message, cx).await?;
+            self.propose(&mut effects, &draft, &document, &known, message, cx).await?;
             // The request's item becomes the experiment's.
             let text = format!("**{title}** - {id} waits for a yes, {}", draft.request_id);
-            let key = if replaces.is_some() || draft.former.is_some() { &id } else { &draft.request_id };
+            let key = if draft.former.is_some() { &id } else { &draft.request_id };
             move_item(&mut effects, key, Section::Active, text, cx.bus()).await?;
         } else {
             super::waiting::ask(&mut effects, &draft, &missing, cx).await?;
@@ -97,20 +103,20 @@ impl Fullsend {
         Ok(effects)
     }
 
-    /// Proposes that a draft goes live.
+    /// Proposes that a draft goes live. `known` are the tools that there are.
     pub(super) async fn propose(
         &self,
         effects: &mut Effects<grants::Fullsend>,
         draft: &Draft,
         document: &Document,
-        replaces: Option<&str>,
+        known: &BTreeSet<String>,
         message: &Received,
         cx: &Context<grants::Fullsend>,
     ) -> Result<(), Failure> {
         let spec = &draft.spec;
         let key = keys::experiment(&spec.id).map_err(super::waiting::terminal)?;
-        let intents = Self::intents(spec, replaces, draft.priority, cx)?;
-        let details = self.details(draft, cx).await;
+        let intents = Self::intents(draft, cx)?;
+        let details = self.details(draft, known, cx).await?;
         let verb = match spec.mode {
             Mode::Live => "Go live",
             Mode::DryRun => "Try without sending",
@@ -135,7 +141,7 @@ impl Fullsend {
         approvals::check(ServiceName::Fullsend.as_str(), &wanted.intents).map_err(super::waiting::terminal)?;
         // What it takes the place of takes a step, too: its class and its state count.
         let former =
-            draft.former.iter().filter_map(|(id, document)| Some((keys::experiment(id).ok()?, document.clone())));
+            draft.replaces.iter().filter_map(|(id, document)| Some((keys::experiment(id).ok()?, document.clone())));
         let targets = Targets::of(former.chain([(key, document.clone())]));
         let proposal = approvals::compose(wanted, &targets);
         let draft = bus::Draft::new(Proposals::from(proposal)).priority(draft.priority).subject(spec.id.clone());
@@ -144,18 +150,17 @@ impl Fullsend {
     }
 
     /// What happens on a yes, in order.
-    fn intents(
-        spec: &Spec,
-        replaces: Option<&str>,
-        priority: Priority,
-        cx: &Context<grants::Fullsend>,
-    ) -> Result<Vec<Intent>, Failure> {
-        let id = spec.id.clone();
+    fn intents(draft: &Draft, cx: &Context<grants::Fullsend>) -> Result<Vec<Intent>, Failure> {
+        let Draft { spec, priority, .. } = draft;
+        let (id, priority) = (spec.id.clone(), *priority);
         let say =
             |channel, body: Map<String, Value>| Intent::Say { channel, body, priority, subject: Some(id.clone()) };
         let mut intents = vec![Intent::Step { experiment_id: id.clone(), event: LifecycleEvent::Approve }];
         intents.extend(
-            replaces.map(|former| Intent::Step { experiment_id: former.to_owned(), event: LifecycleEvent::Archive }),
+            draft
+                .replaces
+                .iter()
+                .map(|(former, _)| Intent::Step { experiment_id: former.clone(), event: LifecycleEvent::Archive }),
         );
         let created = ExperimentCreated {
             experiment_id: id.clone(),
@@ -218,17 +223,28 @@ fn ready(spec: &Spec, needs_tool: bool, cx: &Context<grants::Fullsend>) -> Exper
     }
 }
 
-/// Where the draft goes: what must stand there now, and the experiment that it takes the place of, which ends on a yes.
-fn place(draft: &mut Draft, team: &TeamContext) -> (Expect, Option<String>) {
-    let Some((former, document)) = &draft.former else { return (Expect::Absent, None) };
-    let state = ExperimentState::of(|field| document.get(field));
-    // A draft nobody has approved is simply written anew.
-    if state == Some(ExperimentState::Draft) && draft.spec.id == *former {
-        return (Expect::Version(document.version), None);
+/// Where nothing sends and nothing listens, a person says what happened, and is told so before it begins.
+fn ask_for_numbers(spec: &mut Spec) {
+    let Some(how) = by_hand::to_say(spec) else { return };
+    let step =
+        if spec.mode == Mode::Live { format!("While it runs, {how}") } else { format!("Once it is live, {how}") };
+    if !spec.manual_steps_required.iter().any(|known| known.contains("fullsend metrics add")) {
+        spec.manual_steps_required.push(step);
     }
-    let ends =
-        !matches!(state, None | Some(ExperimentState::Archived | ExperimentState::Completed | ExperimentState::Failed));
-    let replaces = ends.then(|| former.clone());
+}
+
+/// Where the draft goes: what must stand there now. And what it takes the place of.
+async fn place(draft: &mut Draft, team: &TeamContext, bus: &SharedBus) -> Result<Expect, Failure> {
+    let Some((former, document)) = &draft.former else { return Ok(Expect::Absent) };
+    // A draft nobody has approved is simply written anew; it goes on changing what it changed.
+    if state(document) == Some(ExperimentState::Draft) && draft.spec.id == *former {
+        let version = document.version;
+        if let Some(revised) = revised(document, bus).await? {
+            draft.replaces = replaced(Some(revised.clone()), &draft.spec.id, bus).await?;
+            draft.former = Some(revised);
+        }
+        return Ok(Expect::Version(version));
+    }
     let taken = |id: &str| {
         id == former
             || team.experiments.iter().any(|known| known.id == id)
@@ -240,7 +256,41 @@ fn place(draft: &mut Draft, team: &TeamContext) -> (Expect, Option<String>) {
         let free = (2..1_000).map(|n| format!("{base}_v{n}")).find(|id| !taken(id));
         draft.spec.id = free.unwrap_or(base);
     }
-    (Expect::Absent, replaces)
+    draft.replaces = replaced(draft.former.clone(), &draft.spec.id, bus).await?;
+    Ok(Expect::Absent)
+}
+
+fn state(document: &Document) -> Option<ExperimentState> {
+    ExperimentState::of(|field| document.get(field))
+}
+
+/// The experiment that another one changes, by the document of that.
+pub(super) async fn revised(document: &Document, bus: &SharedBus) -> Result<Option<(String, Document)>, Failure> {
+    let Some(id) = document.get("revises") else { return Ok(None) };
+    Ok(document_of(bus, id).await?.map(|document| (id.to_owned(), document)))
+}
+
+/// What ends when an experiment that changes `former` goes live: that, and where it is a draft that nobody approved, what it was to change. What is
+/// over has ended.
+pub(super) async fn replaced(
+    mut former: Option<(String, Document)>,
+    by: &str,
+    bus: &SharedBus,
+) -> Result<Vec<(String, Document)>, Failure> {
+    let mut replaced: Vec<(String, Document)> = Vec::new();
+    while let Some((id, document)) = former.take() {
+        // The documents may be anybody's.
+        if id == by || replaced.len() >= LONGEST || replaced.iter().any(|(known, _)| *known == id) {
+            break;
+        }
+        match state(&document) {
+            None | Some(ExperimentState::Archived | ExperimentState::Completed | ExperimentState::Failed) => break,
+            Some(ExperimentState::Draft) => former = revised(&document, bus).await?,
+            Some(_) => {}
+        }
+        replaced.push((id, document));
+    }
+    Ok(replaced)
 }
 
 fn fields(

@@ -1,24 +1,26 @@
-//! What a person sees before a yes: how many would be written to, three mails as they would go out, from whom, within which limits.
+//! What a person sees before a yes: how many would be written to, three mails as they would go out and what follows them, from whom, within which
+//! limits.
 //!
 //! Must never show anybody as a recipient who is none: where the people are only found by a run, the mails are filled for an example, and
 //! called so.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use super::Fullsend;
 use super::draft::Draft;
-use crate::bus::Context;
+use crate::bus::{Context, Failure};
 use crate::config::{OutreachConfig, zone};
 use crate::contracts::channel::grants;
 use crate::contracts::untrusted::sanitize;
-use crate::experiments::check::check;
+use crate::experiments::check::{Known, check};
 use crate::experiments::list::{self, Look};
 use crate::experiments::outreach::{address, field, render, variant_of};
 use crate::experiments::schedule::Schedule;
-use crate::experiments::spec::{Mode, Outreach, Spec};
-use crate::experiments::steps::{By, SENDER, plan};
+use crate::experiments::spec::{FollowUp, Outreach, Overlap, Spec};
+use crate::experiments::steps::{By, plan};
 use crate::llm::tasks::design_experiment::{ListBrief, lists_in};
 use crate::services::wording::line;
 
@@ -38,7 +40,8 @@ impl Fullsend {
         None
     }
 
-    async fn look(&self, path: String, sample: usize) -> Option<(PathBuf, Look)> {
+    /// The list of this path, looked at, and where it is.
+    pub(super) async fn look(&self, path: String, sample: usize) -> Option<(PathBuf, Look)> {
         let folders = self.folders.clone();
         let look = move || {
             let mut candidates =
@@ -65,8 +68,13 @@ impl Fullsend {
         }
     }
 
-    /// What a person should see.
-    pub(super) async fn details(&self, draft: &Draft, cx: &Context<grants::Fullsend>) -> Map<String, Value> {
+    /// What a person should see. `tools` are those that there are.
+    pub(super) async fn details(
+        &self,
+        draft: &Draft,
+        tools: &BTreeSet<String>,
+        cx: &Context<grants::Fullsend>,
+    ) -> Result<Map<String, Value>, Failure> {
         let spec = &draft.spec;
         let mut details = Map::new();
         let mut put = |name: &str, value: Value| {
@@ -78,11 +86,15 @@ impl Fullsend {
             }
         };
         put("experiment_id", json!(spec.id));
-        put("mode", json!(in_words(spec.mode)));
+        let former = draft.replaces.iter().map(|(id, _)| format!("{} ends", line(id, 100)));
+        put("replaces", json!(former.collect::<Vec<_>>().join(", ")));
+        put("mode", json!(spec.mode.meaning()));
         if let Some(outreach) = &spec.outreach {
-            let (recipients, samples) = self.recipients(spec, outreach).await;
-            put("recipients", json!(recipients));
-            put("mails", Value::Array(samples));
+            let people = self.people(spec, cx).await?;
+            let (mails, follow_ups) = samples(outreach, &people.first);
+            put("recipients", json!(people.words));
+            put("mails", Value::Array(mails));
+            put("follow_ups", Value::Array(follow_ups));
             put("sender", json!(sender(outreach, &self.outreach)));
             put("limits", json!(limits(spec, outreach, &self.outreach)));
         }
@@ -92,96 +104,76 @@ impl Fullsend {
         put("failure", json!(spec.failure_criteria));
         put("observed_for", json!(spec.measuring.window.to_string()));
         put("first_by_hand", json!(spec.manual_steps_required.iter().map(|step| line(step, 200)).collect::<Vec<_>>()));
-        let known = crate::experiments::check::Known::default();
+        let known = Known { tools: tools.iter().map(|name| (name.clone(), None)).collect(), ..Known::default() };
         put("to_look_at", json!(check(spec, &known).iter().map(|it| line(&it.to_string(), 300)).collect::<Vec<_>>()));
         put("designed_by", json!(line(&draft.by, 80)));
         put("why", json!(draft.reasons));
         #[expect(clippy::cast_precision_loss, reason = "a cost in billionths of a dollar is far below 2^53")]
         let dollars = draft.design_cost_nano_usd as f64 / 1e9;
         put("cost", json!(format!("${dollars:.4} for the design; whatever the mail provider takes for what is sent")));
-        details
-    }
-
-    async fn recipients(&self, spec: &Spec, outreach: &Outreach) -> (String, Vec<Value>) {
-        let planned = plan(spec).unwrap_or_default();
-        let sends = planned.iter().find(|it| it.step.tool == SENDER || it.by == By::Person);
-        let by_person = sends.is_some_and(|it| it.by == By::Person);
-        let said_by = if by_person { " (a person is asked to write to them)" } else { "" };
-        if let Some(Value::Array(people)) = sends.and_then(|it| it.step.params.get("recipients")) {
-            let rows: Vec<_> = people.iter().filter_map(Value::as_object).take(SAMPLES).cloned().collect();
-            return (format!("{}{said_by}", people.len()), samples(outreach, &rows, false));
-        }
-        let list = spec.execution.steps.iter().find(|step| step.tool == "csv_leads");
-        if let Some((step, path)) = list.and_then(|step| Some((step, step.params.get("path")?.as_str()?.to_owned()))) {
-            if let Some((path, look)) = self.look(path.clone(), SAMPLES).await {
-                let limit = step.params.get("limit").and_then(Value::as_u64).unwrap_or(u64::MAX);
-                let filtered = step.params.contains_key("filters") || limit < look.rows;
-                let most = if filtered { "at most " } else { "" };
-                let text = format!("{most}{} of {} in {}{said_by}", look.rows.min(limit), look.rows, path.display());
-                return (text, samples(outreach, &look.first, false));
-            }
-            return (
-                format!("not known: {} cannot be read now{said_by}", line(&path, 200)),
-                samples(outreach, &[], true),
-            );
-        }
-        let size = spec.target.size.map_or_else(|| "not known".to_owned(), |size| format!("at most {size}"));
-        let found = match spec.mode {
-            Mode::Simulation => "made-up people: nobody is written to".to_owned(),
-            _ => format!(
-                "found by the run itself: {}",
-                spec.target.source.as_deref().map(|it| line(it, 160)).unwrap_or_default()
-            ),
-        };
-        (format!("{size}, {found}{said_by}"), samples(outreach, &[], true))
+        Ok(details)
     }
 }
 
-/// Mails as they would go out.
-fn samples(outreach: &Outreach, people: &[Map<String, Value>], example: bool) -> Vec<Value> {
-    let made_up = || {
-        let people = [
-            ("Ada", "Example Works", "ada@example.com"),
-            ("Bo", "Sample Labs", "bo@example.com"),
-            ("Chidi", "", "chidi@example.com"),
-        ];
-        people
-            .map(|(name, company, email)| {
-                let row = json!({ "first_name": name, "name": name, "company": company, "email": email });
-                row.as_object().cloned().unwrap_or_default()
-            })
-            .to_vec()
-    };
-    let example = example || people.is_empty();
-    let people = if example { made_up() } else { people.to_vec() };
-    let mail = |person: &Map<String, Value>| {
-        let to = field(person, "email").unwrap_or_default();
-        let counted = address(&to).unwrap_or_else(|| to.clone());
-        let variant = outreach.variants.get(variant_of(&counted, outreach.variants.len()));
-        let subject = variant.and_then(|it| it.subject.as_deref()).or(outreach.subject.as_deref()).unwrap_or_default();
-        let template = variant.and_then(|it| it.template.as_deref()).unwrap_or(&outreach.template);
+/// Mails as they would go out: the first ones, and what the first person gets later who does not answer.
+fn samples(outreach: &Outreach, people: &[Map<String, Value>]) -> (Vec<Value>, Vec<Value>) {
+    let is_example = people.is_empty();
+    let people = if is_example { made_up() } else { people.to_vec() };
+    let filled = |person: &Map<String, Value>, subject: &str, template: &str| {
         let said = |text: &str| match render(text, person) {
             Ok(text) => sanitize(&text, 400).chars().take(SAMPLE).collect::<String>(),
             Err(err) => format!("(left out: {err})"),
         };
+        let to = field(person, "email").or_else(|| field(person, "name")).unwrap_or_default();
         let mut shown = json!({ "to": line(&to, 120), "subject": said(subject), "text": said(template) });
-        if let Some(variant) = variant {
-            shown["variant"] = json!(line(&variant.name, 60));
-        }
-        if example {
+        if is_example {
             shown["example"] = json!("filled for a made-up person");
         }
         shown
     };
-    people.iter().take(SAMPLES).map(mail).collect()
+    let variant_for = |person: &Map<String, Value>| {
+        let to = field(person, "email").unwrap_or_default();
+        let counted = address(&to).unwrap_or(to);
+        outreach.variants.get(variant_of(&counted, outreach.variants.len()))
+    };
+    let subject_for = |person: &Map<String, Value>| {
+        let own = variant_for(person).and_then(|it| it.subject.as_deref());
+        own.or(outreach.subject.as_deref()).unwrap_or_default()
+    };
+    let first = |person: &Map<String, Value>| {
+        let variant = variant_for(person);
+        let template = variant.and_then(|it| it.template.as_deref()).unwrap_or(&outreach.template);
+        let mut shown = filled(person, subject_for(person), template);
+        if let Some(variant) = variant {
+            shown["variant"] = json!(line(&variant.name, 60));
+        }
+        shown
+    };
+    let later = |person: &Map<String, Value>| -> Vec<Value> {
+        let mail = |follow_up: &FollowUp| {
+            let former = || format!("Re: {}", subject_for(person));
+            let subject = follow_up.subject.clone().unwrap_or_else(former);
+            let mut shown = filled(person, &subject, &follow_up.template);
+            shown["when"] = json!(format!("{} after the first, where nobody answered", follow_up.after));
+            shown
+        };
+        outreach.follow_ups.iter().map(mail).collect()
+    };
+    (people.iter().take(SAMPLES).map(first).collect(), people.first().map(later).unwrap_or_default())
 }
 
-const fn in_words(mode: Mode) -> &'static str {
-    match mode {
-        Mode::DryRun => "dry run: nothing leaves, what would have gone out is written down",
-        Mode::Live => "live: it writes to people",
-        Mode::Simulation => "simulation: its people do not exist",
-    }
+/// People for whom mails are filled where nobody is known yet.
+fn made_up() -> Vec<Map<String, Value>> {
+    let people = [
+        ("Ada", "Example Works", "ada@example.com"),
+        ("Bo", "Sample Labs", "bo@example.com"),
+        ("Chidi", "", "chidi@example.com"),
+    ];
+    let row = |(name, company, email): (&str, &str, &str)| {
+        let row = json!({ "first_name": name, "name": name, "company": company, "email": email });
+        row.as_object().cloned().unwrap_or_default()
+    };
+    people.map(row).to_vec()
 }
 
 fn sender(outreach: &Outreach, settings: &OutreachConfig) -> String {
@@ -228,7 +220,12 @@ fn schedule(spec: &Spec, cx: &Context<grants::Fullsend>) -> String {
     match Schedule::parse(cron, spec.execution.timezone.as_deref()) {
         Ok(schedule) => {
             let next = schedule.next_after(cx.now()).map(crate::contracts::envelope::rfc3339).unwrap_or_default();
-            format!("{} (next: {next}); missed runs: {}", schedule.describe(), spec.execution.missed.as_str())
+            let overlap = match spec.execution.overlap {
+                Overlap::Queue => String::new(),
+                other => format!("; runs that overlap: {}", other.as_str()),
+            };
+            let missed = spec.execution.missed.as_str();
+            format!("{} (next: {next}); missed runs: {missed}{overlap}", schedule.describe())
         }
         Err(err) => err.to_string(),
     }

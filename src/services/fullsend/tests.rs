@@ -1,3 +1,6 @@
+mod goes_live;
+mod learned;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::approvals::policy::Limits;
+use crate::bus::leased::hold;
 use crate::bus::testing::World;
+use crate::bus::timers::Timers;
 use crate::bus::{Consumer, ConsumerOptions, Expect, Outgoing, Ttl};
 use crate::config::Mode as Policy;
 use crate::contracts::Trust;
+use crate::experiments::check::Known;
 use crate::experiments::fix::fix;
 use crate::services::gate::{Gate, GateOptions};
 
@@ -323,6 +329,79 @@ async fn a_wait_ends_aloud_and_a_build_that_failed_ends_it_too() {
     assert_eq!(team.world.bus().next_timer().await.unwrap(), None);
 }
 
+/// The list that it reads is opened, and the team's own tools say what they take.
+#[tokio::test(start_paused = true)]
+async fn what_a_person_wrote_is_held_to_its_list_and_to_the_teams_tools() {
+    let team = Team::new(Policy::Guarded).await;
+    std::fs::write(team.folder.path().join("leads.csv"), "E-Mail,First Name\nada@example.com,Ada\n").unwrap();
+    let inputs = r#"{"type":"object","required":["room"],"properties":{"room":{"type":"string"}}}"#;
+    team.document("tools:webhook", &[("state", "active"), ("inputs", inputs)]).await;
+    let spec = |name: &str, room: &str| {
+        format!(
+            "experiment:\n  id: exp_20260301_one\n  hypothesis: People on our list answer a short mail\n  target: our list\n  execution:\n    \
+             steps:\n      - {{tool: webhook, params: {{{room}}}}}\n      - {{tool: csv_leads, params: {{path: leads.csv}}}}\n  outreach:\n    \
+             channel: email\n    subject: Hi\n    template: 'Hi {{{{{name}}}}}'\n  metrics: [emails_sent, {{name: reply_rate, formula: replies / emails_sent}}]\n  \
+             success_criteria: reply_rate > 5%\n  failure_criteria: reply_rate < 1%\n"
+        )
+    };
+    team.say(ChannelName::ToFullsend, "control_room", submit(&spec("frist_name", ""))).await;
+    assert_eq!(team.get("experiments:exp_20260301_one").await, None);
+    let told = team.said(ChannelName::FromOrchestrator).await.pop().unwrap().to_string();
+    assert!(told.contains("nothing is known of the people for `{{frist_name}}`"), "{told}");
+    assert!(told.contains("`webhook` needs `room`"), "{told}");
+    team.say(ChannelName::ToFullsend, "control_room", submit(&spec("first_name", "room: here"))).await;
+    assert_eq!(team.experiment("exp_20260301_one").await.get("state"), Some("draft"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_tool_that_nobody_builds_lapses_aloud_after_three_days_whoever_joins_it() {
+    let team = Team::new(Policy::Guarded).await;
+    let (bus, clock, ids) = (team.world.bus(), team.world.clock.clone(), team.world.ids.clone());
+    let stop = team.stop.clone();
+    tokio::spawn(async move {
+        let timers = Timers { bus: Arc::clone(&bus), clock: Arc::clone(&clock) };
+        hold(&timers, &bus, &clock, &ids, stop).await
+    });
+    let waits = |id: &str| submit(&written(id, "forum_member_finder"));
+    team.say(ChannelName::ToFullsend, "control_room", waits("exp_20260301_one")).await;
+    // One that is ready finds the tool gone each day, as its schedule has it; another joins: none of them makes the wait longer.
+    let lost = json!({ "type": "experiment_failed", "experiment_id": "exp_20260301_two", "run_id": "r", "code": "not_found",
+        "tool_name": "forum_member_finder", "error": "there is no tool `forum_member_finder`" });
+    for _ in 0..2 {
+        passes(24).await;
+        team.say(ChannelName::ExperimentResults, "executor", lost.clone()).await;
+    }
+    passes(23).await;
+    assert_eq!(team.said(ChannelName::Alerts).await, Vec::<Value>::new());
+    passes(2).await;
+    let alerts = team.said(ChannelName::Alerts).await;
+    assert_eq!(alerts.len(), 1, "{alerts:#?}");
+    assert_eq!(alerts[0]["alert_id"], "tool:forum_member_finder");
+    assert!(alerts[0]["message"].as_str().unwrap().contains("Builder is not in this version"), "{alerts:#?}");
+    let told = team.types(ChannelName::ToOrchestrator).await;
+    assert_eq!(told.iter().filter(|kind| *kind == "tool_build_failed").count(), 1, "{told:?}");
+    assert_eq!(team.said(ChannelName::BuilderTasks).await.len(), 2, "each of them asked once");
+    // Both still go on when it comes after all: the draft is proposed, the one that is ready runs.
+    team.document("experiments:exp_20260301_two", &[("state", "ready"), ("spec_json", &ready_spec())]).await;
+    let built = json!({ "type": "tool_built", "tool_name": "forum_member_finder" });
+    team.say(ChannelName::BuilderResults, "builder", built).await;
+    assert_eq!(team.proposal().await["details"]["experiment_id"], "exp_20260301_one");
+    let runs = team.said(ChannelName::ExecuteNow).await;
+    assert_eq!((runs.len(), &runs[0]["experiment_id"]), (1, &json!("exp_20260301_two")));
+}
+
+/// So many hours at once, and the moment after them in which timers are looked at.
+async fn passes(hours: u64) {
+    tokio::time::advance(Duration::from_hours(hours)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+}
+
+/// A specification that needs the tool, as a document holds it.
+fn ready_spec() -> String {
+    let spec = fix(&written("exp_20260301_two", "forum_member_finder"), &Known::default(), chrono::NaiveDate::MIN).spec;
+    serde_json::to_string(&spec.unwrap()).unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_person_wrote_is_held_to_the_same_rules() {
     let team = Team::new(Policy::Guarded).await;
@@ -359,9 +438,9 @@ async fn results_are_reported_by_their_code_and_taught_once() {
     let done = json!({ "type": "experiment_completed", "experiment_id": "exp_1", "run_id": "r1", "status": "success", "duration": 9.8,
         "result_summary": { "outreach": { "sent": 38, "failed": 2 } } });
     team.say(ChannelName::ExperimentResults, "executor", done).await;
-    let learned = team.get("learnings:tactical:r1").await.unwrap();
+    let learned = team.get("learnings:tactical:exp_1").await.unwrap();
     let text = learned.document().and_then(|it| it.get("text")).unwrap_or_default().to_owned();
-    assert_eq!(text, "A run gave outreach sent 38, outreach failed 2 in 10 s");
+    assert_eq!(text, "A run gave: 38 outreach sent, 2 outreach failed in 10 s");
     let failed = |code: &str, tool: Value| {
         json!({ "type": "experiment_failed", "experiment_id": "exp_1", "run_id": "r2", "code": code, "tool_name": tool,
             "error": "the api key of example.com said 401" })

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::draft::Draft;
+use super::draft::{self, Draft};
 use super::{Fullsend, Said, change, move_item, source, spec_of, tell, tools};
 use crate::bus::{self, Context, Effects, Expect, Failure, Key, Received, State, StateChange};
 use crate::contracts::channel::grants;
@@ -55,7 +55,7 @@ pub(super) async fn ask(
             .iter()
             .flat_map(|step| &step.params)
             .map(|(name, value)| json!({ "name": name, "type": kind(value), "example": value }));
-        request(effects, tool, id, inputs.collect(), &draft.spec.hypothesis, cx)?;
+        request(effects, tool, id, inputs.collect(), &draft.spec.hypothesis, cx).await?;
     }
     let key = if draft.former.is_some() { id } else { &draft.request_id };
     move_item(effects, key, Section::Blocked, blocked(id, missing, cx), cx.bus()).await
@@ -82,8 +82,9 @@ fn blocked(id: &str, missing: &[String], cx: &Context<grants::Fullsend>) -> Stri
     format!("**{id}** - waits for the tool {} until {until}{builder}", missing.join(", "))
 }
 
-/// Asks for one tool, remembers who waits for it, and when that is said aloud.
-fn request(
+/// Asks for one tool, remembers who waits for it, and when that is said aloud. Whoever asks again, as a schedule does, waits no longer
+/// for that.
+async fn request(
     effects: &mut Effects<grants::Fullsend>,
     tool: &str,
     experiment: &str,
@@ -91,6 +92,10 @@ fn request(
     why: &str,
     cx: &Context<grants::Fullsend>,
 ) -> Result<(), Failure> {
+    let waiting = waiting(tool, cx).await?;
+    if waiting.iter().any(|id| id == experiment) {
+        return Ok(());
+    }
     let request_id = format!("auto_{}_{}", slug(experiment), slug(tool));
     let pending = keys::pending_experiments(tool).map_err(terminal)?;
     effects.state(Key::new(pending), StateChange::AddMember(experiment.to_owned()));
@@ -129,7 +134,8 @@ fn request(
         requested_at: Some(cx.now()),
     };
     effects.send(BUILDER_TASKS, bus::Draft::new(BuilderTasks::from(prd)).subject(experiment.to_owned()))?;
-    lapse(effects, tool, &request_id, cx)
+    // The first one's time counts: a wait that others join is no longer one.
+    if waiting.is_empty() { lapse(effects, tool, &request_id, cx) } else { Ok(()) }
 }
 
 fn timers(tool: &str) -> [String; 2] {
@@ -185,7 +191,7 @@ pub(super) async fn lost(
     experiment: &str,
     cx: &Context<grants::Fullsend>,
 ) -> Result<(), Failure> {
-    request(effects, tool, experiment, Vec::new(), "its run found no such tool", cx)?;
+    request(effects, tool, experiment, Vec::new(), "its run found no such tool", cx).await?;
     move_item(effects, experiment, Section::Blocked, blocked(experiment, &[tool.to_owned()], cx), cx.bus()).await
 }
 
@@ -232,8 +238,11 @@ impl Fullsend {
             }
             match ExperimentState::of(|field| document.get(field)) {
                 Some(ExperimentState::Draft) => {
-                    let draft = Draft::of_document(spec, &document);
-                    self.propose(&mut effects, &draft, &now, None, message, cx).await?;
+                    let mut draft = Draft::of_document(spec, &document);
+                    // It waited: what it changes may have come to its end meanwhile.
+                    draft.former = draft::revised(&document, cx.bus()).await?;
+                    draft.replaces = draft::replaced(draft.former.clone(), &id, cx.bus()).await?;
+                    self.propose(&mut effects, &draft, &now, &known, message, cx).await?;
                 }
                 Some(ExperimentState::Archived) | None => {}
                 Some(_) => {
@@ -308,6 +317,7 @@ impl Draft {
         Self {
             request_id: text("request_id").unwrap_or_else(|| spec.id.clone()),
             former: None,
+            replaces: Vec::new(),
             by: text("designed_by").unwrap_or_default(),
             reasons: text("reasons").and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
             design_cost_nano_usd: text("design_cost_nano_usd").and_then(|n| n.parse().ok()).unwrap_or_default(),

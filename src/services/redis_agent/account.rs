@@ -224,7 +224,8 @@ impl<'a> Account<'a> {
             looked.outcome.criteria.push(judged);
         }
         // What is too young now is not so for ever.
-        let waits = !plan.totals.is_empty() || plan.criteria.iter().filter_map(|it| it.criterion.as_ref()).any(|it| it.sample.is_some());
+        let waits = !plan.totals.is_empty()
+            || plan.criteria.iter().filter_map(|it| it.criterion.as_ref()).any(|it| it.sample.is_some());
         if let Some(young) = young.filter(|_| waits) {
             let settles = self.numbers.next_old(young, within);
             looked.again_at = earlier(looked.again_at, settles.filter(|at| *at > self.now));
@@ -233,7 +234,8 @@ impl<'a> Account<'a> {
         self.watched.retain(|name, _| name.starts_with("error:") || names.contains(name));
         let shares = looked.outcome.criteria.iter().filter(|judged| judged.evidence.is_some()).filter_map(share);
         looked.computed = values.computed().map(|(name, value)| (name.to_owned(), value)).chain(shares).collect();
-        let is_taken = |name: &str| OURS.contains(&name) || OWN_FIELDS.contains(&name) || name.contains(['.', ' ', '@']);
+        let is_taken =
+            |name: &str| OURS.contains(&name) || OWN_FIELDS.contains(&name) || name.contains(['.', ' ', '@']);
         looked.computed.retain(|name, _| !is_taken(name));
         looked.outcome.verdict = judgement::standing(&looked.outcome.criteria);
         looked.outcome.variants = judgement::variants(&plan, &self.numbers, young);
@@ -242,11 +244,7 @@ impl<'a> Account<'a> {
     }
 
     /// Writes the numbers and what was seen; and the verdict into the experiment's document, where it changed.
-    fn write(
-        mut self,
-        looked: Option<Looked>,
-        said: &mut Effects<grants::RedisAgent>,
-    ) -> Result<(), Failure> {
+    fn write(mut self, looked: Option<Looked>, said: &mut Effects<grants::RedisAgent>) -> Result<(), Failure> {
         let mut fields: BTreeMap<String, Option<String>> = BTreeMap::new();
         fields.extend(self.numbers.take_changes(self.now).into_iter().map(|(name, text)| (name, Some(text))));
         let watch = (!self.watched.is_empty()).then(|| serde_json::to_string(&self.watched)).transpose();

@@ -178,7 +178,9 @@ fn recommendation(judged: &Judged) -> String {
             format!("look at it: {}; it is a count, so chance has no part in it", judged.words())
         }
         (None, Direction::Success, true) => format!("reached: {}", judged.words()),
-        (None, _, false) => format!("watch: {}; it may change again, and whether it is chance cannot be said", judged.words()),
+        (None, _, false) => {
+            format!("watch: {}; it may change again, and whether it is chance cannot be said", judged.words())
+        }
     }
 }
 

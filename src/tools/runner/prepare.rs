@@ -202,7 +202,7 @@ fn hosts(tool: &Tool, params: &Map<String, Value>) -> Result<Vec<HostPort>, Tool
 }
 
 /// An id as the name of a folder: as it is where it may be one, else with its hash.
-pub(super) fn folder_name(id: &str) -> String {
+pub(crate) fn folder_name(id: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !id.is_empty() && id.len() <= 80 && !id.starts_with('.') && id.chars().all(fits) {
         return id.to_owned();

@@ -14,11 +14,13 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::lines::{Came, Lines};
+use crate::tools::sandbox::Shut;
+use crate::tools::sandbox::group::Group;
 use crate::tools::sandbox::inside::PROCESSES;
 
 /// Most bytes of a line.
@@ -55,6 +57,7 @@ pub(super) struct Running {
     child: Child,
     pid: Option<Pid>,
     is_wrapped: bool,
+    group: Option<Group>,
     /// Whether each of these has come to its end: itself, its output, what it says.
     has_ended: bool,
     is_read: bool,
@@ -70,8 +73,8 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts it. `work` is its work folder.
-    pub(super) fn start(mut command: Command, work: &Path) -> io::Result<Self> {
-        let is_wrapped = command.as_std().get_program() == "bwrap";
+    pub(super) fn start(shut: Shut, work: &Path) -> io::Result<Self> {
+        let Shut { mut command, group, is_wrapped } = shut;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let missing = || io::Error::other("a stream of the tool is missing");
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -89,6 +92,7 @@ impl Running {
             child,
             pid,
             is_wrapped,
+            group,
             has_ended: false,
             is_read: false,
             is_heard: false,
@@ -162,9 +166,23 @@ impl Running {
         }
     }
 
-    /// Ends it, and all that came of it, and waits until they are gone.
-    pub(super) async fn end(&mut self) -> Option<ExitStatus> {
+    /// Ends it, and all that came of it, and waits until they are gone. How it ended, and the limit that it met, in words.
+    pub(super) async fn end(&mut self) -> (Option<ExitStatus>, Option<String>) {
         self.close();
+        let Some(group) = self.group.take() else { return (self.end_tree().await, None) };
+        let met = group.met();
+        if !self.has_ended {
+            // All at once: nothing in it can make another.
+            group.kill();
+            self.wait().await;
+        }
+        if !group.end().await {
+            tracing::warn!(pid = self.pid.map(Pid::as_raw), "something of a tool does not end");
+        }
+        (self.status, met)
+    }
+
+    async fn end_tree(&mut self) -> Option<ExitStatus> {
         if !self.has_ended
             && let Some(pid) = self.pid
         {
@@ -216,9 +234,9 @@ async fn look(pid: Option<Pid>, work: PathBuf, warn: mpsc::Sender<String>) {
         let work = turn.is_multiple_of(FOLDER).then(|| work.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let most = usize::try_from(PROCESSES).unwrap_or(usize::MAX);
-            // The wrapper and the relay are not the tool's.
-            let processes = pid.map_or(0, |pid| walk(pid, most + 4).len());
-            if processes > most + 3 {
+            // The shell, the wrapper and the relay are not the tool's. Where a control group holds it, it never comes to that.
+            let processes = pid.map_or(0, |pid| walk(pid, most + 9).len());
+            if processes > most + 8 {
                 return Some(format!("it had more than {PROCESSES} processes"));
             }
             let taken = work.map_or((0, 0), |work| size(&work));

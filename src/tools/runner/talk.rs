@@ -132,8 +132,8 @@ impl<'a> Talk<'a> {
                 running.ask_to_end().await;
             }
         }
-        let status = running.end().await;
-        self.finish(status, took)
+        let (status, met) = running.end().await;
+        self.finish(status, met, took)
     }
 
     /// From now on it is to end; the first reason counts.
@@ -281,7 +281,7 @@ impl<'a> Talk<'a> {
     }
 
     /// What came of it.
-    fn finish(mut self, status: Option<ExitStatus>, took: Duration) -> Attempt {
+    fn finish(mut self, status: Option<ExitStatus>, met: Option<String>, took: Duration) -> Attempt {
         let ended = self.ending.take();
         let result = match ended {
             Some(err) => Err(err),
@@ -294,7 +294,8 @@ impl<'a> Talk<'a> {
             None => Map::new(),
         };
         let result = result.map_err(|err| {
-            let message = format!("the tool `{}` failed: {}", self.it.tool.manifest.name, err.message);
+            let met = met.map(|met| format!("; {met}")).unwrap_or_default();
+            let message = format!("the tool `{}` failed: {}{met}", self.it.tool.manifest.name, err.message);
             ToolError { message, partial: partial(), ..err }
         });
         Attempt { outcome: Outcome { result, took, dropped: self.dropped }, acted: self.acted }

@@ -32,7 +32,8 @@ pub const FILES: u64 = 256;
 /// See [`FILES`].
 pub const PROCESSES: u64 = 64;
 const FILE_SIZE: u64 = 64 * MIB;
-const MEMORY: u64 = 1_024 * MIB;
+/// See [`FILES`].
+pub const MEMORY: u64 = 1_024 * MIB;
 /// Runtimes reserve addresses that they never use.
 const ADDRESSES: u64 = 8 * 1_024 * MIB;
 /// Devices that do nothing but what programs expect.

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Take};
 
+use chrono::{DateTime, Utc};
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,6 +17,7 @@ use super::conditions::{self, Condition};
 use super::{Failed, Job, fit, object};
 use crate::contracts::messages::ErrorCode;
 use crate::contracts::untrusted::sanitize_line;
+use crate::experiments::list::field_name;
 
 /// Bad rows that are named.
 const NAMED: usize = 20;
@@ -25,6 +27,8 @@ const ROW_LIMIT: usize = 256 * 1_024;
 const COLUMNS: usize = 500;
 /// Rows between two words on how far it is.
 const REPORT_EVERY: u64 = 50_000;
+/// Bytes that are looked at before a run.
+const LOOK: u64 = 64 * 1_024 * 1_024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +51,9 @@ struct Params {
 fn thousand() -> usize {
     1_000
 }
+
+/// A list that is open.
+type Rows = csv::Reader<BufReader<Take<File>>>;
 
 /// What became of the rows.
 #[derive(Default)]
@@ -71,24 +78,9 @@ struct Plan {
 
 pub(super) fn run(job: &mut Job) -> Result<Map<String, Value>, Failed> {
     let params: Params = job.params()?;
-    let unreadable = |why: &dyn std::fmt::Display| {
-        let path = sanitize_line(&params.path, 200);
-        Failed::params(format!("the list `{path}` cannot be read: {why}"))
-    };
-    let file = File::open(&params.path).map_err(|err| unreadable(&err))?;
-    if file.metadata().is_ok_and(|it| it.is_dir()) {
-        return Err(unreadable(&"it is a folder"));
-    }
-    let mut bytes = BufReader::with_capacity(256 * 1_024, file);
-    let start = bytes.fill_buf().map_err(|err| unreadable(&err))?;
-    let mark = mark(start).map_err(|why| unreadable(&why))?;
-    let delimiter = params.delimiter.map_or_else(|| Ok(sniff(start)), |c| u8::try_from(u32::from(c)));
-    let delimiter = delimiter.map_err(|_| Failed::params("parameter `delimiter`: it is one ASCII character"))?;
-    bytes.consume(mark);
-    let mut rows =
-        ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).trim(Trim::All).from_reader(bytes);
-    let plan = plan(&mut rows, &params).map_err(|why| unreadable(&why))?;
-    let (rows, counts) = read(job, &mut rows, &plan, &params)?;
+    let (mut rows, plan) = open(&params, u64::MAX)?;
+    let now = job.clock.now();
+    let (rows, counts) = read(&mut rows, &plan, &params, now, &mut |read| job.progress(read, None, "rows read"))?;
     let wanted = rows.len();
     let (rows, cut) = fit(rows);
     if cut > 0 {
@@ -100,6 +92,61 @@ pub(super) fn run(job: &mut Job) -> Result<Map<String, Value>, Failed> {
         "count": rows.len(), "rows": rows, "columns": plan.fields, "read": counts.read, "duplicates": counts.duplicates,
         "filtered_out": counts.filtered_out, "bad_rows": counts.bad_rows, "bad": counts.bad, "left_out": counts.left_out + cut,
     })))
+}
+
+/// The people that a run with these parameters would find now.
+#[derive(Debug)]
+pub struct Leads {
+    /// Those of its result.
+    pub people: Vec<Value>,
+    /// Rows of the file.
+    pub read: u64,
+    /// Rows that are like an earlier one.
+    pub duplicates: u64,
+    /// Rows that a filter leaves out.
+    pub filtered_out: u64,
+    /// Rows that cannot be used: without an address, say.
+    pub bad: u64,
+}
+
+/// Reads a list as a run would; what is behind its first 64 MiB is not looked at. Blocks.
+///
+/// # Errors
+/// In words, where a run would fail.
+pub fn leads(params: &Map<String, Value>, now: DateTime<Utc>) -> Result<Leads, String> {
+    let params: Params = serde_json::from_value(Value::Object(params.clone())).map_err(|err| err.to_string())?;
+    let said = |failed: Failed| failed.message;
+    // Whoever waits for a pipe waits for ever.
+    if !std::fs::metadata(&params.path).is_ok_and(|it| it.is_file()) {
+        return Err(format!("the list `{}` cannot be read: it is no file", sanitize_line(&params.path, 200)));
+    }
+    let (mut rows, plan) = open(&params, LOOK).map_err(said)?;
+    let (rows, counts) = read(&mut rows, &plan, &params, now, &mut |_| Ok(())).map_err(said)?;
+    let (people, _) = fit(rows);
+    let filtered_out = counts.filtered_out.values().sum();
+    Ok(Leads { people, read: counts.read, duplicates: counts.duplicates, filtered_out, bad: counts.bad_rows })
+}
+
+/// Opens a list, and reads what its first line says; no more than `limit` bytes are ever read of it.
+fn open(params: &Params, limit: u64) -> Result<(Rows, Plan), Failed> {
+    let unreadable = |why: &dyn std::fmt::Display| {
+        let path = sanitize_line(&params.path, 200);
+        Failed::params(format!("the list `{path}` cannot be read: {why}"))
+    };
+    let file = File::open(&params.path).map_err(|err| unreadable(&err))?;
+    if file.metadata().is_ok_and(|it| it.is_dir()) {
+        return Err(unreadable(&"it is a folder"));
+    }
+    let mut bytes = BufReader::with_capacity(256 * 1_024, file.take(limit));
+    let start = bytes.fill_buf().map_err(|err| unreadable(&err))?;
+    let mark = mark(start).map_err(|why| unreadable(&why))?;
+    let delimiter = params.delimiter.map_or_else(|| Ok(sniff(start)), |c| u8::try_from(u32::from(c)));
+    let delimiter = delimiter.map_err(|_| Failed::params("parameter `delimiter`: it is one ASCII character"))?;
+    bytes.consume(mark);
+    let mut rows =
+        ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).trim(Trim::All).from_reader(bytes);
+    let plan = plan(&mut rows, params).map_err(|why| unreadable(&why))?;
+    Ok((rows, plan))
 }
 
 /// How many bytes its byte order mark has.
@@ -187,28 +234,6 @@ fn same(column: &str, head: &str) -> bool {
     column.trim().to_lowercase() == head.trim().to_lowercase()
 }
 
-/// A column's name as a field's: `First Name` is `first_name`, and what people call an address is `email`.
-fn field_name(head: &str) -> String {
-    let mut name = String::new();
-    for c in head.trim().to_lowercase().chars() {
-        if c.is_alphanumeric() {
-            name.push(c);
-        } else if !name.ends_with('_') && !name.is_empty() {
-            name.push('_');
-        }
-    }
-    let name = name.trim_end_matches('_').to_owned();
-    match name.as_str() {
-        "e_mail" | "mail" | "email_address" | "e_mail_address" | "mail_address" | "e_mail_adresse" | "emailadresse" => {
-            "email".to_owned()
-        }
-        "firstname" | "given_name" | "vorname" => "first_name".to_owned(),
-        "lastname" | "surname" | "family_name" | "nachname" => "last_name".to_owned(),
-        "organisation" | "organization" | "company_name" | "firma" => "company".to_owned(),
-        _ => name,
-    }
-}
-
 /// A field's text: UTF-8, or else Windows' Latin-1.
 fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
@@ -229,17 +254,17 @@ fn latin(byte: u8) -> char {
     }
 }
 
-/// Reads the rows.
+/// Reads the rows; `tell` hears now and then how many there were.
 fn read<R: Read>(
-    job: &mut Job,
     rows: &mut csv::Reader<R>,
     plan: &Plan,
     params: &Params,
+    now: DateTime<Utc>,
+    tell: &mut dyn FnMut(u64) -> Result<(), Failed>,
 ) -> Result<(Vec<Map<String, Value>>, Counts), Failed> {
     let (mut kept, mut counts) = (Vec::new(), Counts::default());
     let mut seen: HashSet<[u8; 16]> = HashSet::new();
     let mut record = ByteRecord::new();
-    let now = job.clock.now();
     loop {
         match rows.read_byte_record(&mut record) {
             Ok(false) => break,
@@ -277,7 +302,7 @@ fn read<R: Read>(
             counts.left_out += 1;
         }
         if counts.read.is_multiple_of(REPORT_EVERY) {
-            job.progress(counts.read, None, "rows read")?;
+            tell(counts.read)?;
         }
     }
     Ok((kept, counts))

@@ -47,6 +47,7 @@ struct Params {
     smtp: Option<String>,
     ca_file: Option<String>,
     base_url: Option<String>,
+    sample_to: Option<String>,
     follow_up: Option<u32>,
     daily_limit: Option<u64>,
     delay: Option<Span>,
@@ -204,6 +205,9 @@ fn way(job: &Job, params: &Params) -> Result<Way, Failed> {
 fn mails(params: &Params, letter: &Letter<'_>, counts: &mut Counts) -> VecDeque<Composed> {
     let (mut mails, mut seen) = (VecDeque::new(), HashSet::new());
     for person in &params.recipients {
+        if letter.is_sample() && !mails.is_empty() {
+            break;
+        }
         match letter.to(person) {
             Ok(mail) if !seen.insert(mail.address.to_string().to_lowercase()) => counts.duplicates += 1,
             Ok(mail) => mails.push_back(mail),
@@ -305,11 +309,14 @@ async fn send(job: &mut Job, way: &mut Way, mail: &Composed, counts: &mut Counts
             if let Some(variant) = &mail.variant {
                 *counts.by_variant.entry(variant.clone()).or_default() += 1;
             }
-            job.metric(mail.event("email_sent"))
+            if mail.is_sample { Ok(()) } else { job.metric(mail.event("email_sent")) }
         }
         Err(Trouble::Bounce(why)) => {
             counts.bounced += 1;
             job.not_done(&mail.key, ActOutcome::Failed, &why)?;
+            if mail.is_sample {
+                return Ok(());
+            }
             // It was sent, as far as rates go: a bounce is counted against what was sent.
             job.metric(mail.event("email_sent"))?;
             job.metric(mail.event("email_bounced"))?;

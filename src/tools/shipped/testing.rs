@@ -30,12 +30,18 @@ pub(super) struct Run {
     name: &'static str,
     mode: Mode,
     params: Value,
+    experiment: &'static str,
 }
 
 impl Run {
     /// In a dry run.
     pub(super) fn of(name: &'static str, params: Value) -> Self {
-        Self { name, mode: Mode::DryRun, params }
+        Self { name, mode: Mode::DryRun, params, experiment: "exp_1" }
+    }
+
+    /// For no experiment.
+    pub(super) fn alone(self) -> Self {
+        Self { experiment: "", ..self }
     }
 
     pub(super) fn mode(self, mode: Mode) -> Self {
@@ -43,7 +49,7 @@ impl Run {
     }
 
     pub(super) async fn go(self) -> Ran {
-        let run = json!({ "experiment_id": "exp_1", "run_id": "r1", "step": "s1", "mode": self.mode });
+        let run = json!({ "experiment_id": self.experiment, "run_id": "r1", "step": "s1", "mode": self.mode });
         let input = json!({ "params": self.params, "run": run });
         let answers = io::Cursor::new(format!("{input}\n").into_bytes());
         let out = Kept::default();

@@ -19,6 +19,8 @@ pub struct Kept {
     pub filter: String,
     /// The theme's name.
     pub theme: String,
+    /// By how many columns the first column of a screen was made wider, or narrower.
+    pub widths: BTreeMap<Screen, i16>,
     /// Whether the mouse selected here.
     pub has_mouse: bool,
     /// The version whose welcome was seen.

@@ -119,7 +119,9 @@ impl Model {
                 let view = ring.view();
                 let (source, len, is_whole) = (ring.source(), view.len(), ring.back().reaches_ring());
                 let at = old.line().map_or(len.saturating_sub(1), |number| view.position(number).min(len.max(1) - 1));
-                let to = target(at, len);
+                // Where it follows, the newest line is marked already: the first step up takes hold of it.
+                let is_taking_hold = old.is_following() && step == Step::By(-1);
+                let to = if is_taking_hold { at } else { target(at, len) };
                 let is_last = to + 1 >= len && at + 1 >= len && is_whole && !is_up;
                 if step == Step::Last || is_last {
                     // Going on at the end follows again.

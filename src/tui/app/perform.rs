@@ -2,7 +2,7 @@
 //!
 //! Actions of layers are done by their layers. Must never be reached while a layer has the keys.
 
-mod experiments;
+pub(crate) mod experiments;
 
 use chrono::TimeDelta;
 
@@ -24,6 +24,9 @@ use crate::tui::theme::Role;
 
 /// How long after a kill it is taken back without a question.
 const UNDONE_AT_ONCE: TimeDelta = TimeDelta::minutes(10);
+
+/// Columns by which a column of panes is made wider at once.
+const WIDER: i16 = 2;
 
 /// Does it.
 pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -71,6 +74,8 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::NextPane => next_pane(model, 1),
         Action::PreviousPane => next_pane(model, -1),
         Action::Zoom => model.is_zoomed = !model.is_zoomed,
+        Action::Wider => widen(model, WIDER),
+        Action::Narrower => widen(model, -WIDER),
         Action::Back => return back(model),
         Action::ShowTrace => return show_trace(model),
         Action::Theme => open(model, |model| Layer::Themes(layers::themes::Themes::open(model))),
@@ -101,6 +106,7 @@ pub(crate) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::PauseExperiment => return experiments::pause(model),
         Action::RunExperiment => return experiments::run(model),
+        Action::SampleExperiment => return experiments::sample_selected(model),
         Action::RecordNumber => experiments::record(model),
         Action::EditSpec => experiments::request(model, true),
         Action::CloneSpec => experiments::request(model, false),
@@ -120,7 +126,8 @@ pub(crate) fn says(action: Action) -> bool {
     use Action::{DropLetter, PauseExperiment, RecordNumber, ReplayLetter, ResolveAlert, SetBudget, StartTopic, Undo};
     matches!(action, Inject | Kill | Undo | Hold | Go | PauseExperiment | RecordNumber | EditSpec | CloneSpec)
         || matches!(action, AcknowledgeAlert | ResolveAlert | ReplayLetter | DropLetter | SetBudget | StartTopic)
-        || matches!(action, EditNote | EditNoteOutside | NoteHistory | Action::RunExperiment)
+        || matches!(action, EditNote | EditNoteOutside | NoteHistory)
+        || matches!(action, Action::RunExperiment | Action::SampleExperiment | Action::SampleNeed)
 }
 
 fn open(model: &mut Model, layer: impl FnOnce(&mut Model) -> Layer) {
@@ -194,6 +201,17 @@ fn next_pane(model: &mut Model, by: isize) {
         if let Some(pane) = usize::try_from(at).ok().and_then(|at| order.get(at)) {
             model.focus.insert(model.screen, *pane);
         }
+    }
+}
+
+/// Makes the first column of the screen wider, or narrower.
+fn widen(model: &mut Model, by: i16) {
+    match screens::widened(model, by) {
+        Some(width) => {
+            model.widths.insert(model.screen, width);
+            model.is_unsaved = true;
+        }
+        None => model.tell(Role::Text, "there is no more room for that here"),
     }
 }
 

@@ -35,6 +35,15 @@ pub fn sparkline(values: &[f64], columns: usize, is_plain: bool) -> String {
     values.iter().map(|value| bar(*value)).collect()
 }
 
+/// How far something is, from 0 to 1, as a bar of so many columns and in percent.
+pub fn progress(share: f64, columns: u16, is_plain: bool) -> String {
+    let share = share.clamp(0.0, 1.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the columns, rounded")]
+    let (done, percent) = ((share * f64::from(columns)).round() as usize, (share * 100.0).floor() as usize);
+    let [full, open] = if is_plain { ["#", "."] } else { ["█", "░"] };
+    format!("{}{} {percent}%", full.repeat(done), open.repeat(usize::from(columns).saturating_sub(done)))
+}
+
 /// Where the last third stands against the first, as a sign: up, down, level; nothing where too little is known.
 pub fn trend(values: &[f64], is_plain: bool) -> &'static str {
     let third = values.len() / 3;

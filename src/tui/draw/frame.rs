@@ -13,6 +13,9 @@ use crate::tui::screens::Screen;
 use crate::tui::store::EngineStatus;
 use crate::tui::theme::Role;
 
+/// From so many columns on the clock says whose time it is.
+const ZONED: u16 = 100;
+
 /// Header, screen and footer.
 pub fn parts(area: Rect) -> (Rect, Rect, Rect) {
     let head = area.height.min(1);
@@ -71,7 +74,10 @@ pub fn header(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         (1, needs),
         (3, alerts),
     ];
-    let clock = text::time(model.now.wall, model);
+    let mut clock = text::time(model.now.wall, model);
+    if area.width >= ZONED {
+        clock = format!("{clock} {}", about.zone.short(model.now.wall));
+    }
     let room = usize::from(area.width).saturating_sub(clock.width() + 2);
     let width = |parts: &[(u8, (Role, String, String))]| {
         let shown = parts.iter().map(|(_, (_, it, _))| it.width()).filter(|width| *width > 0);
@@ -189,7 +195,11 @@ fn has_object(model: &Model, action: Action) -> bool {
         Action::Kill | Action::PauseExperiment | Action::RecordNumber | Action::EditSpec | Action::CloneSpec => {
             has_experiment()
         }
-        Action::NextMetric => has_experiment(),
+        Action::RunExperiment | Action::NextMetric => has_experiment(),
+        Action::SampleExperiment => {
+            crate::tui::screens::experiments::selected(model).is_some_and(|it| it.writes_mail == Some(true))
+        }
+        Action::SampleNeed => crate::tui::layers::needs_you::can_sample(model),
         Action::AcknowledgeAlert | Action::ResolveAlert => !store.alerts.open().is_empty(),
         Action::ReplayLetter | Action::DropLetter => crate::tui::screens::system::open_letters(model) > 0,
         _ => true,

@@ -3,6 +3,7 @@
 mod hostile;
 mod little;
 mod machine;
+mod modes;
 mod notes;
 mod numbers;
 mod trace;
@@ -162,6 +163,12 @@ fn places() -> Vec<Vec<&'static str>> {
         vec!["q"],
         vec!["up", "enter"],
         vec!["z"],
+        vec!["T"],
+        vec!["5", "e"],
+        vec!["5", "h"],
+        vec!["4", "m"],
+        vec!["4", "x"],
+        vec!["0", "b"],
     ];
     screens.into_iter().chain(layers).collect()
 }

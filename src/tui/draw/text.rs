@@ -3,7 +3,7 @@
 //! Must never be given a text that was not made harmless. (ratatui drops control characters from cells; that is the second line of
 //! defence, not the first.)
 
-use chrono::{DateTime, FixedOffset, Offset, Utc};
+use chrono::{DateTime, FixedOffset, Utc};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -12,6 +12,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::bus::filter::Filter;
 use crate::contracts::{ChannelName, Priority};
+use crate::experiments::spec::Mode;
 use crate::tui::app::Model;
 use crate::tui::store::system::LogLine;
 use crate::tui::store::{Reading, Ring, Row};
@@ -168,6 +169,37 @@ pub fn log(line: &LogLine, model: &Model) -> Vec<Piece> {
     pieces
 }
 
+/// Whether an experiment reaches anybody, as a word of so many columns in a row; in few of them the beginning of the word.
+pub fn mode(mode: Mode, columns: usize) -> Piece {
+    let words = match mode {
+        _ if mode.words().len() < columns => mode.words(),
+        Mode::Live => "LIVE",
+        Mode::DryRun => "dry",
+        Mode::Simulation => "sim",
+    };
+    Piece::new(mode_role(mode), padded(words, columns))
+}
+
+/// How it looks whether something reaches anybody.
+pub const fn mode_role(mode: Mode) -> Role {
+    match mode {
+        Mode::Live => Role::Warn,
+        Mode::DryRun => Role::Muted,
+        Mode::Simulation => Role::Name,
+    }
+}
+
+/// Marks a line that came after the person stopped following: a `+` behind its time.
+pub fn mark_new(pieces: &mut [Piece]) {
+    if let Some(time) = pieces.first_mut()
+        && time.words.ends_with(' ')
+    {
+        time.words.pop();
+        time.words.push('+');
+        time.role = Role::Accent;
+    }
+}
+
 /// A text with what a filter found in it marked.
 fn marked(filter: &Filter, text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
@@ -214,8 +246,7 @@ pub fn past(model: &Model, ring: &Ring) -> Option<Piece> {
 }
 
 fn local(at: DateTime<Utc>, model: &Model) -> DateTime<FixedOffset> {
-    let zone = FixedOffset::east_opt(model.about.zone_minutes.saturating_mul(60)).unwrap_or_else(|| Utc.fix());
-    at.with_timezone(&zone)
+    model.about.zone.local(at)
 }
 
 /// The time of day, where the person is.

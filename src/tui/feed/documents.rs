@@ -12,8 +12,8 @@ use super::{Feed, Gone};
 use crate::approvals::{ApprovalState, Record};
 use crate::bus::{BusError, Key, State};
 use crate::contracts::{ChannelKind, ChannelName, keys};
-use crate::tui::store::Item;
 use crate::tui::store::documents::MOST;
+use crate::tui::store::{Item, Row};
 
 /// Bells within this time are one.
 const TOGETHER: Duration = Duration::from_millis(80);
@@ -29,6 +29,8 @@ const PAGE: usize = 500;
 pub(in crate::tui) enum Bell {
     /// Something was said here.
     Channel(ChannelName),
+    /// Something was said about an experiment, on a channel that carries much else.
+    Experiments,
     /// All of it.
     Everything,
 }
@@ -52,6 +54,9 @@ const PREFIXES: [&str; 15] = [
     "fullsend:",
 ];
 
+/// What an experiment is read from, but for what its runs and numbers change.
+const EXPERIMENTS: [&str; 3] = ["experiments:", "schedules:", "metrics_specs:"];
+
 const NUMBERS: &str = "metrics_aggregated:";
 const RUNS: &str = "experiment_runs:";
 
@@ -62,7 +67,7 @@ const COUNTED: Duration = Duration::from_secs(1);
 fn prefixes(channel: ChannelName) -> &'static [&'static str] {
     match channel {
         ChannelName::Proposals | ChannelName::Approvals | ChannelName::ApprovalVerdicts => {
-            &["approvals:", "decisions:"]
+            &["approvals:", "decisions:", "experiments:", "schedules:", "metrics_specs:"]
         }
         // Whatever the gate does has its record here, in the same commit.
         ChannelName::Audit | ChannelName::Control => &[
@@ -90,6 +95,21 @@ fn prefixes(channel: ChannelName) -> &'static [&'static str] {
         ChannelName::DeadLetter => &["dead_letters:"],
         ChannelName::Costs => &["budgets:day"],
         _ => &[],
+    }
+}
+
+/// Whether the documents of an experiment changed with this message, or are about to. Its channel alone does not say so.
+pub(super) fn is_about_experiment(row: &Row) -> bool {
+    let Some(envelope) = &row.envelope else { return false };
+    let kind = envelope.kind.as_ref();
+    match row.channel {
+        ChannelName::ToOrchestrator => {
+            kind == "metric_alert" || ["experiment_", "fullsend_", "design_"].iter().any(|it| kind.starts_with(it))
+        }
+        // Its state changes with its runs; numbers come one after the other, and change no more than sums.
+        ChannelName::Metrics => matches!(kind, "run_started" | "run_completed" | "error"),
+        ChannelName::Alerts => row.body.contains("\"experiment_id\""),
+        _ => false,
     }
 }
 
@@ -231,6 +251,7 @@ fn rung(bell: Bell, stale: &mut BTreeSet<&'static str>, channels: &mut BTreeSet<
                 channels.insert(channel);
             }
         }
+        Bell::Experiments => stale.extend(EXPERIMENTS),
         Bell::Everything => {
             stale.extend(PREFIXES);
             channels.extend(ChannelName::ALL.iter().filter(|it| it.route().kind == ChannelKind::Work));

@@ -69,8 +69,11 @@ impl Tail {
     }
 
     fn read(&mut self, path: &Path, most: u64) -> Vec<String> {
+        let Ok(length) = path.metadata().map(|about| about.len()) else { return Vec::new() };
+        if length == self.at {
+            return Vec::new();
+        }
         let Ok(mut file) = File::open(path) else { return Vec::new() };
-        let length = file.metadata().map_or(0, |about| about.len());
         if length < self.at {
             (self.at, self.rest) = (0, Vec::new());
         }

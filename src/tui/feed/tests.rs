@@ -313,6 +313,48 @@ async fn a_bell_has_the_documents_read_again() {
     assert_eq!(fed.next(alerts).await, 1);
 }
 
+/// Commits an experiment's document with a message, and says how long it takes until the room has the document.
+async fn until_read(fed: &mut Fed, id: &str, said: crate::bus::Outgoing) -> Duration {
+    let fields = vec![("state".to_owned(), Some("draft".to_owned()))];
+    let key = Key::new(format!("experiments:{id}"));
+    let change = Op::Change { key: key.clone(), expect: Expect::Any, fields, ttl: Ttl::Keep };
+    let began = tokio::time::Instant::now();
+    fed.world.commit(vec![change, Op::Append(said)]).await;
+    fed.next(|item| match item {
+        Item::Documents { found, .. } if found.iter().any(|(found, _)| *found == key) => Some(()),
+        _ => None,
+    })
+    .await;
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_experiment_is_read_again_with_whatever_is_said_about_it() {
+    use crate::contracts::body::Example;
+    use crate::contracts::messages::{
+        ExperimentReady, FullsendCompleted, Metrics, Proposal, Proposals, RunStarted, ToOrchestrator,
+    };
+    use crate::contracts::wiring::{METRICS, PROPOSALS, TO_ORCHESTRATOR};
+    let mut fed = Fed::new(&[]).await;
+    fed.next(|item| matches!(item, Item::Filled).then_some(())).await;
+    // What is read at the start: these are its last.
+    fed.next(|item| matches!(item, Item::Documents { prefix, .. } if prefix == "tools:").then_some(())).await;
+    let origin = fed.world.origin(Trust::System);
+    let of_fullsend = |body: ToOrchestrator| origin.compose::<grants::Fullsend, _>(TO_ORCHESTRATOR, body).unwrap();
+    let proposal = origin.compose::<grants::Fullsend, _>(PROPOSALS, Proposals::from(Proposal::example())).unwrap();
+    let started = Metrics::RunStarted(RunStarted::example());
+    let said = [
+        ("designed", of_fullsend(FullsendCompleted::example().into())),
+        ("ready", of_fullsend(ExperimentReady::example().into())),
+        ("proposed", proposal),
+        ("started", origin.compose::<grants::Executor, _>(METRICS, started).unwrap()),
+    ];
+    for (id, said) in said {
+        let took = until_read(&mut fed, id, said).await;
+        assert!(took < Duration::from_secs(1), "{id}: {took:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_others_change_is_read_however_much_is_said() {
     let mut fed = Fed::new(&[]).await;

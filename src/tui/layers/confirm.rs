@@ -65,7 +65,8 @@ impl Confirm {
         let shown = sanitize_line(id, 60);
         let state =
             documents.document(&format!("experiments:{id}")).and_then(|it| it.get("state")).unwrap_or("unknown");
-        let mut lines = vec![format!("It is {} now.", sanitize_line(state, 20)), String::new()];
+        let mode = model.store.experiments.mode(id).map(|mode| format!(" ({})", mode.words())).unwrap_or_default();
+        let mut lines = vec![format!("It is {} now{mode}.", sanitize_line(state, 20)), String::new()];
         let runs = documents.runs(id).count();
         lines.push(match (state, runs) {
             (_, 2..) => format!("Its {runs} runs stop within two seconds."),

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::{Input, Then};
-use crate::tui::actions::{ACTIONS, Action, Scope, scopes};
+use crate::tui::actions::{ACTIONS, Action, Row, Scope, scopes};
 use crate::tui::app::Model;
 use crate::tui::draw::popup;
 use crate::tui::draw::text::{self, Piece};
@@ -44,31 +44,39 @@ impl Help {
     }
 }
 
-/// Every action that works here, scope by scope, the innermost first.
+/// Every action that works here, scope by scope, the innermost first, each with what it does; then those of layers, in few words: there,
+/// this same help has all of them.
 fn lines(model: &Model) -> Vec<Vec<Piece>> {
-    let mut scopes = scopes(model.screen, model.store.playing.is_some());
-    let mut further: Vec<Scope> = ACTIONS.iter().map(|row| row.scope).collect();
+    let here = scopes(model.screen, model.store.playing.is_some());
+    let mut further: Vec<Scope> = ACTIONS.iter().map(|row| row.scope).filter(|it| !here.contains(it)).collect();
     further.dedup();
-    for scope in further {
-        if !scopes.contains(&scope) && !matches!(scope, Scope::Screen(_)) {
-            scopes.push(scope);
-        }
-    }
+    further.retain(|scope| !matches!(scope, Scope::Screen(_) | Scope::Replay));
     let mut lines = Vec::new();
-    for scope in scopes {
+    for scope in here {
         let rows: Vec<_> = ACTIONS.iter().filter(|row| row.scope == scope).collect();
         if rows.is_empty() {
             continue;
         }
         lines.push(vec![Piece::new(Role::Title, scope.title())]);
         for row in rows {
-            let keys = model.keymap.chords(row.action).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
             lines.push(vec![
-                Piece::new(Role::Accent, format!("  {} ", text::padded(&keys, 16))),
+                Piece::new(Role::Accent, format!("  {} ", text::padded(&keys(model, row), 16))),
                 Piece::new(Role::Text, row.help.to_owned()),
             ]);
         }
         lines.push(vec![]);
     }
+    for scope in further {
+        let rows = ACTIONS.iter().filter(|row| row.scope == scope);
+        let words: Vec<String> = rows.map(|row| format!("{} {}", keys(model, row), row.short)).collect();
+        lines.push(vec![
+            Piece::new(Role::Title, text::padded(&scope.title(), 18)),
+            Piece::new(Role::Text, format!(" {}", words.join(" · "))),
+        ]);
+    }
     lines
+}
+
+fn keys(model: &Model, row: &Row) -> String {
+    model.keymap.chords(row.action).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

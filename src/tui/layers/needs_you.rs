@@ -34,8 +34,10 @@ pub const ARMED_AFTER: Duration = Duration::from_millis(400);
 const ALWAYS: &str = "7d";
 /// From so many columns on the list stands beside the request.
 const WIDE: u16 = 140;
-/// Columns of the list.
+/// Columns of the list, and where there is much room.
 const LIST: u16 = 44;
+const LONG_LIST: u16 = 60;
+const VERY_WIDE: u16 = 180;
 
 /// Which request is shown, and what is being done about it.
 #[derive(Debug, Clone)]
@@ -188,6 +190,17 @@ impl NeedsYou {
                 }
                 Then::stay()
             }
+            Input::Act(Action::SampleNeed) => {
+                let id =
+                    self.current(model).filter(|need| writes_mail(need)).and_then(Need::experiment).map(str::to_owned);
+                match id {
+                    Some(id) => Then::stay().and(crate::tui::app::sample(model, &id)),
+                    None => {
+                        model.tell(Role::Warn, "this request writes no mail: there is nothing to be tried");
+                        Then::stay()
+                    }
+                }
+            }
             Input::Act(Action::NextNeed) => {
                 self.go(model, 1);
                 Then::stay()
@@ -215,7 +228,7 @@ impl NeedsYou {
 
     /// Columns and rows for the text of a request.
     fn room(&self, model: &Model, area: Rect) -> (u16, u16) {
-        let wide = if self.is_wide(model, area) { LIST + 2 } else { 0 };
+        let wide = if self.is_wide(model, area) { columns(area) + 2 } else { 0 };
         let inside = popup::inside(area, self.width(model, area)).saturating_sub(wide);
         (inside, area.height.saturating_sub(5).max(1))
     }
@@ -273,8 +286,10 @@ impl NeedsYou {
         let length = duration::parse(text).ok().and_then(|length| TimeDelta::from_std(length).ok());
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| {
             // To the end of that day, where the person is.
-            let end = day.checked_add_days(Days::new(1))?.and_time(NaiveTime::MIN).and_utc();
-            end.checked_sub_signed(TimeDelta::minutes(model.about.zone_minutes.into()))
+            let midnight = day.checked_add_days(Days::new(1))?.and_time(NaiveTime::MIN);
+            let zone = model.about.zone;
+            // Where the clock jumps over midnight, the day begins an hour later.
+            zone.moment(midnight).or_else(|| zone.moment(midnight.checked_add_signed(TimeDelta::hours(1))?))
         });
         let until = length.and_then(|length| now.checked_add_signed(length)).or(day).or_else(|| read_time(text));
         match until {
@@ -379,8 +394,9 @@ impl NeedsYou {
         };
         let inner = popup::frame(frame, area, model, &title, self.width(model, area), area.height.saturating_sub(2));
         let inner = if self.is_wide(model, area) {
-            list(frame, Rect { width: LIST, ..inner }, model, &waiting, at);
-            Rect { x: inner.x + LIST + 2, width: inner.width.saturating_sub(LIST + 2), ..inner }
+            let columns = columns(area);
+            list(frame, Rect { width: columns, ..inner }, model, &waiting, at);
+            Rect { x: inner.x + columns + 2, width: inner.width.saturating_sub(columns + 2), ..inner }
         } else {
             inner
         };
@@ -426,7 +442,11 @@ impl NeedsYou {
         if matches!(self.doing, Doing::Review(_)) {
             return vec![answer(Action::EditApprove), answer(Action::EditAgain)];
         }
-        vec![answer(Action::Approve), answer(Action::EditNeed), answer(Action::Deny), answer(Action::Always)]
+        let mut answers = vec![Action::Approve, Action::EditNeed, Action::Deny, Action::Always];
+        if self.current(model).is_some_and(writes_mail) {
+            answers.push(Action::SampleNeed);
+        }
+        answers.into_iter().map(answer).collect()
     }
 }
 
@@ -475,6 +495,35 @@ pub(super) fn approve_all(model: &mut Model, wanted: &[(String, String)]) -> Vec
     still.into_iter().map(|(id, digest)| Answer::of(Verdict::Approve).said(model, id, digest)).collect()
 }
 
+/// Columns of the list beside a request.
+const fn columns(area: Rect) -> u16 {
+    if area.width >= VERY_WIDE { LONG_LIST } else { LIST }
+}
+
+/// Where the layer said that nothing waits, and now something does, it is shown.
+pub fn freshen(model: &mut Model) {
+    let is_empty = matches!(model.layers.last(), Some(super::Layer::NeedsYou(layer)) if layer.shown.is_none());
+    if !is_empty {
+        return;
+    }
+    let Some(first) = waiting(model).first().map(|need| (*need).clone()) else { return };
+    if let Some(super::Layer::NeedsYou(mut layer)) = model.layers.pop() {
+        layer.show(model, Some(&first));
+        model.layers.push(super::Layer::NeedsYou(layer));
+    }
+}
+
+/// Whether a yes to a request lets mail of an experiment go out.
+fn writes_mail(need: &Need) -> bool {
+    need.experiment().is_some() && need.record.proposal.details.get("mails").is_some()
+}
+
+/// Whether the request on the screen has a mail that could be tried.
+pub fn can_sample(model: &Model) -> bool {
+    let Some(super::Layer::NeedsYou(layer)) = model.layers.last() else { return false };
+    layer.current(model).is_some_and(writes_mail)
+}
+
 fn page(model: &Model) -> isize {
     isize::try_from(model.body().height.saturating_sub(6)).unwrap_or(10).max(1)
 }
@@ -493,20 +542,26 @@ pub fn brief(title: &str, columns: u16) -> &str {
     title.strip_prefix(HEAD).filter(|rest| columns < 60 && !rest.trim().is_empty()).unwrap_or(title)
 }
 
-/// All that waits, with the one that is shown marked.
+/// All that waits, with the one that is shown marked: each on two rows, so that its title can be read.
 fn list(frame: &mut Frame<'_>, area: Rect, model: &Model, waiting: &[&Need], at: Option<usize>) {
-    let first = (at.unwrap_or(0) + 1).saturating_sub(usize::from(area.height));
-    for (row, (index, need)) in crate::tui::draw::rows(area).zip(waiting.iter().enumerate().skip(first)) {
+    let first = (at.unwrap_or(0) + 1).saturating_sub(usize::from(area.height / 2));
+    let mut rows = crate::tui::draw::rows(area);
+    for (index, need) in waiting.iter().enumerate().skip(first) {
+        let (Some(head), Some(below)) = (rows.next(), rows.next()) else { break };
         let proposal = &need.record.proposal;
         let left = need.record.expires_at.map(|at| text::left(at, model.now.wall)).unwrap_or_default();
         let is_shown = at == Some(index);
         let role = if proposal.class == RiskClass::Outward { Role::Danger } else { Role::Warn };
-        let pieces = [
+        let mut pieces = vec![
             Piece::new(Role::Accent, if is_shown { "▸ " } else { "  " }),
-            Piece::new(role, format!("c{} ", u8::from(proposal.class))),
+            Piece::new(role, format!("class {} ", u8::from(proposal.class))),
             Piece::new(Role::Muted, format!("{left:>5} ")),
-            Piece::new(Role::Text, sanitize_line(brief(&proposal.title, area.width), 100)),
         ];
-        text::draw(frame, row, model, &pieces, is_shown.then_some(Role::Selection));
+        pieces.extend(model.store.mode_of(need).map(|mode| text::mode(mode, 11)));
+        pieces.push(Piece::new(Role::Source, format!("by {}", sanitize_line(&proposal.proposer, 40))));
+        text::draw(frame, head, model, &pieces, is_shown.then_some(Role::Selection));
+        let title = sanitize_line(brief(&proposal.title, area.width), 200);
+        let words = [Piece::new(if is_shown { Role::Text } else { Role::Muted }, format!("  {title}"))];
+        text::draw(frame, below, model, &words, is_shown.then_some(Role::Selection));
     }
 }

@@ -118,6 +118,11 @@ fn merged(mut shared: Kept, base: &Kept, kept: &Kept) -> Kept {
     if kept.has_mouse != base.has_mouse {
         shared.has_mouse = kept.has_mouse;
     }
+    for (screen, width) in &kept.widths {
+        if base.widths.get(screen) != Some(width) {
+            shared.widths.insert(*screen, *width);
+        }
+    }
     for (shared, base, kept) in [
         (&mut shared.filter, &base.filter, &kept.filter),
         (&mut shared.theme, &base.theme, &kept.theme),

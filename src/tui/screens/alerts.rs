@@ -54,7 +54,7 @@ pub fn entries(model: &Model, width: u16) -> Vec<Entry> {
     let alerts = &model.store.alerts;
     let open = alerts.open();
     if model.screen != Screen::Alerts {
-        return open.iter().map(brief).collect();
+        return open.iter().map(|alert| brief(model, alert)).collect();
     }
     let over = alerts.all().get(open.len()..).unwrap_or_default();
     open.iter().chain(over.iter().take(OVER)).map(|alert| row(model, alert, width)).collect()
@@ -72,11 +72,16 @@ fn target(alert: &Alert) -> Target {
     Target::Document(Key::new(format!("alerts:{}", alert.id)))
 }
 
-fn brief(alert: &Alert) -> Entry {
-    let pieces = vec![
-        Piece::new(role(alert), format!("{} {} ", sign(alert), alert.severity)),
-        Piece::new(Role::Text, alert.message.clone()),
-    ];
+/// Whether the experiment that an alert is about reaches anybody, as a word.
+fn mode(model: &Model, alert: &Alert, columns: usize) -> Option<Piece> {
+    let mode = model.store.experiments.mode(alert.experiment.as_deref()?)?;
+    Some(text::mode(mode, columns))
+}
+
+fn brief(model: &Model, alert: &Alert) -> Entry {
+    let mut pieces = vec![Piece::new(role(alert), format!("{} {} ", sign(alert), alert.severity))];
+    pieces.extend(mode(model, alert, 5));
+    pieces.push(Piece::new(Role::Text, alert.message.clone()));
     Entry { id: alert.id.clone(), pieces, target: Some(target(alert)) }
 }
 
@@ -91,7 +96,12 @@ fn row(model: &Model, alert: &Alert, width: u16) -> Entry {
     if width >= 100 {
         let experiment = alert.experiment.as_deref().map(|id| sanitize_line(id, 60)).unwrap_or_default();
         pieces.push(Piece::new(Role::Name, format!("{} ", text::padded(&experiment, 24))));
+        let none = || Piece::new(Role::Muted, text::padded("", 11));
+        pieces.push(mode(model, alert, 11).unwrap_or_else(none));
         pieces.push(Piece::new(role(alert), format!("{} ", text::padded(&crossed(alert), 16))));
+    }
+    if width < 100 {
+        pieces.extend(mode(model, alert, 5));
     }
     pieces.push(Piece::new(if alert.is_open() { Role::Text } else { Role::Muted }, alert.message.clone()));
     Entry { id: alert.id.clone(), pieces, target: Some(target(alert)) }
@@ -130,7 +140,13 @@ pub fn detail(model: &Model, width: u16) -> Vec<Entry> {
         }
     };
     field("since", alert.since.map(when));
-    field("experiment", alert.experiment.as_deref().map(|id| sanitize_line(id, 120)));
+    field(
+        "experiment",
+        alert.experiment.as_deref().map(|id| {
+            let mode = model.store.experiments.mode(id).map(|mode| format!(" ({})", mode.words())).unwrap_or_default();
+            format!("{}{mode}", sanitize_line(id, 120))
+        }),
+    );
     field("criterion", alert.criterion.clone());
     field("metric", alert.metric.clone());
     field("value", Some(crossed(alert)));

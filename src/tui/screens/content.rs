@@ -284,18 +284,11 @@ fn needs(model: &Model, width: u16) -> Vec<Entry> {
         let class = u8::from(proposal.class);
         let left = need.record.expires_at.map(|at| text::left(at, model.now.wall)).unwrap_or_default();
         let role = if class >= 3 { Role::Danger } else { Role::Warn };
-        Entry {
-            id: need.id().to_owned(),
-            pieces: vec![
-                Piece::new(role, format!("c{class} ")),
-                Piece::new(Role::Muted, format!("{left:>5} ")),
-                Piece::new(
-                    Role::Text,
-                    sanitize_line(crate::tui::layers::needs_you::brief(&proposal.title, width), WORDS_LIMIT),
-                ),
-            ],
-            target: Some(Target::Need(need.id().to_owned())),
-        }
+        let mut pieces = vec![Piece::new(role, format!("c{class} ")), Piece::new(Role::Muted, format!("{left:>5} "))];
+        pieces.extend(model.store.mode_of(need).map(|mode| text::mode(mode, 5)));
+        let brief = crate::tui::layers::needs_you::brief(&proposal.title, width);
+        pieces.push(Piece::new(Role::Text, sanitize_line(brief, WORDS_LIMIT)));
+        Entry { id: need.id().to_owned(), pieces, target: Some(Target::Need(need.id().to_owned())) }
     };
     needs.iter().map(entry).collect()
 }

@@ -71,6 +71,9 @@ fn line(model: &Model, step: &Step, width: u16) -> Entry {
     if let Some(nano) = step.nano.filter(|nano| *nano > 0) {
         pieces.push(Piece::new(Role::Value, format!("{} ", show_usd(nano))));
     }
+    if let Some(mode) = step.mode {
+        pieces.push(text::mode(mode, if width >= WIDE { 11 } else { 5 }));
+    }
     if let Some(mark) = step.mark() {
         pieces.push(Piece::new(Role::Warn, format!("[{mark}] ")));
     }

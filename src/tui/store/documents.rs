@@ -2,7 +2,7 @@
 //!
 //! Must never fail on a document that somebody else wrote: what cannot be read is shown as it is, or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -10,6 +10,7 @@ use crate::approvals::{ApprovalState, Record};
 use crate::bus::{Document, Key, State};
 use crate::contracts::envelope::read_time;
 use crate::contracts::keys;
+use crate::contracts::messages::Intent;
 use crate::contracts::untrusted::sanitize_line;
 
 /// Documents of one prefix that are kept.
@@ -34,6 +35,21 @@ impl Need {
     /// Names the approval.
     pub fn id(&self) -> &str {
         &self.record.proposal.approval_id
+    }
+
+    /// The experiment that it is about; raw. None where it is about none, or about several.
+    pub fn experiment(&self) -> Option<&str> {
+        let proposal = &self.record.proposal;
+        let named = proposal.details.get("experiment_id").and_then(serde_json::Value::as_str);
+        named.or_else(|| {
+            let steps = proposal.intents.iter().filter_map(|intent| match intent {
+                Intent::Step { experiment_id, .. } => Some(experiment_id.as_str()),
+                Intent::Set { key, .. } => key.strip_prefix("experiments:"),
+                _ => None,
+            });
+            let steps: BTreeSet<&str> = steps.collect();
+            if steps.len() == 1 { steps.first().copied() } else { None }
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! criterion is met for good is the service `redis_agent`'s to say.
 
 mod given;
+pub mod plan;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use given::{Given, facts, steps};
+use plan::Plan;
 
 use super::documents::Documents;
 use super::item::Row;
@@ -22,8 +24,10 @@ use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::messages::{BusinessEvent, Direction, Metrics};
 use crate::contracts::untrusted::{sanitize, sanitize_line};
 use crate::experiments::criteria::{self, Comparison, Formula, Name, Unknown};
+use crate::experiments::document::mode_of;
 use crate::experiments::events;
 use crate::experiments::judgement::{Judged, Outcome};
+use crate::experiments::spec::Mode;
 use crate::memory::experiments as known;
 
 /// Characters of a line.
@@ -48,8 +52,16 @@ pub struct Experiment {
     pub title: String,
     /// What is known of it besides, by name; harmless.
     pub facts: Vec<(&'static str, String)>,
-    /// What it does, one after the other; harmless.
-    pub steps: Vec<String>,
+    /// Whether it reaches anybody.
+    pub mode: Mode,
+    /// What it does, in each run and afterwards.
+    pub plan: Plan,
+    /// Whether it writes mail to people; none where that cannot be told.
+    pub writes_mail: Option<bool>,
+    /// Until when what came of its last run is collected; none where it is not measured.
+    pub observed_until: Option<DateTime<Utc>>,
+    /// What its design cost, in billionths of a dollar; none where that is not known.
+    pub design_nano_usd: Option<u64>,
     /// When it runs.
     pub schedule: Option<Schedule>,
     /// What it measures.
@@ -151,6 +163,7 @@ impl Experiment {
     fn read(id: &str, document: &Document, documents: &Documents) -> Self {
         let hash = |key: String| documents.get(&key).and_then(|state| known::document(state.clone()));
         let given = Given::of(document);
+        let mode = mode_of(document);
         let specs = hash(format!("metrics_specs:{id}")).unwrap_or_default();
         let measured = Given::of(&specs);
         let metrics = given.list("metrics").or_else(|| measured.list("metrics")).unwrap_or_default();
@@ -166,7 +179,11 @@ impl Experiment {
             state: ExperimentState::of(|field| document.get(field)),
             title: given.text(&[&["hypothesis"], &["title"], &["name"], &["description"], &["idea"]]),
             facts: facts(&given, document),
-            steps: steps(&given),
+            mode,
+            plan: Plan::of(document, mode, steps(&given)),
+            writes_mail: plan::writes_mail(document),
+            observed_until: document.get("observe_until").and_then(read_time),
+            design_nano_usd: document.get("design_cost_nano_usd").and_then(|nano| nano.parse().ok()),
             schedule: Schedule::read(id, &given, documents),
             metrics: metrics.iter().take(LIST_LIMIT).filter_map(Metric::read).collect(),
             criteria: criteria(Direction::Failure, "failure_criteria")
@@ -472,6 +489,11 @@ impl Experiments {
     /// One of them.
     pub fn get(&self, id: &str) -> Option<&Experiment> {
         self.all.get(id)
+    }
+
+    /// Whether one of them reaches anybody.
+    pub fn mode(&self, id: &str) -> Option<Mode> {
+        self.get(id).map(|it| it.mode)
     }
 
     /// All of them, by id.

@@ -99,8 +99,8 @@ pub struct Ring {
     source: Source,
     caps: Caps,
     lines: VecDeque<Line>,
-    /// Those that match; none where everything does.
-    matching: Option<VecDeque<Line>>,
+    /// Those that match, by how many lines were there before them since the beginning; none where everything does.
+    matching: Option<VecDeque<u64>>,
     bytes: usize,
     dropped: u64,
     /// From which entry on it has had everything of a channel, and not let it go.
@@ -138,21 +138,20 @@ impl Ring {
     /// Adds a line, and forgets the oldest that no longer fit.
     pub fn push(&mut self, line: Line, filter: &Filter) {
         self.bytes += line.weight();
+        let place = self.dropped + self.lines.len() as u64;
         if let Some(matching) = self.matching.as_mut().filter(|_| line.is_wanted(filter)) {
-            matching.push_back(line.clone());
+            matching.push_back(place);
         }
         self.lines.push_back(line);
         while self.lines.len() > self.caps.lines || self.bytes > self.caps.bytes {
             let Some(oldest) = self.lines.pop_front() else { break };
             self.bytes -= oldest.weight();
-            self.dropped += 1;
             let mut is_wanted = self.matching.is_none();
-            if let Some(matching) = &mut self.matching
-                && matching.front().is_some_and(|line| line.number <= oldest.number)
-            {
+            if let Some(matching) = self.matching.as_mut().filter(|it| it.front() == Some(&self.dropped)) {
                 matching.pop_front();
                 is_wanted = true;
             }
+            self.dropped += 1;
             self.back.keep(&oldest, is_wanted, &self.floors, self.back_caps);
             if let Some((channel, id)) = oldest.row().and_then(|row| Some((row.channel, row.entry?))) {
                 self.floors.insert(channel, EntryId { seq: id.seq.saturating_add(1), ..id });
@@ -163,13 +162,13 @@ impl Ring {
     /// Finds the matching lines anew. `is_narrower`: only among those that matched.
     pub fn refilter(&mut self, filter: &Filter, is_narrower: bool) {
         self.forget_back();
-        match &mut self.matching {
-            Some(matching) if is_narrower => matching.retain(|line| line.is_wanted(filter)),
-            matching => {
-                let wanted = self.lines.iter().filter(|line| line.is_wanted(filter)).cloned();
-                *matching = (!filter.is_empty()).then(|| wanted.collect());
-            }
+        if filter.is_empty() {
+            self.matching = None;
+            return;
         }
+        let former = self.matching.take().filter(|_| is_narrower);
+        let candidates = former.unwrap_or_else(|| (self.dropped..).take(self.lines.len()).collect());
+        self.matching = Some(wanted(&self.lines, self.dropped, candidates, filter));
     }
 
     /// What was read back.
@@ -199,8 +198,8 @@ impl Ring {
     }
 
     /// The lines that are shown, oldest first.
-    pub fn shown(&self) -> &VecDeque<Line> {
-        self.matching.as_ref().unwrap_or(&self.lines)
+    pub fn shown(&self) -> Shown<'_> {
+        Shown { lines: &self.lines, dropped: self.dropped, matching: self.matching.as_ref() }
     }
 
     /// All lines that are kept, oldest first, whatever the filter.
@@ -230,12 +229,88 @@ impl Ring {
 
     /// The number of the newest line that is shown; 0 where there is none.
     pub fn newest(&self) -> u64 {
-        self.shown().back().map_or(0, |line| line.number)
+        self.shown().newest().map_or(0, |line| line.number)
     }
 
     /// Where the line with this number stands among those that are shown, or the first after it.
     pub fn position(&self, number: u64) -> usize {
-        self.shown().partition_point(|line| line.number < number)
+        self.shown().position(number)
+    }
+}
+
+/// Lines from which on two threads look for those that match.
+const SHARED: usize = 16_384;
+
+/// Those of the candidates that a filter lets through. Of many, half are looked at by another thread meanwhile.
+fn wanted(lines: &VecDeque<Line>, dropped: u64, mut places: VecDeque<u64>, filter: &Filter) -> VecDeque<u64> {
+    let is_wanted = |place: &u64, filter: &Filter| at(lines, dropped, *place).is_some_and(|it| it.is_wanted(filter));
+    if places.len() < SHARED {
+        places.retain(|place| is_wanted(place, filter));
+        return places;
+    }
+    let newer = places.split_off(places.len() / 2);
+    let those = |filter: &Filter| newer.iter().copied().filter(|place| is_wanted(place, filter)).collect();
+    // An expression of its own: the copies of one share what they work with.
+    let own = filter.clone();
+    let found = std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, || -> VecDeque<u64> { those(&own) });
+        places.retain(|place| is_wanted(place, filter));
+        other.ok()?.join().ok()
+    });
+    // Where no thread could be had, this one does all of it.
+    places.extend(found.unwrap_or_else(|| those(filter)));
+    places
+}
+
+/// The line before which so many were there since the beginning.
+fn at(lines: &VecDeque<Line>, dropped: u64, place: u64) -> Option<&Line> {
+    lines.get(usize::try_from(place.checked_sub(dropped)?).ok()?)
+}
+
+/// The lines of a ring that are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    lines: &'a VecDeque<Line>,
+    dropped: u64,
+    matching: Option<&'a VecDeque<u64>>,
+}
+
+impl<'a> Shown<'a> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.matching.map_or(self.lines.len(), VecDeque::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The line at this place.
+    pub fn get(&self, place: usize) -> Option<&'a Line> {
+        match self.matching {
+            None => self.lines.get(place),
+            Some(matching) => at(self.lines, self.dropped, *matching.get(place)?),
+        }
+    }
+
+    /// The newest.
+    pub fn newest(&self) -> Option<&'a Line> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = &'a Line> {
+        (0..self.len()).filter_map(move |place| self.get(place))
+    }
+
+    /// Where the line with this number stands, or the first after it.
+    pub fn position(&self, number: u64) -> usize {
+        let is_before = |line: Option<&Line>| line.is_some_and(|line| line.number < number);
+        match self.matching {
+            None => self.lines.partition_point(|line| line.number < number),
+            Some(matching) => matching.partition_point(|place| is_before(at(self.lines, self.dropped, *place))),
+        }
     }
 }
 
@@ -243,13 +318,13 @@ impl Ring {
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     back: &'a VecDeque<Line>,
-    own: Option<&'a VecDeque<Line>>,
+    own: Option<Shown<'a>>,
 }
 
 impl<'a> View<'a> {
     /// How many lines it has.
     pub fn len(&self) -> usize {
-        self.back.len() + self.own.map_or(0, VecDeque::len)
+        self.back.len() + self.own.map_or(0, |own| own.len())
     }
 
     /// Whether it has none.
@@ -274,7 +349,7 @@ impl<'a> View<'a> {
     pub fn position(&self, number: u64) -> usize {
         let older = self.back.partition_point(|line| line.number < number);
         let own = self.own.filter(|_| older == self.back.len());
-        older + own.map_or(0, |own| own.partition_point(|line| line.number < number))
+        older + own.map_or(0, |own| own.position(number))
     }
 
     /// The lines from one place up to another.

@@ -74,6 +74,24 @@ fn a_filter_holds_for_what_is_there_what_comes_and_what_is_forgotten() {
     assert_eq!(store.all.shown().len(), 10);
 }
 
+/// So many that two threads look through them.
+#[test]
+fn of_very_many_lines_the_same_match_as_of_few() {
+    let mut store = store(40_000, 64 << 20);
+    let mut speaker = Speaker::new();
+    (0..20_000).for_each(|at| chat(&mut store, &mut speaker, &format!("number {at}")));
+    for filter in ["number 1", "number 19", "-7", "type:nothing", ""] {
+        store.set_filter(filter.parse().unwrap());
+        let filter: Filter = filter.parse().unwrap();
+        let wanted: Vec<u64> =
+            store.all.lines().filter(|line| line.is_wanted(&filter)).map(|line| line.number).collect();
+        let shown: Vec<u64> = store.all.shown().iter().map(|line| line.number).collect();
+        assert_eq!(shown, wanted, "{filter:?}");
+        let at = shown.len() / 2;
+        assert_eq!(shown.get(at).map(|number| store.all.position(*number)), shown.get(at).map(|_| at));
+    }
+}
+
 #[test]
 fn a_gap_is_shown_in_every_list_whatever_the_filter() {
     let mut store = store(100, 1 << 20);

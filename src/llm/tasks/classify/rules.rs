@@ -5,6 +5,7 @@
 use super::{Classification, ClassifyInput, REASON_LIMIT, Verdict};
 use crate::contracts::Priority;
 use crate::llm::Ruled;
+use crate::llm::tasks::intents::{self, Intent, SURE};
 use crate::llm::tasks::respond::rules as respond;
 use crate::llm::tasks::words::Words;
 
@@ -55,6 +56,33 @@ const TALK: &str = "\
     late, sick, kitchen, meeting room, office, party, gym, shoes, headphones, mug, hungry, tired, haha, lol, lmao, \
     rofl, omg, bye, goodbye, see you, good night, cheers, congrats, happy, thanks, thx, thank, ok, okay, sounds good, \
     cool, nice, great, yep, nope, sure, brb, afk, on my way, parking, traffic, tomorrow, charger, finals, yesterday night, beans, so tired, fridge, printer, dentist, holiday, finals, playlist";
+/// What is left alone, or answered in passing, must be as sure as this.
+const CERTAIN: f32 = 0.8;
+/// What the team has to deal with.
+const WANTS: &[Intent] = &[
+    Intent::End,
+    Intent::Pause,
+    Intent::Resume,
+    Intent::Change,
+    Intent::Done,
+    Intent::Unblocked,
+    Intent::Order,
+    Intent::Drop,
+    Intent::Focus,
+    Intent::Tool,
+    Intent::Errand,
+    Intent::Idea,
+    Intent::Vague,
+    Intent::Strategy,
+    Intent::Debate,
+    Intent::Question,
+    Intent::Learning,
+    Intent::Remark,
+    Intent::Harm,
+    Intent::Broken,
+    Intent::News,
+    Intent::Secret,
+];
 /// Small words of other languages.
 const FOREIGN: &str = "\
     und, ist, der, die, das, wir, ihr, bei, nicht, mit, auf, les, des, est, nous, vous, pas, avec, los, las, que, por, \
@@ -89,7 +117,8 @@ pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
     if text.trim_start().starts_with('/') {
         return said(Verdict::Escalate, priority, "It begins with `/`, as commands do.");
     }
-    let proposes = words.has(IDEA) && !is_invitation(&words);
+    let reading = intents::read::<Intent>(&words, text);
+    let proposes = (words.has(IDEA) && !is_invitation(&words)) || reading.share(Intent::Idea) >= SURE;
     if input.mentions_bot && !proposes {
         return said(Verdict::Escalate, priority, "It speaks to the team by name.");
     }
@@ -98,6 +127,17 @@ pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
     }
     if let Some(word) = words.first_of(ALWAYS) {
         return said(Verdict::Escalate, priority, &format!("It has the word `{word}`, which is always handed on."));
+    }
+    let needs_nothing = reading.share_of(&[Intent::Talk, Intent::Thanks]);
+    if needs_nothing >= CERTAIN && !words.has(WORK) {
+        return said(Verdict::Ignore, Priority::Low, "It is talk that needs no work.");
+    }
+    let greets = reading.share(Intent::Greeting) + needs_nothing >= CERTAIN && words.len() <= 6;
+    if greets && reading.best() == Intent::Greeting {
+        return said(Verdict::Answer, Priority::Low, "It is a greeting.");
+    }
+    if let Some(meaning) = reading.surely().filter(|meaning| WANTS.contains(meaning)) {
+        return said(Verdict::Escalate, priority, &reading.why(meaning));
     }
     if alarm && !words.has(TALK) {
         return said(Verdict::Escalate, Priority::High, "It sounds like an alarm.");
@@ -115,7 +155,8 @@ pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
     if words.begins(GREETING) && words.list().len() <= 6 {
         return said(Verdict::Answer, Priority::Low, "It is a greeting.");
     }
-    if words.has(TALK) || is_laughter(&words) {
+    let wants = reading.share_of(WANTS) + reading.share(Intent::Status);
+    if words.has(TALK) && wants < needs_nothing.max(0.5) || is_laughter(&words) {
         return said(Verdict::Ignore, Priority::Low, "It is talk that needs no work.");
     }
     if words.has(FOREIGN) || text.chars().any(|c| c.is_alphabetic() && !c.is_ascii()) {
@@ -133,6 +174,9 @@ pub(super) fn rule(input: &ClassifyInput) -> Ruled<Classification> {
         };
     if question || enough {
         return said(Verdict::Escalate, Priority::Low, "It cannot be told whether it matters, so it is handed on.");
+    }
+    if needs_nothing < 0.3 && wants >= 0.5 {
+        return said(Verdict::Escalate, Priority::Low, "It reads as if something is wanted, so it is handed on.");
     }
     said(Verdict::Ignore, Priority::Low, "It is short, asks for nothing, and names nothing of the team's work.")
 }

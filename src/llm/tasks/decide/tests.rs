@@ -106,11 +106,7 @@ fn what_is_not_proven_is_not_killed(#[case] said: Value, #[case] action: Action)
     });
     let fields = message.as_object_mut().unwrap();
     fields.extend(said.as_object().unwrap().clone());
-    let input = DecideInput {
-        kind: "metric_alert".to_owned(),
-        trust: Trust::System,
-        message: fields.clone(),
-        ..input()
-    };
+    let input =
+        DecideInput { kind: "metric_alert".to_owned(), trust: Trust::System, message: fields.clone(), ..input() };
     assert_eq!(Decide::rule(&input).output.action, action, "{said}");
 }

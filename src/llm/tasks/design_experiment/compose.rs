@@ -14,8 +14,8 @@ use super::{DesignInput, ListBrief};
 use crate::experiments::fix::short;
 use crate::experiments::playbooks::{self, Playbook, filled};
 use crate::experiments::spec::{
-    Execution, FollowUp, IterationPlan, Measuring, Metric, MetricKind, Missed, Mode, Outreach, OutreachChannel, Spec,
-    Step, Target, Variant,
+    Execution, FollowUp, IterationPlan, Measuring, Metric, MetricKind, Mode, Outreach, OutreachChannel, Spec, Step,
+    Target, Variant,
 };
 use crate::llm::tasks::words::Words;
 
@@ -107,32 +107,18 @@ impl Design<'_> {
             ("need", idea(&self.idea.need)),
             ("place", idea(&self.idea.place)),
             ("offer", idea(&self.idea.offer)),
-            ("product", product(&self.product.name).or_else(|| Some(("our product".to_owned(), self.playbook())))),
-            (
-                "promise",
-                product(&self.product.promise)
-                    .or_else(|| Some(("I can say in two lines what it does".to_owned(), self.playbook()))),
-            ),
+            ("product", product(&self.product.name)),
+            ("pitch", product(&self.product.pitch)),
             ("repos", repos.clone().map(|repos| (repos, "idea".to_owned()))),
             ("repo", self.idea.repos.first().cloned().map(|repo| (repo, "idea".to_owned()))),
-            ("list", Some((list.unwrap_or_else(|| self.play.list.clone()), "idea".to_owned()))),
+            (
+                "list",
+                Some(list.map_or_else(|| (self.play.list.clone(), self.playbook()), |list| (list, "idea".to_owned()))),
+            ),
             ("days", Some((days.to_string(), days_from))),
             ("good", Some((percent(good.0), good.1))),
         ];
-        for (name, value) in found {
-            let default = || Some((self.play.defaults.get(name)?.clone(), self.playbook()));
-            if let Some(value) = value.or_else(default) {
-                self.gaps.insert(name, value);
-            }
-        }
-        let fallback = [("repos", "repo"), ("topic", "need")];
-        for (name, other) in fallback {
-            if !self.gaps.contains_key(name)
-                && let Some(value) = self.gaps.get(other).cloned()
-            {
-                self.gaps.insert(name, value);
-            }
-        }
+        self.gaps.extend(found.into_iter().filter_map(|(name, value)| Some((name, value?))));
         let derived = [("who_low", "who"), ("topic_cap", "topic")];
         for (name, of) in derived {
             if let Some((value, from)) = self.gaps.get(of).cloned() {
@@ -151,7 +137,26 @@ impl Design<'_> {
             names.iter().filter_map(|name| Some(self.gaps.get(name.as_str())?.1.clone())).collect();
         from.extend(used.into_iter().filter(|source| *source != self.playbook()));
         self.sources.insert(path.to_owned(), from.join("; "));
-        text.trim_end().to_owned()
+        text
+    }
+
+    /// A message to people, signed by whoever sends it. None where there is nothing to be said but a greeting.
+    fn message(&mut self, path: &str, text: &str) -> Option<String> {
+        let mut text = self.say(path, text);
+        if text.matches("\n\n").count() == 0 {
+            self.sources.remove(path);
+            return None;
+        }
+        if let Some(name) = &self.input.sender_name {
+            text.push_str("\n\n");
+            text.push_str(name);
+        }
+        Some(text)
+    }
+
+    /// That a field is as plays of this kind have it, and why.
+    fn by_play(&self, why: &str) -> String {
+        format!("{}: {why}", self.playbook())
     }
 
     fn note(&mut self, path: &str, source: impl Into<String>) {
@@ -226,11 +231,13 @@ impl Design<'_> {
 
     fn id(&mut self) -> String {
         let words = if self.input.title.trim().is_empty() { &self.input.idea } else { &self.input.title };
-        let name = Some(short(words)).filter(|name| !name.is_empty()).unwrap_or_else(|| self.play.name.clone());
+        let said = Some(short(words)).filter(|name| !name.is_empty());
+        let from = if said.is_some() { "idea".to_owned() } else { self.playbook() };
+        let name = said.unwrap_or_else(|| self.play.name.clone());
         let id = format!("exp_{}_{name}", self.input.today.format("%Y%m%d"));
         let free = |id: &String| !self.input.taken.contains(id);
         let id = std::iter::once(id.clone()).chain((2..1_000).map(|n| format!("{id}_{n}"))).find(free).unwrap_or(id);
-        self.note("id", "idea");
+        self.note("id", from);
         id
     }
 
@@ -258,7 +265,7 @@ impl Design<'_> {
             _ => (Mode::DryRun, "Nothing is sent until somebody asks for it: a dry run.".to_owned()),
         };
         let said = matches!((mode, self.idea.mode), (Mode::Simulation, Some(Mode::Simulation)) | (Mode::Live, _));
-        let from = if said { "idea".to_owned() } else { "practice: nothing reaches anybody unasked".to_owned() };
+        let from = if said { "idea".to_owned() } else { self.by_play("nothing reaches anybody unasked") };
         self.note("mode", from);
         self.reasons.push(why);
         mode
@@ -277,7 +284,7 @@ impl Design<'_> {
         self.note("target.size", from);
         let place = match source {
             Source::Nobody => {
-                self.note("target.source", "practice: no list was named");
+                self.note("target.source", self.by_play("no list was named"));
                 "made-up people (a simulation)".to_owned()
             }
             _ => self.say("target.source", &play.source),
@@ -321,7 +328,7 @@ impl Design<'_> {
             }
             Source::Tool => {
                 self.note("execution.steps", self.playbook());
-                let topic = self.gaps.get("topic").map(|(topic, _)| topic.clone()).unwrap_or_default();
+                let topic = self.gaps.get("topic").map_or_else(|| "engineer".to_owned(), |(topic, _)| topic.clone());
                 let params = json!({ "keywords": [topic], "filters": filters, "limit": size });
                 vec![step("people", &self.play.tool, params, &[])]
             }
@@ -342,7 +349,8 @@ impl Design<'_> {
         };
         let (schedule, from) = self.schedule(source);
         self.note("execution.schedule", from);
-        Execution { steps, schedule, timezone: None, missed: Missed::Once }
+        self.note("execution.missed", self.by_play("a run that was missed is made up for once"));
+        Execution { steps, schedule, ..Execution::default() }
     }
 
     /// Conditions on what the list knows.
@@ -365,7 +373,7 @@ impl Design<'_> {
             return (Some(schedule.clone()), "idea".to_owned());
         }
         if matches!(source, Source::Nobody) {
-            return (None, "practice: a simulation is run once".to_owned());
+            return (None, self.by_play("a simulation is run once"));
         }
         let Some(schedule) = &self.play.schedule else { return (None, self.playbook()) };
         if let Some((day, from)) = self.learned_by(|it| it.day) {
@@ -375,7 +383,7 @@ impl Design<'_> {
         }
         // A list is written to once: whoever wants it again says so.
         if self.play.tool == "csv_leads" {
-            return (None, "practice: a list is written to once".to_owned());
+            return (None, self.by_play("a list is written to once"));
         }
         (Some(schedule.clone()), self.playbook())
     }
@@ -392,41 +400,58 @@ impl Design<'_> {
             "outreach.daily_limit",
             if self.idea.per_day.is_some() { "idea".to_owned() } else { self.playbook() },
         );
-        let variants = play
-            .outreach
-            .variants
-            .iter()
-            .enumerate()
-            .map(|(index, variant)| Variant {
-                name: variant.name.clone(),
-                angle: variant.angle.clone(),
-                subject: variant.subject.as_ref().map(|text| self.say(&format!("outreach.variants[{index}]"), text)),
-                template: variant.template.as_ref().map(|text| self.say(&format!("outreach.variants[{index}]"), text)),
-            })
-            .collect();
-        let follow_ups = play
-            .outreach
-            .follow_ups
-            .iter()
-            .enumerate()
-            .map(|(index, follow_up)| FollowUp {
-                after: follow_up.after,
-                subject: follow_up.subject.clone(),
-                template: self.say(&format!("outreach.follow_ups[{index}]"), &follow_up.template),
-            })
-            .collect();
+        let variants = self.variants();
+        let follow_ups = self.follow_ups();
+        self.note("outreach.recipients", "idea".to_owned());
+        if self.input.sender_name.is_some() {
+            self.note("outreach.sender_name", "setting: outreach.sender_name");
+        }
         Outreach {
             channel,
             sender: self.input.sender.clone().filter(|_| channel == OutreachChannel::Email),
             sender_name: self.input.sender_name.clone(),
             recipients: Some("{{people.rows}}".to_owned()),
             subject: Some(self.say("outreach.subject", &play.outreach.subject)),
-            template: self.say("outreach.template", &play.outreach.template),
+            template: self.message("outreach.template", &play.outreach.template).unwrap_or_default(),
             variants,
             follow_ups,
             daily_limit: Some(daily_limit),
             delay: None,
         }
+    }
+
+    /// The ways to say it that can be said; one alone is no comparison.
+    fn variants(&mut self) -> Vec<Variant> {
+        let mut variants = Vec::new();
+        for variant in &self.play.outreach.variants {
+            let path = format!("outreach.variants[{}]", variants.len());
+            self.note(&path, self.playbook());
+            let subject = variant.subject.as_ref().map(|text| self.say(&path, text)).filter(|text| !text.is_empty());
+            let template = match &variant.template {
+                Some(text) => match self.message(&path, text) {
+                    Some(text) => Some(text),
+                    None => continue,
+                },
+                None => None,
+            };
+            variants.push(Variant { name: variant.name.clone(), angle: variant.angle.clone(), subject, template });
+        }
+        if variants.len() < 2 {
+            self.sources.retain(|path, _| !path.starts_with("outreach.variants"));
+            return Vec::new();
+        }
+        variants
+    }
+
+    fn follow_ups(&mut self) -> Vec<FollowUp> {
+        let mut follow_ups = Vec::new();
+        for follow_up in &self.play.outreach.follow_ups {
+            let path = format!("outreach.follow_ups[{}]", follow_ups.len());
+            if let Some(template) = self.message(&path, &follow_up.template) {
+                follow_ups.push(FollowUp { after: follow_up.after, subject: follow_up.subject.clone(), template });
+            }
+        }
+        follow_ups
     }
 
     fn numbers(&mut self, outreach: &Outreach, target: &Target) -> (Vec<Metric>, Vec<String>, Vec<String>) {
@@ -468,9 +493,12 @@ impl Design<'_> {
             format!("reply_rate >= {} after {sample} {sent}", percent(good)),
             format!("meetings_booked >= {meetings}"),
         ];
-        self.note("metrics", "practice: what was sent, what came back, and the shares of it");
+        self.note("metrics", self.by_play("what was sent, what came back, and the shares of it"));
         self.note("success_criteria", from.clone());
-        self.note("failure_criteria", format!("{from}; practice: bounces, complaints and unsubscribes end it"));
+        self.note(
+            "failure_criteria",
+            format!("{from}; {}", self.by_play("bounces, complaints and unsubscribes end it")),
+        );
         (metrics, success, failure)
     }
 
@@ -493,13 +521,14 @@ impl Design<'_> {
         if channel != OutreachChannel::Email {
             steps.push("Send the messages by hand: nothing sends on this channel here".to_owned());
         }
+        if let Some((offer, _)) = self.gaps.get("offer") {
+            steps.push(format!("Be ready to keep what the mails offer: {offer}"));
+        }
         if self.product.name.is_none() {
-            steps.push(
-                "Say what is sold in the product context: the copy speaks of `our product` until then".to_owned(),
-            );
+            steps.push("Say what is sold in the product context: until then the copy says nothing of it".to_owned());
         }
         if !steps.is_empty() {
-            self.note("manual_steps_required", "practice: what is missing");
+            self.note("manual_steps_required", self.by_play("what is missing"));
         }
         steps
     }
@@ -534,11 +563,11 @@ fn thousandths(share: f64) -> f64 {
     (share * 1_000.0).round() / 1_000.0
 }
 
-fn lower_first(text: &str) -> String {
+/// The words as they go on inside a sentence: CTOs stay CTOs.
+pub(super) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     let rest_is_capital = text.chars().nth(1).is_some_and(char::is_uppercase);
     match chars.next() {
-        // CTOs stay CTOs.
         Some(first) if !rest_is_capital => first.to_lowercase().chain(chars).collect(),
         _ => text.to_owned(),
     }

@@ -12,6 +12,8 @@ pub(super) struct Product {
     pub(super) name: Option<String>,
     /// What it does, as it goes on after a colon.
     pub(super) promise: Option<String>,
+    /// The same as a whole sentence.
+    pub(super) pitch: Option<String>,
     /// For whom.
     pub(super) who: Option<String>,
     /// What may never be said or done.
@@ -66,6 +68,7 @@ pub(super) fn product(text: &str) -> Product {
     if let Some(sold) = sold {
         name_and_promise(&first(&sold), &mut product);
     }
+    product.pitch = product.name.as_ref().zip(product.promise.as_ref()).map(|(name, promise)| pitch(name, promise));
     product
 }
 
@@ -79,46 +82,45 @@ fn first(text: &str) -> String {
     text[..end.unwrap_or(text.len())].trim().to_owned()
 }
 
+/// How a sentence begins that says what is ours.
+const OURS: [&str; 15] = [
+    "we sell ",
+    "we make ",
+    "we build ",
+    "we offer ",
+    "we are building ",
+    "we're building ",
+    "we are selling ",
+    "we develop ",
+    "we provide ",
+    "i sell ",
+    "i make ",
+    "i build ",
+    "our product is ",
+    "the product is ",
+    "our tool is ",
+];
+
 fn name_and_promise(sentence: &str, product: &mut Product) {
     let sentence = sentence.trim_end_matches('.');
-    // "We sell a build cache to platform teams": it has no name, and is ours.
-    let low = sentence.to_lowercase();
-    for verb in [
-        "we sell ",
-        "we make ",
-        "we build ",
-        "we offer ",
-        "we are building ",
-        "we provide ",
-        "i sell ",
-        "i make ",
-        "i build ",
-    ] {
-        let Some(rest) = low.starts_with(verb).then(|| &sentence[verb.len()..]) else { continue };
-        let (thing, to) = split_at_word(rest, &["to", "for"]);
-        let named = thing.split_once(", ").filter(|(name, _)| is_named(name));
-        match named {
-            Some((name, what)) => {
-                product.name = Some(name.to_owned());
-                product.promise = Some(what.to_owned());
-            }
-            None => {
-                product.name = Some(format!("our {}", without_article(thing)));
-                product.promise = to.map(|to| format!("made for {to}"));
-            }
-        }
-        if product.who.is_none() {
-            product.who = to.map(capital);
-        }
+    let begins = |words: &str| {
+        let same = sentence.get(..words.len()).is_some_and(|head| head.eq_ignore_ascii_case(words));
+        same.then(|| &sentence[words.len()..])
+    };
+    // "Our product, Tessera, scans APIs": what follows the name is what it does.
+    let apposed = ["our product, ", "our tool, "].iter().find_map(|words| begins(words)?.split_once(", "));
+    if let Some((name, what)) = apposed.filter(|(name, _)| is_named(name)) {
+        product.name = Some(name.to_owned());
+        product.promise = Some(said_of_it(what));
         return;
     }
+    if let Some(rest) = OURS.iter().find_map(|words| begins(words)) {
+        return ours_is(rest, product);
+    }
     // "Tessera, an API scanner": a name, and what it is.
-    if let Some((name, what)) =
-        sentence.split_once(", ").or_else(|| sentence.split_once(" - ")).or_else(|| sentence.split_once(": "))
-        && is_named(name)
-    {
-        product.name = Some(name.trim().to_owned());
-        product.promise = Some(what.trim().to_owned());
+    if let Some((name, what)) = named(sentence) {
+        product.name = Some(name.to_owned());
+        product.promise = Some(relative(what).map_or_else(|| what.to_owned(), |(clause, _)| said_of_it(clause)));
         return;
     }
     let mut words = sentence.split(' ');
@@ -135,7 +137,7 @@ fn name_and_promise(sentence: &str, product: &mut Product) {
     let named = name.join(" ");
     if name.is_empty() || !is_named(&named) || rest.is_empty() {
         // "a build cache for platform teams"
-        let (thing, to) = split_at_word(sentence, &["for", "to"]);
+        let (thing, to) = until(sentence, &[" for ", " to "]);
         product.name = Some(format!("our {}", without_article(thing).to_lowercase()));
         product.promise = to.map(|to| format!("made for {to}"));
         if product.who.is_none() {
@@ -146,9 +148,88 @@ fn name_and_promise(sentence: &str, product: &mut Product) {
     product.name = Some(named);
     let what = rest.join(" ");
     product.promise = Some(match rest.first() {
-        Some(&"is" | &"are") => rest.get(1..).unwrap_or_default().join(" "),
-        _ => format!("it {what}"),
+        Some(&"which" | &"that") => said_of_it(&rest.get(1..).unwrap_or_default().join(" ")),
+        _ => said_of_it(&what),
     });
+}
+
+/// What follows "We sell": "Tessera, which scans APIs, to CTOs", or "a build cache to platform teams", which has no name, and is ours.
+fn ours_is(rest: &str, product: &mut Product) {
+    let (name, promise, to) = if let Some((name, what)) = named(rest) {
+        match relative(what) {
+            Some((clause, to)) => (name.to_owned(), Some(said_of_it(clause)), to),
+            None => {
+                let (what, to) = until(what, &[", to ", ", for ", " for "]);
+                (name.to_owned(), Some(what.to_owned()), to)
+            }
+        }
+    } else if let Some((at, length)) = earliest(rest, &[", which ", ", that ", " which ", " that "]) {
+        let (clause, to) = until(&rest[at + length..], &[", to ", ", for "]);
+        let thing = rest[..at].trim();
+        let name = if is_named(thing) { thing.to_owned() } else { format!("our {}", without_article(thing)) };
+        (name, Some(said_of_it(clause)), to)
+    } else {
+        let (thing, to) = until(rest, &[" to ", " for "]);
+        let name = if is_named(thing) { thing.to_owned() } else { format!("our {}", without_article(thing)) };
+        (name, to.map(|to| format!("made for {to}")), to)
+    };
+    product.name = Some(name);
+    product.promise = promise.filter(|promise| !promise.is_empty());
+    if product.who.is_none() {
+        product.who = to.map(capital);
+    }
+}
+
+/// A name, and what is said of it: "Tessera, an API scanner", "Tessera (an API scanner)", "Tessera - an API scanner".
+fn named(text: &str) -> Option<(&str, &str)> {
+    let (at, length) = earliest(text, &[", ", " - ", " – ", " — ", ": ", " ("])?;
+    let (name, what) = (text[..at].trim(), text[at + length..].trim());
+    let what = if text[at..].starts_with(" (") { what.split(')').next().unwrap_or(what) } else { what };
+    (is_named(name) && !what.is_empty()).then_some((name, what))
+}
+
+/// The rest of a clause that begins with "which" or "that", and for whom it is where that follows.
+fn relative(what: &str) -> Option<(&str, Option<&str>)> {
+    let clause = ["which ", "that "].iter().find_map(|word| what.strip_prefix(word))?;
+    Some(until(clause, &[", to ", ", for "]))
+}
+
+/// What is said of a thing, as it goes on after a colon: "is a scanner" is "a scanner", "scans" is "it scans".
+fn said_of_it(clause: &str) -> String {
+    let clause = clause.trim();
+    let (first, rest) = clause.split_once(' ').unwrap_or((clause, ""));
+    match first.to_lowercase().as_str() {
+        "is" | "are" if !rest.is_empty() => rest.trim().to_owned(),
+        // Somebody else does something with it.
+        "we" | "you" | "they" | "i" => format!("one that {clause}"),
+        "it" | "a" | "an" | "the" | "" => clause.to_owned(),
+        _ => format!("it {clause}"),
+    }
+}
+
+/// Where the first of these begins, and how long it is.
+fn earliest(text: &str, marks: &[&str]) -> Option<(usize, usize)> {
+    marks.iter().filter_map(|mark| text.find(mark).map(|at| (at, mark.len()))).min()
+}
+
+/// The text before the first of these, and after it.
+fn until<'a>(text: &'a str, marks: &[&str]) -> (&'a str, Option<&'a str>) {
+    match earliest(text, marks) {
+        Some((at, length)) => (text[..at].trim(), Some(text[at + length..].trim()).filter(|rest| !rest.is_empty())),
+        None => (text.trim(), None),
+    }
+}
+
+/// What is said of something, as a sentence: `it writes plans` becomes `Pylon writes plans.`, `an API scanner` becomes `Tessera is an API
+/// scanner.`
+fn pitch(name: &str, promise: &str) -> String {
+    const THINGS: [&str; 6] = ["a ", "an ", "the ", "one ", "our ", "made for "];
+    let (name, promise) = (capital(name), promise.trim_end_matches('.'));
+    match promise.strip_prefix("it ") {
+        Some(does) => format!("{name} {does}."),
+        None if THINGS.iter().any(|thing| promise.starts_with(thing)) => format!("{name} is {promise}."),
+        None => format!("{name}: {promise}."),
+    }
 }
 
 /// Whether words are a name: one to three, with a capital letter, and none that begins any sentence.
@@ -161,40 +242,61 @@ fn is_named(words: &str) -> bool {
 }
 
 fn without_article(text: &str) -> &str {
-    ["a ", "an ", "the ", "A ", "An ", "The "]
+    ["a ", "an ", "the ", "our ", "A ", "An ", "The ", "Our "]
         .iter()
         .find_map(|article| text.strip_prefix(article))
         .unwrap_or(text)
         .trim()
 }
 
-fn split_at_word<'a>(text: &'a str, words: &[&str]) -> (&'a str, Option<&'a str>) {
-    let at = words.iter().filter_map(|word| text.find(&format!(" {word} ")).map(|at| (at, word.len()))).min();
-    match at {
-        Some((at, length)) => (text[..at].trim(), Some(text[at + length + 2..].trim()).filter(|rest| !rest.is_empty())),
-        None => (text.trim(), None),
-    }
-}
-
 /// The learnings that are about something, the likest first.
 pub(super) fn learned(learnings: &str, tactical: &[String], about: &str) -> Vec<Learned> {
     let stems = Words::of(about).stems();
-    let headlines = learnings.lines().filter_map(|line| {
-        let (headline, rest) = line.trim_start_matches(['-', ' ']).strip_prefix("**")?.split_once("**")?;
-        Some(format!("{headline}{rest}"))
-    });
-    let mut found: Vec<(f64, Learned)> = headlines
-        .chain(tactical.iter().cloned())
+    let mut told: Vec<(String, String)> = Vec::new();
+    for line in learnings.lines() {
+        let plain = line.trim_start_matches(['-', ' ']);
+        match plain.strip_prefix("**").and_then(|rest| rest.split_once("**")) {
+            Some((headline, rest)) => told.push((format!("{headline}{rest}"), String::new())),
+            None => {
+                if let Some((_, evidence)) = told.last_mut().filter(|_| !line.starts_with('#')) {
+                    evidence.push_str(plain);
+                    evidence.push('\n');
+                }
+            }
+        }
+    }
+    told.extend(tactical.iter().map(|text| (text.clone(), String::new())));
+    let mut found: Vec<(f64, Learned)> = told
+        .into_iter()
         .take(200)
-        .map(|text| {
+        .map(|(text, evidence)| {
             let text = sanitize_line(&text, 240);
             let like = overlap(&stems, &Words::of(&text).stems());
-            (like, Learned { good: share_of_replies(&text), who: answering(&text), day: best_day(&text), text })
+            let numbers = measured(&text, &evidence);
+            let learned = Learned {
+                good: numbers.and_then(share_of_replies),
+                who: numbers.and_then(|_| answering(&text)),
+                day: numbers.and_then(|_| best_day(&text)),
+                text,
+            };
+            (like, learned)
         })
         .filter(|(like, _)| *like > 0.15)
         .collect();
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
     found.into_iter().map(|(_, learned)| learned).take(5).collect()
+}
+
+/// Where the numbers of a learning stand; none where they are no measure for the next one: what failed or was simulated, and complaints
+/// about how few there were. The headline of an experiment's learning is what was believed; its numbers are in the evidence.
+fn measured<'a>(text: &'a str, evidence: &'a str) -> Option<&'a str> {
+    const NO_MEASURE: [&str; 8] =
+        ["does not work", "simulation", "dry run", "only ", "just ", "merely ", "nobody", "no replies"];
+    let low = text.to_lowercase();
+    if NO_MEASURE.iter().any(|words| low.contains(words)) {
+        return None;
+    }
+    Some(if low.starts_with("works:") { evidence } else { text })
 }
 
 /// Who answers, by a learning: `CTOs respond, CFOs don't`.

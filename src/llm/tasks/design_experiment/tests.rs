@@ -70,6 +70,9 @@ fn ten_ideas_are_ten_experiments() {
             "outreach.template",
             "success_criteria",
             "metrics",
+            "outreach.recipients",
+            "outreach.variants[0]",
+            "execution.missed",
         ] {
             assert!(spec.sources.contains_key(path), "{path} of {} has no source", spec.id);
         }
@@ -156,10 +159,117 @@ fn what_is_sold_is_read_in_its_several_forms() {
         read("Ferrodb is an open-source embedded database with sync. Audience: firmware and edge developers."),
         parts("Ferrodb", "an open-source embedded database with sync", "Firmware and edge developers")
     );
+    for (text, name, promise, who) in [
+        ("We sell Tessera, which scans APIs for leaks", "Tessera", "it scans APIs for leaks", ""),
+        ("We sell Tessera, which scans APIs, to CTOs", "Tessera", "it scans APIs", "CTOs"),
+        ("We sell Tessera, that is an API scanner", "Tessera", "an API scanner", ""),
+        ("We sell Tessera, which you can run anywhere", "Tessera", "one that you can run anywhere", ""),
+        ("We sell Tessera, a way to ship without fear", "Tessera", "a way to ship without fear", ""),
+        ("We sell Tessera (an API scanner) to CTOs", "Tessera", "an API scanner", ""),
+        ("We sell Tessera to CTOs", "Tessera", "made for CTOs", "CTOs"),
+        (
+            "We build a cache that halves CI time, for platform teams",
+            "our cache",
+            "it halves CI time",
+            "Platform teams",
+        ),
+        ("We're building a build cache, which connects to any CI", "our build cache", "it connects to any CI", ""),
+        ("Tessera, which scans APIs", "Tessera", "it scans APIs", ""),
+        ("Tessera which scans APIs every night", "Tessera", "it scans APIs every night", ""),
+        ("Tessera is an API scanner", "Tessera", "an API scanner", ""),
+        ("Tessera - API scanning for small teams", "Tessera", "API scanning for small teams", ""),
+        ("Our product, Tessera, scans APIs every night", "Tessera", "it scans APIs every night", ""),
+        ("We sell Tessera: an API scanner", "Tessera", "an API scanner", ""),
+        ("Our product is an API scanner for CTOs", "our API scanner", "made for CTOs", "CTOs"),
+    ] {
+        assert_eq!(read(text), parts(name, promise, who), "{text}");
+    }
     assert_eq!(read("# Product context\n\nWhat is being sold: (fill in)\n"), parts("", "", ""));
     assert_eq!(
         read("A build cache for platform teams."),
         parts("our build cache", "made for platform teams", "Platform teams")
+    );
+}
+
+#[test]
+fn what_is_sold_is_told_in_a_sentence() {
+    for (text, pitch) in [
+        (PRODUCT, "Tessera scans APIs for leaks before they ship."),
+        ("We sell a build cache to platform teams", "Our build cache is made for platform teams."),
+        ("We sell Pylon, which writes shift plans for cleaning firms", "Pylon writes shift plans for cleaning firms."),
+        ("Tessera, an API scanner", "Tessera is an API scanner."),
+        ("Voxhall: live captions in lecture halls", "Voxhall: live captions in lecture halls."),
+    ] {
+        assert_eq!(team::product(text).pitch.as_deref(), Some(pitch), "{text}");
+    }
+    assert_eq!(team::product("").pitch, None);
+}
+
+/// The mails of a design, as somebody with these fields would read them.
+fn mails(spec: &Spec) -> String {
+    let person = serde_json::json!({ "first_name": "Ada", "company": "Example Works", "email": "ada@example.com" });
+    let person = person.as_object().unwrap();
+    let outreach = spec.outreach.as_ref().unwrap();
+    let said = |text: &str| crate::experiments::outreach::render(text, person).unwrap();
+    let mut out = vec![format!("{} people: {}", spec.mode, spec.target.description)];
+    let first = outreach.subject.as_deref().unwrap_or_default();
+    for variant in &outreach.variants {
+        let subject = variant.subject.as_deref().unwrap_or(first);
+        let text = variant.template.as_deref().unwrap_or(&outreach.template);
+        out.push(format!("--- {}: {}\n{}", variant.name, said(subject), said(text)));
+    }
+    for follow_up in &outreach.follow_ups {
+        out.push(format!("--- after {}\n{}", follow_up.after, said(&follow_up.template)));
+    }
+    out.push(String::new());
+    out.join("\n")
+}
+
+/// Read as a recipient would: with a product and a topic, and with nothing known but the idea.
+#[test]
+fn mails_read_as_a_person_would_write_them() {
+    let journey = DesignInput {
+        product: "We sell Pylon, which writes shift plans for cleaning firms".to_owned(),
+        sender_name: Some("Mara".to_owned()),
+        ..input("Mail the operations managers in leads.csv whose trial runs out, really send it, every minute")
+    };
+    let first = DesignInput {
+        product: "We sell a build cache to platform teams".to_owned(),
+        ..input("What if we wrote to people who starred other build caches?")
+    };
+    let topic = input("cold email to the CTOs in leads.csv about leaking APIs");
+    let bare = |idea: &str| DesignInput { product: String::new(), ..input(idea) };
+    let all = [
+        journey,
+        first,
+        topic,
+        bare("mail leads.csv"),
+        bare("ask maintainers of open source projects, offer them a free plan"),
+        bare("Win back the users who went quiet"),
+        bare("podcast pitch"),
+        bare("referrals"),
+    ];
+    let read: Vec<String> = all.iter().map(|input| format!("# {}\n{}", input.idea, mails(&design(input)))).collect();
+    let read = read.join("\n");
+    for gap in ["[[", "]]", "||", "our product:", "{{"] {
+        assert!(!read.contains(gap), "{gap}");
+    }
+    insta::assert_snapshot!(read);
+}
+
+/// Whatever failed, was simulated or was complained about gives the next one no numbers.
+#[test]
+fn only_what_was_measured_on_people_and_worked_gives_numbers() {
+    let good = |learnings: &str| {
+        team::learned(learnings, &[], "cold email about leaking APIs").first().map(|learned| learned.good)
+    };
+    assert_eq!(good("**Cold email about leaking APIs: 12% replies**\n"), Some(Some(0.12)));
+    assert_eq!(good("**Does not work: cold email about leaking APIs, at least 8% replies**\n"), Some(None));
+    assert_eq!(good("**In a simulation: Works: cold email about leaking APIs, 9% replies**\n"), Some(None));
+    assert_eq!(good("**Cold email about leaking APIs: only 1% replied**\n"), Some(None));
+    assert_eq!(
+        good("**Works: cold email about leaking APIs, at least 8% of them reply**\n- 14% replies of 90\n"),
+        Some(Some(0.14))
     );
 }
 
@@ -194,6 +304,10 @@ fn a_models_answer_is_read_as_text_or_object_and_its_faults_are_told() {
     let mut bad = good;
     bad.success_criteria = vec!["people like it".to_owned()];
     bad.sources.clear();
+    let mut odd = bad.clone();
+    odd.sources.insert("hypothesis".to_owned(), "I felt like it".to_owned());
+    let faults = DesignExperiment::faults(&input(IDEAS[0]), &Designed { experiment: odd });
+    assert!(faults.iter().any(|fault| fault.contains("`I felt like it`")), "{faults:?}");
     let faults = DesignExperiment::faults(&input(IDEAS[0]), &Designed { experiment: bad });
     assert!(
         faults[0].contains("`people like it` is no criterion") && faults.last().unwrap().starts_with("sources"),

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::{Reply, RespondInput, Status};
 use crate::llm::Ruled;
+use crate::llm::tasks::intents::{self, Intent};
 use crate::llm::tasks::words::Words;
 
 /// What can run, or rest.
@@ -23,6 +24,9 @@ const JUDGE: &str = "\
     why, which, best, worst, should, better, next, mail, mails, email, emails, leads, replies, people, customers, what \
     if, could, idea, broken, error, failed, for, late, shoes, meeting, test, stop, please";
 
+/// As sure as this a text must read like such a question.
+const CERTAIN: f32 = 0.6;
+
 /// Whether it asks how things stand: a count, or whether they run.
 pub(in crate::llm::tasks) fn is_status_question(words: &Words, text: &str) -> bool {
     let asks = text.contains('?')
@@ -39,7 +43,8 @@ pub(in crate::llm::tasks) fn is_status_question(words: &Words, text: &str) -> bo
     if short && words.list().first().is_some_and(|first| first == "status") {
         return true;
     }
-    asks && short && words.has(STATE) && (words.has(WHAT) || words.list().len() <= 3) && !words.has(JUDGE)
+    let reads_so = || words.len() <= 14 && intents::read::<Intent>(words, text).share(Intent::Status) >= CERTAIN;
+    asks && short && words.has(STATE) && (words.has(WHAT) || words.list().len() <= 3) && !words.has(JUDGE) || reads_so()
 }
 
 /// How things stand, in one or two sentences.

@@ -109,7 +109,8 @@ fn share(part: usize, whole: usize) -> f64 {
 /// A word without its ending, roughly, and by the name that we use for it.
 fn stem(word: &str) -> String {
     let bare = bare(word);
-    let name = SAME_WORDS.get(bare).or_else(|| SAME_WORDS.get(word)).copied().unwrap_or(bare);
+    let one = || word.strip_suffix('s').and_then(|one| SAME_WORDS.get(one));
+    let name = SAME_WORDS.get(bare).or_else(|| SAME_WORDS.get(word)).or_else(one).copied().unwrap_or(bare);
     name.to_owned()
 }
 

@@ -7,14 +7,16 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use super::super::actions::{self, ActionRecord};
+use super::super::collect::REACHED;
 use super::super::events::{self, Of};
 use super::super::pen::{HOLDER, Unwritten};
 use super::super::people::{self, Contact};
-use super::super::record::at;
+use super::super::record::{RunRecord, Status, at};
 use super::super::{field, gone};
 use super::{Matter, RunDesk, TRIES};
 use crate::bus::Op;
 use crate::contracts::envelope::read_time;
+use crate::experiments::spec::Mode;
 use crate::memory::forget;
 use crate::tools::contract::{ActOutcome, Action, ActionDone, Answer};
 
@@ -45,10 +47,13 @@ impl RunDesk<'_> {
     /// What the record of an act says: go where it is new; none where the record changed meanwhile.
     pub(super) async fn known(&mut self, record: &ActionRecord, id: &str) -> Result<Option<Answer>, Unwritten> {
         let same_run = record.get("run_id") == Some(self.matter.run.as_str());
+        if record.get("state") == Some("started") && !same_run && self.is_under_way(record).await? {
+            return Ok(Some(Answer::Skip));
+        }
         let again = record.get(actions::AGAIN_AT).and_then(read_time);
         Ok(Some(match (record.get("state"), again) {
             (Some("done"), _) => {
-                self.before += 1;
+                self.before += u64::from(same_run);
                 Answer::Skip
             }
             (Some("unknown" | "rejected"), _) => Answer::Skip,
@@ -69,6 +74,18 @@ impl RunDesk<'_> {
                 }
             }
             _ => Answer::Go,
+        }))
+    }
+
+    /// Whether another run of the experiment, one that runs beside this one, is about to do it.
+    async fn is_under_way(&self, record: &ActionRecord) -> Result<bool, Unwritten> {
+        let (Some(experiment), Some(run)) = (record.get("experiment_id"), record.get("run_id")) else {
+            return Ok(false);
+        };
+        let found = self.patiently(|| RunRecord::read(self.cx.bus(), experiment, run)).await?;
+        // Whoever takes a run over is another holder, and knows no more about it than this one.
+        Ok(found.is_some_and(|run| {
+            run.status() == Some(Status::Running) && run.get(HOLDER).is_some() && run.get(HOLDER) == record.get(HOLDER)
         }))
     }
 
@@ -144,7 +161,16 @@ impl RunDesk<'_> {
             ops.extend(self.count(acting, 1, Some(self.outreach.daily_limit), *daily_limit));
             ops.extend(before.as_ref().map(|contact| contact.claim(experiment, *begun)));
         }
-        self.pen.act(ops).await
+        let mut reached = Vec::new();
+        if *mode == Mode::Live
+            && let Some(noted) = self.posting.ops(&self.matter, &action.kind, self.outreach, self.cx).await
+        {
+            ops.extend(noted);
+            reached.push(field(REACHED, at(*begun)));
+        }
+        self.pen.write(reached, ops).await?;
+        self.posting.noted();
+        Ok(())
     }
 
     /// One more act of the day on which it was begun, or one less: of the sender, and of the experiment where that has a limit.

@@ -12,7 +12,7 @@ use crate::contracts::channel::grants;
 use crate::contracts::lifecycle::{ExperimentState, IllegalTransition, LifecycleEvent, transition};
 use crate::contracts::messages::{ErrorCode, Metrics, RunStarted};
 use crate::contracts::wiring::METRICS;
-use crate::experiments::spec::{Mode, Spec};
+use crate::experiments::spec::{Mode, Overlap, Spec};
 use crate::experiments::steps::{self, By, Planned};
 
 /// A run that waits for the one before it looks again after this.
@@ -131,6 +131,8 @@ fn stands(run: &RunRecord, experiment: &Experiment) -> Result<(), Ended> {
         _ if run.is_forced() => Ok(()),
         Some(Ready | Measuring) => Ok(()),
         Some(Running) if experiment.get("run_id") == Some(run.id.as_str()) => Ok(()),
+        // Beside the other: the experiment's state stays that one's.
+        Some(Running) if experiment.overlap() == Overlap::Allow => Ok(()),
         Some(Running) => {
             let other = experiment.get("run_id").map(shown).unwrap_or_default();
             Err(Ended::Waits { until: DateTime::UNIX_EPOCH, why: format!("its run {other} to end") })

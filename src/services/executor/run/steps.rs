@@ -90,6 +90,7 @@ async fn tool(
             .as_ref()
             .and_then(|outreach| outreach.delay)
             .map_or(parts.outreach.delay, |delay| delay.0.max(parts.outreach.delay)),
+        collect_every: work.spec.measuring.collect_every.0,
         began: work.run.time("due_at").or_else(|| work.run.time("started_at")).unwrap_or_else(|| work.cx.now()),
         zone: work.spec.execution.timezone.as_deref().and_then(|name| zone::named(name).ok()),
     };
@@ -105,13 +106,20 @@ async fn tool(
         timeout: None,
     };
     let mut desk = RunDesk::new(matter, &parts.outreach, work.cx, &mut work.pen, work.stop.clone());
-    let outcome = parts.tools.run(call, &mut desk, work.kill.clone()).await;
+    let mut outcome = parts.tools.run(call, &mut desk, work.kill.clone()).await;
     let account = match desk.close().await {
         Ok(account) => account,
         // What it wanted cannot be: that is the tool's failure, not the bus's.
         Err(Unwritten::Refused(why)) => return Ok(Err(failed(step, ErrorCode::Tool, &why))),
         Err(err) => return Err(err),
     };
+    if let Err(err) = &mut outcome.result
+        && err.code == ErrorCode::NotFound
+        && parts.tools.facts(&step.tool).await.is_some()
+    {
+        // What it did not find is not the tool itself.
+        err.code = ErrorCode::Tool;
+    }
     work.acts += account.done;
     Ok(ended(work, step, outcome, account))
 }
@@ -159,7 +167,8 @@ fn counted(mut value: Value, before: u64) -> Value {
 /// What the settings say of a sender, where the experiment does not.
 pub(in super::super) fn fill_in(params: &mut Map<String, Value>, outreach: &crate::config::OutreachConfig, mode: Mode) {
     // Whoever answers its questions keeps limits and pauses: it would end at them, and the rest would not go out the next day.
-    for kept in ["daily_limit", "delay"] {
+    // And a sample is what the operator orders.
+    for kept in ["daily_limit", "delay", "sample_to"] {
         params.shift_remove(kept);
     }
     let is_served = params.contains_key("base_url");

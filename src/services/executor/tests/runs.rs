@@ -235,6 +235,33 @@ async fn one_run_of_an_experiment_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_experiment_whose_tool_is_gone_stays_ready_and_runs_when_it_is_back() {
+    let story = Story::new();
+    // Gone before the run, and gone in the midst of it.
+    for (id, gone) in [("exp_a", true), ("exp_b", false)] {
+        story.stage.gone().clear();
+        if gone {
+            story.stage.gone().push("vanishes".to_owned());
+        }
+        let steps =
+            json!([{ "id": "list", "tool": "people", "params": { "rows": [] } }, { "id": "s", "tool": "vanishes" }]);
+        story.experiment(id, "dry_run", steps, Value::Null).await;
+        let run = story.run_now(id, false).await;
+        story.until(id, &run, "failed").await;
+        let document = story.run_of(id, &run).await;
+        assert_eq!((document.get("code"), document.get("error_type")), (Some("not_found"), Some("ToolNotFoundError")));
+        assert_eq!(story.state(id).await, "ready", "{id}");
+        let result = story.said(ChannelName::ExperimentResults).await.pop().unwrap();
+        assert_eq!((&result["code"], &result["tool_name"]), (&json!("not_found"), &json!("vanishes")), "{id}");
+        // It comes: whoever waited for it says so, without the operator's word.
+        story.stage.gone().clear();
+        story.stage.gone().push("another".to_owned());
+        let again = story.run_now(id, false).await;
+        story.until(id, &again, "completed").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_is_asked_to_go_on_twice_goes_on_once() {
     let story = Story::new();
     story.executor();

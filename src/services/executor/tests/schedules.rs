@@ -120,7 +120,8 @@ async fn on_hold_nothing_begins() {
 
 fn pacer(story: &Story) {
     let (bus, clock, ids) = (story.world.bus(), Arc::clone(&story.world.clock), Arc::clone(&story.world.ids));
-    let pacer = Pacer { bus: bus.clone(), settings: story.settings.clone(), clock: clock.clone(), ids: ids.clone() };
+    let (settings, reads_answers) = (story.settings.clone(), story.outreach.reads_answers());
+    let pacer = Pacer { bus: bus.clone(), settings, reads_answers, clock: clock.clone(), ids: ids.clone() };
     let stop = story.stop.clone();
     tokio::spawn(async move { hold(&pacer, &bus, &clock, &ids, stop).await });
 }

@@ -33,7 +33,11 @@ async fn messages_are_young_for_as_long_as_the_experiment_waits() {
     story.happen("email_sent", 400).await;
     assert_eq!(story.recommended().await, ["watch"]);
     story.pass(360 * MINUTE).await;
-    assert_eq!(story.recommended().await, ["watch"], "two hours are the setting, six the window, and its hour is not over");
+    assert_eq!(
+        story.recommended().await,
+        ["watch"],
+        "two hours are the setting, six the window, and its hour is not over"
+    );
     story.pass(46 * MINUTE).await;
     assert_eq!(story.recommended().await, ["watch", "kill:"]);
 }
@@ -56,8 +60,9 @@ async fn whatever_a_share_is_taken_of_grows_old_first() {
 async fn people_are_counted_and_not_their_mail() {
     let story = Story::new();
     story.experiment(&["reply_rate >= 8%"], &["reply_rate < 5% after 50 sends"]).await;
-    to_people(&story, "email_sent", "first", 0..60).await;
+    to_people(&story, "email_sent", "first", 0..40).await;
     to_people(&story, "reply", "first", 0..3).await;
+    to_people(&story, "email_sent", "first", 40..60).await;
     let rate = async || story.sums().await.get("reply_rate").unwrap_or_default().to_owned();
     assert_eq!(rate().await, "0.05");
     to_people(&story, "email_sent", "followup-1", 3..60).await;
@@ -191,7 +196,8 @@ async fn an_alert_is_trusted_as_far_as_its_numbers() {
     say("spam_complaint", Trust::System).await;
     say("email_bounced", Trust::System).await;
     let entries = story.world.entries(ChannelName::ToOrchestrator).await;
-    let trust = |entry: &crate::bus::Entry| serde_json::from_str::<serde_json::Value>(&entry.e).unwrap()["trust"].clone();
+    let trust =
+        |entry: &crate::bus::Entry| serde_json::from_str::<serde_json::Value>(&entry.e).unwrap()["trust"].clone();
     assert_eq!(entries.iter().map(trust).collect::<Vec<_>>(), [json!("external"), json!("system")]);
 }
 

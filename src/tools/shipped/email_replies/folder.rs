@@ -7,67 +7,92 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{MAIL, short};
+use super::{Found, MAIL, MAILS, short};
 
-/// So long before the newest file another may still appear that is older, in seconds.
-const OVERLAP: i64 = 24 * 3_600;
+/// So long before the newest file another may still appear that is older, in nanoseconds.
+const OVERLAP: i64 = 24 * 3_600 * 1_000_000_000;
 /// Names that are remembered.
 const NAMES: usize = 2_000;
-/// Most files that are looked at in a folder.
-const FILES: usize = 200_000;
+/// Most files that are remembered while folders are looked through; those that are younger are for the next time.
+const FILES: usize = 20_000;
 
 /// Where to go on.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Cursor {
-    /// Everything that was put there before this second was read.
+    /// Everything that was put there before this was read, in nanoseconds from 1970: many files may be put there in a second.
     from: i64,
     /// What was read since, by short names.
     names: BTreeSet<String>,
 }
 
-/// The contents of the files that were not read yet, the oldest first.
-pub(super) fn new_files(folders: &[PathBuf], cursor: &mut Cursor, limit: usize) -> io::Result<Vec<Vec<u8>>> {
-    let mut files = Vec::new();
-    for folder in folders {
-        for entry in std::fs::read_dir(folder)?.take(FILES) {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Ok(meta) = entry.metadata() else { continue };
-            // A hidden file is one that is being written. A link could lead anywhere.
-            if name.starts_with('.') || !meta.is_file() {
-                continue;
-            }
-            // What follows `:` are flags, and change when somebody reads the mail.
-            let name = short(name.split(":2,").next().unwrap_or(&name).as_bytes());
-            // When it was put there: the time of its contents may be much older.
-            files.push((meta.ctime(), name, entry.path()));
-        }
-    }
-    files.sort();
-    let mut found = Vec::new();
-    let (mut done, mut is_all) = (Vec::new(), true);
+/// A file: when it was put there, its name without flags, and where it is.
+type Candidate = (i64, String, PathBuf);
+
+/// The contents of the files that were not read yet, the oldest first; none that were put there before `since`.
+pub(super) fn new_files(
+    folders: &[PathBuf],
+    cursor: &mut Cursor,
+    since: Option<DateTime<Utc>>,
+    limit: usize,
+) -> io::Result<Found> {
+    cursor.from = cursor.from.max(since.and_then(|since| since.timestamp_nanos_opt()).unwrap_or_default());
+    let (files, mut is_all) = candidates(folders, cursor.from)?;
+    let (mut mails, mut done, mut size) = (Vec::new(), Vec::new(), 0);
     for (at, name, path) in files {
-        let is_known = at < cursor.from || cursor.names.contains(&name);
-        if !is_known && found.len() >= limit {
-            is_all = false;
-            break;
-        }
-        if !is_known {
-            let mut bytes = Vec::new();
+        if !cursor.names.contains(&name) {
+            if mails.len() >= limit || size >= MAILS {
+                is_all = false;
+                break;
+            }
             // Gone meanwhile, or moved from `new` to `cur`: the next time finds it there.
-            let Ok(file) = File::open(&path) else { continue };
-            file.take(MAIL).read_to_end(&mut bytes)?;
-            found.push(bytes);
+            let Ok(bytes) = read(&path) else { continue };
+            size += bytes.len();
+            mails.push(bytes);
         }
         done.push((at, name));
     }
     cursor.advance(&done, is_all);
-    Ok(found)
+    Ok(Found { mails, is_all })
+}
+
+/// The files that may be new, the oldest first, and whether these are all.
+fn candidates(folders: &[PathBuf], from: i64) -> io::Result<(Vec<Candidate>, bool)> {
+    let (mut files, mut is_all) = (Vec::new(), true);
+    for folder in folders {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Ok(meta) = entry.metadata() else { continue };
+            // When it was put there: the time of its contents may be much older.
+            let at = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
+            // A hidden file is one that is being written. A link could lead anywhere.
+            if name.starts_with('.') || !meta.is_file() || at < from {
+                continue;
+            }
+            // What follows `:` are flags, and change when somebody reads the mail.
+            let name = short(name.split(":2,").next().unwrap_or(&name).as_bytes());
+            files.push((at, name, entry.path()));
+            if files.len() >= 2 * FILES {
+                files.sort();
+                files.truncate(FILES);
+                is_all = false;
+            }
+        }
+    }
+    files.sort();
+    Ok((files, is_all))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAIL).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl Cursor {
@@ -101,16 +126,32 @@ mod tests {
         let mut turn = |limit| {
             let text = serde_json::to_string(&cursor).unwrap();
             cursor = serde_json::from_str(&text).unwrap();
-            new_files(&[dir.path().to_owned()], &mut cursor, limit).unwrap()
+            let found = new_files(&[dir.path().to_owned()], &mut cursor, None, limit).unwrap();
+            (found.mails, found.is_all)
         };
-        let mut all: Vec<_> = [turn(4), turn(4), turn(4), turn(4)].concat();
+        let turns = [turn(4), turn(4), turn(4), turn(4)];
+        assert_eq!(turns.each_ref().map(|(_, is_all)| *is_all), [false, false, true, true]);
+        let mut all: Vec<_> = turns.into_iter().flat_map(|(mails, _)| mails).collect();
         all.sort();
         assert_eq!(all, (0..10).map(|n| format!("{n}").into_bytes()).collect::<Vec<_>>());
         // Flags that change make no new mail; a new mail does.
         std::fs::rename(dir.path().join("03.host:2,S"), dir.path().join("03.host:2,RS")).unwrap();
-        assert!(turn(4).is_empty());
+        assert!(turn(4).0.is_empty());
         std::fs::write(dir.path().join("10.host"), "10").unwrap();
-        assert_eq!(turn(4), [b"10"]);
+        assert_eq!(turn(4).0, [b"10"]);
+    }
+
+    #[test]
+    fn what_was_put_there_before_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("old"), "old").unwrap();
+        let read = |since: DateTime<Utc>| {
+            let found = new_files(&[dir.path().to_owned()], &mut Cursor::default(), Some(since), 10).unwrap();
+            found.mails.len()
+        };
+        let at = std::fs::metadata(dir.path().join("old")).unwrap().ctime();
+        let second = |at| DateTime::from_timestamp(at, 0).unwrap();
+        assert_eq!((read(second(at)), read(second(at + 1))), (1, 0));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a mail means.
 //!
 //! Owns how replies, automatic answers (RFC 3834), reports of delivery (RFC 3464) and of complaints (RFC 5965), and wishes to unsubscribe are
-//! told apart. What a mail claims is from outside: it can count only against the mail whose Message-ID it names, or whose recipient it comes
-//! from.
+//! told apart. What a mail claims is from outside: it can count only against the mail whose Message-ID or token it names, or whose recipient
+//! it comes from.
 
 use std::sync::LazyLock;
 
@@ -24,30 +24,36 @@ pub(super) fn read(bytes: &[u8]) -> Option<News> {
     mail.from()?;
     let at = mail.date().and_then(|date| DateTime::<Utc>::from_timestamp(date.to_timestamp(), 0));
     let id = mail.message_id().map_or_else(|| short(bytes), |id| short(id.as_bytes()));
-    let (what, about, is_report) = meaning(&mail, id);
+    let (what, about, is_report) = meaning(&mail);
     let ids = if is_report { ids_within(bytes) } else { ids_named(&mail) };
-    Some(News { what, ids, about, at })
+    Some(News { mail: id, what, ids, about, at })
 }
 
 /// What it means, whom it is about, and whether it is a machine's report.
-fn meaning(mail: &Message<'_>, id: String) -> (What, Vec<String>, bool) {
+fn meaning(mail: &Message<'_>) -> (What, Vec<String>, bool) {
     let from = from(mail);
     let subject = mail.subject().unwrap_or_default().to_owned();
     if let Some((what, about)) = report(mail, &from) {
         return (what, about, true);
     }
     let wishes = subject.trim().to_lowercase();
-    if wishes.starts_with("unsubscribe") {
-        return (What::Unsubscribe, from, false);
+    if let Some(rest) = wishes.strip_prefix("unsubscribe") {
+        return (What::Unsubscribe { token: token(rest) }, from, false);
     }
     if is_automatic(mail, &wishes) {
-        return (What::Automatic { id, subject }, from, false);
+        return (What::Automatic { subject }, from, false);
     }
     let text = said(mail);
     if is_unsubscribing(&text) {
-        return (What::Unsubscribe, from, false);
+        return (What::Unsubscribe { token: None }, from, false);
     }
-    (What::Reply { id, subject, text }, from, false)
+    (What::Reply { subject, text }, from, false)
+}
+
+/// The token that our header `List-Unsubscribe` puts behind the word: whose mail it was, whatever account answers.
+fn token(rest: &str) -> Option<String> {
+    let is_hash = |text: &&str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    rest.split_whitespace().next().filter(is_hash).map(str::to_owned)
 }
 
 fn from(mail: &Message<'_>) -> Vec<String> {

@@ -139,16 +139,48 @@ async fn a_complaint_is_told() {
 }
 
 #[tokio::test]
-async fn whoever_was_written_to_counts_without_a_reference_if_it_came_after() {
-    let mail = reply("Grace@One.example", "x@y", "", "Hi there").replace("In-Reply-To: <x@y>\n", "");
+async fn what_names_no_mail_of_ours_is_told_only_to_whoever_knows_who_was_written_to() {
+    let stranger = reply("Grace@One.example", "x@y", "", "Hi there").replace("In-Reply-To: <x@y>\n", "");
+    let token = keys::person("grace@one.example");
+    let leaves = stranger.replace("Subject: Re: A question", &format!("Subject: Unsubscribe {token}"));
+    let leaves = leaves.replace("Grace@One.example", "alias@two.example");
+    let away = stranger.replace("Subject: Re: A question", "Subject: Out of office");
+    let dir = maildir(&[&stranger, &leaves, &away]);
+    let quiet = Run::of("email_replies", json!({ "mailbox": dir.path() })).go().await;
+    assert_eq!(quiet.metrics().len(), 0);
+    let ran = Run::of("email_replies", json!({ "mailbox": dir.path(), "strangers": true })).go().await;
+    let of = |name: &str| *ran.metrics().iter().find(|event| event["event"] == json!(name)).unwrap();
+    assert_eq!((ran.metrics().len(), &ran.result()["matched"]), (2, &json!(0)));
+    assert_eq!(of("reply")["people"], json!([token]));
+    assert_eq!((of("reply").get("id"), of("reply").get("experiment_id")), (None, None));
+    // The token says whose mail it was, whatever account answers.
+    assert_eq!(of("unsubscribe")["people"], json!([token, keys::person("alias@two.example")]));
+}
+
+#[tokio::test]
+async fn what_was_put_there_long_before_is_not_read() {
+    let mail = reply("grace@one.example", &id("grace@one.example"), "", "Hi");
     let dir = maildir(&[&mail]);
-    let run = |since: &str| {
-        let sent = json!([{ "address": "grace@one.example", "variant": "plain" }]);
-        Run::of("email_replies", json!({ "mailbox": dir.path(), "sent": sent, "since": since })).go()
-    };
-    let ran = run("2026-03-01T00:00:00Z").await;
-    assert_eq!((ran.events("reply"), &ran.metrics()[0]["variant"]), (1, &json!("plain")));
-    assert_eq!(run("2026-03-05T00:00:00Z").await.events("reply"), 0);
+    let run = |since: &str| Run::of("email_replies", json!({ "mailbox": dir.path(), "since": since })).go();
+    assert_eq!(run("2026-01-01T00:00:00Z").await.events("reply"), 1);
+    assert_eq!(run("2200-01-01T00:00:00Z").await.events("reply"), 0);
+}
+
+#[tokio::test]
+async fn a_tool_that_is_run_for_no_experiment_tells_of_all_and_says_whether_there_is_more() {
+    let ids = ["exp_1", "exp_2"].map(|exp| MailId::of(exp, "first", None, "grace@one.example").text("acme.example"));
+    let mails = ids.each_ref().map(|id| reply("grace@one.example", id, "", "Hi").replace("<r1@", &format!("<{id}")));
+    let dir = maildir(&mails.each_ref().map(String::as_str));
+    let mut run = json!({ "mailbox": dir.path(), "limit": 1 });
+    let mut found = Vec::new();
+    for is_more in [true, false] {
+        let ran = Run::of("email_replies", run.clone()).alone().go().await;
+        assert_eq!(ran.result()["more"], json!(is_more));
+        run["state"] = ran.result()["state"].clone();
+        found.push(ran.metrics()[0]["experiment_id"].as_str().unwrap().to_owned());
+    }
+    found.sort();
+    assert_eq!(found, ["exp_1", "exp_2"]);
 }
 
 #[tokio::test]

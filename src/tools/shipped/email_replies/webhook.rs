@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::super::message_id::{self, MailId};
-use super::{News, What};
+use super::{News, What, short};
 
 /// Reads a body; none where it is none.
 pub(super) fn read(bytes: &[u8]) -> Option<News> {
@@ -30,7 +30,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<News> {
         _ => Vec::new(),
     };
     let at = body.get("created_at").and_then(Value::as_str).and_then(|at| DateTime::parse_from_rfc3339(at).ok());
-    Some(News { what, ids: ids(data), about, at: at.map(|at| at.with_timezone(&Utc)) })
+    Some(News { mail: short(bytes), what, ids: ids(data), about, at: at.map(|at| at.with_timezone(&Utc)) })
 }
 
 fn text(data: &Value, path: &[&str]) -> Option<String> {

@@ -27,10 +27,14 @@ const SUBJECT_LIMIT: usize = 250;
 const TEXT_LIMIT: usize = 50_000;
 
 /// What all mails of a run have in common.
+#[derive(Clone)]
 pub(super) struct Letter<'a> {
     params: &'a Params,
     experiment: String,
+    run: String,
     round: String,
+    /// Where one mail goes in the place of its recipient.
+    sample_to: Option<Address>,
     from: Mailbox,
     reply_to: Option<Mailbox>,
     postal_address: String,
@@ -39,6 +43,7 @@ pub(super) struct Letter<'a> {
 }
 
 /// How people unsubscribe.
+#[derive(Clone)]
 enum Unsubscribe {
     Mail(Address),
     Url(String),
@@ -59,6 +64,8 @@ pub(super) struct Composed {
     pub(super) message_id: String,
     /// As it goes out.
     pub(super) message: Message,
+    /// Whether it goes to somebody else than whom it is written for, and counts for nothing.
+    pub(super) is_sample: bool,
     round: String,
     experiment: String,
     timezone: Option<String>,
@@ -95,10 +102,16 @@ pub(super) fn letter<'a>(job: &mut Job, params: &'a Params) -> Result<Letter<'a>
     for lack in &lacks {
         job.log(&format!("a live run would be refused: {lack}"))?;
     }
+    let sample_to = params.sample_to.as_deref().map(|to| {
+        let address = to.trim().parse::<Address>();
+        address.map_err(|_| Failed::params("parameter `sample_to`: it is no mail address; write NAME@HOST"))
+    });
     let reply_to = params.reply_to.as_deref().map(|it| mailbox(None, it)).transpose();
     let letter = Letter {
         params,
         experiment: job.input.run.experiment_id.clone(),
+        run: job.input.run.run_id.clone(),
+        sample_to: sample_to.transpose()?,
         round: params
             .follow_up
             .map_or_else(|| "first".to_owned(), |number| format!("followup-{}", u64::from(number) + 1)),
@@ -146,6 +159,10 @@ fn text(text: &str) -> String {
 }
 
 impl Letter<'_> {
+    pub(super) const fn is_sample(&self) -> bool {
+        self.sample_to.is_some()
+    }
+
     /// Templates that are none are wrong for everybody.
     fn check(&self) -> Result<(), String> {
         let variants = self.params.variants.iter();
@@ -169,7 +186,7 @@ impl Letter<'_> {
             return Err(("(none)".to_owned(), "it has no address".to_owned()));
         }
         let address = mailbox_in(&written).ok_or_else(|| fail("it is no mail address".to_owned()))?;
-        let variant = self.variant(person, &address.to_string());
+        let variant = self.variant(person, address.as_ref());
         let (subject, template) = self.words(person, variant).map_err(&fail)?;
         let subject = line(&render(&subject, person).map_err(|err| fail(format!("subject: {err}")))?);
         if subject.is_empty() || subject.chars().count() > SUBJECT_LIMIT {
@@ -180,7 +197,21 @@ impl Letter<'_> {
             return Err(fail(format!("the text is empty, or has more than {TEXT_LIMIT} characters")));
         }
         let name = variant.map(|variant| variant.name.clone()).or_else(|| field(person, "variant"));
-        self.compose(person, address, name, subject, &body).map_err(fail)
+        match &self.sample_to {
+            None => self.compose(person, address, name, subject, &body).map_err(fail),
+            Some(to) => self.sample(&address, to.clone(), &subject, &body).map_err(fail),
+        }
+    }
+
+    /// The mail to `of`, to somebody else: it says what it is, and whatever is done with it concerns nobody but whoever gets it. Its
+    /// Message-ID names no experiment, so that an answer to it counts for none.
+    fn sample(&self, of: &Address, to: Address, subject: &str, body: &str) -> Result<Composed, String> {
+        let marked = line(&format!("[Sample for {of}] {subject}")).chars().take(SUBJECT_LIMIT).collect();
+        let nobody = Map::new();
+        let round = format!("sample-{}", self.run);
+        let letter = Letter { experiment: String::new(), round, sample_to: None, ..self.clone() };
+        let mail = letter.compose(&nobody, to, None, marked, body)?;
+        Ok(Composed { is_sample: true, ..mail })
     }
 
     /// The way that it is said to a person: the one that the person had before, or by the address.
@@ -247,6 +278,7 @@ impl Letter<'_> {
             text,
             message_id,
             message: message.map_err(|err| format!("it cannot be composed: {err}"))?,
+            is_sample: false,
             round: self.round.clone(),
             experiment: experiment.to_owned(),
             timezone: field(person, "timezone"),
@@ -275,7 +307,7 @@ impl Unsubscribe {
         match self {
             Self::Mail(to) => {
                 let words = format!("To get no more mail from us, answer with \"unsubscribe\", or write to {to}.");
-                let link = format!("<mailto:{to}?subject=unsubscribe%20{}>", &token[..20]);
+                let link = format!("<mailto:{to}?subject=unsubscribe%20{token}>");
                 (words, vec![("List-Unsubscribe", link)])
             }
             Self::Url(url) => {

@@ -66,6 +66,29 @@ pub(super) fn run(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Say(model.ticket(), Saying::Body(ChannelName::ExecuteNow, body.to_string()))]
 }
 
+/// Has one mail of it sent to whoever sits here.
+pub(super) fn sample_selected(model: &mut Model) -> Vec<Effect> {
+    match selected(model).map(|it| it.id.clone()) {
+        Some(id) => sample(model, &id),
+        None => {
+            none_selected(model);
+            Vec::new()
+        }
+    }
+}
+
+/// Has one mail of an experiment sent to whoever sits here, as somebody would get it. Nobody else gets anything, and nothing is counted.
+pub(crate) fn sample(model: &mut Model, id: &str) -> Vec<Effect> {
+    let shown = sanitize_line(id, 60);
+    if model.store.experiments.get(id).is_some_and(|it| it.writes_mail == Some(false)) {
+        model.tell(Role::Warn, format!("{shown} writes no mail: there is nothing to be tried"));
+        return Vec::new();
+    }
+    model.tell(Role::Text, format!("a sample of {shown} is ordered; what becomes of it is told here"));
+    let body = json!({ "type": "sample_experiment", "experiment_id": id, "by": model.about.operator });
+    vec![Effect::Say(model.ticket(), Saying::Body(ChannelName::ExecuteNow, body.to_string()))]
+}
+
 /// Opens the form for a number.
 pub(super) fn record(model: &mut Model) {
     match selected(model).map(|it| it.id.clone()) {

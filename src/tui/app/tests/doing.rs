@@ -319,9 +319,22 @@ fn where_there_is_room_all_that_waits_stands_beside_the_request() {
     let mut model = furnished(200, 60);
     press(&mut model, "a");
     let text = crate::tui::draw::tests::shown(&model, 200, 60);
-    let line = text.lines().find(|line| line.contains("▸ c3")).expect("the list");
-    assert!(line.contains("dispatch_to_fullsend"), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.contains("▸ class 3")).expect("the list");
+    assert!(lines[at + 1].contains("dispatch_to_fullsend: GitHub stargazers"), "{text}");
     assert!(text.contains("kill exp_20261121_hn") && text.contains("What happens on a yes"), "{text}");
+}
+
+#[test]
+fn what_begins_to_wait_while_nothing_did_is_shown_and_armed_a_moment_later() {
+    let mut model = empty(120, 40);
+    press(&mut model, "a");
+    assert!(crate::tui::draw::tests::shown(&model, 120, 40).contains("Nothing waits for you."));
+    need(&mut model, "apr_1", "a new one", 30);
+    assert!(crate::tui::draw::tests::shown(&model, 120, 40).contains("a new one"));
+    assert_eq!(said(&press(&mut model, "y")), [] as [&Saying; 0], "it came on the screen just now");
+    passes(&mut model, 500);
+    assert_eq!(verdict(&press(&mut model, "y")).approval_id, "apr_1");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::tui::keys::{Chord, Keymap};
 use crate::tui::store::system::LogLine;
 use crate::tui::store::{Caps, EngineStatus, Item, Row};
 use crate::tui::theme::{self, Theme};
+use crate::tui::zone::Zone;
 
 /// When tests happen: 2026-11-21 14:02:11 UTC.
 pub(crate) fn now() -> DateTime<Utc> {
@@ -40,7 +41,7 @@ pub(crate) fn about() -> About {
         day_limit: Some(5_000_000_000),
         home: "/home/mara/.local/state/fullsend".to_owned(),
         remark: None,
-        zone_minutes: 0,
+        zone: Zone::UTC,
         is_plain: false,
         ways: crate::tui::app::told::Ways { bell: true, notification: true, title: true },
     }

@@ -9,6 +9,7 @@ use crate::tui::draw::tests::shown;
 use crate::tui::keys::Keymap;
 use crate::tui::screens::{Pane, Screen};
 use crate::tui::store::{Caps, EngineStatus, Item};
+use crate::tui::theme::Role;
 
 fn talk(model: &mut Model, speaker: &mut Speaker, from: usize, to: usize) {
     for at in from..to {
@@ -97,6 +98,42 @@ fn a_filter_stays_after_enter_also_for_what_comes_and_esc_takes_it_away() {
 }
 
 #[test]
+fn the_newest_line_is_marked_while_it_follows_and_the_first_step_up_takes_hold_of_it() {
+    let mut model = empty(80, 24);
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 3);
+    let marked = |model: &Model, role| {
+        let buffer = crate::tui::draw::tests::buffer(model, 80, 24);
+        let ground = model.theme.style(role).bg.unwrap();
+        let row = (0..24).find(|y| buffer[(60, *y)].bg == ground)?;
+        let words: String = (0..80).map(|x| buffer[(x, row)].symbol()).collect();
+        Some(words.split("number ").nth(1)?.get(..4)?.to_owned())
+    };
+    assert_eq!(marked(&model, Role::SelectionBack).as_deref(), Some("0002"));
+    press(&mut model, "up");
+    assert_eq!(marked(&model, Role::Selection).as_deref(), Some("0002"));
+    press(&mut model, "up");
+    assert_eq!(marked(&model, Role::Selection).as_deref(), Some("0001"));
+}
+
+#[test]
+fn what_came_since_the_person_stopped_following_is_marked() {
+    let mut model = empty(80, 24);
+    let mut speaker = Speaker::new();
+    talk(&mut model, &mut speaker, 0, 3);
+    press(&mut model, "space");
+    talk(&mut model, &mut speaker, 3, 5);
+    let text = shown(&model, 80, 24);
+    let is_new = |words: &str| {
+        let line = text.lines().find(|line| line.contains(words)).unwrap();
+        line.split("discord_raw").next().unwrap().contains('+')
+    };
+    assert!(!is_new("number 0002") && is_new("number 0003") && is_new("number 0004"), "{text}");
+    press(&mut model, "end");
+    assert!(!shown(&model, 80, 24).contains('+'), "it follows again");
+}
+
+#[test]
 fn a_filter_holds_while_the_list_is_held_still() {
     let mut model = empty(80, 24);
     let mut speaker = Speaker::new();
@@ -115,6 +152,7 @@ fn the_chain_of_a_message_is_one_key_away() {
     let mut speaker = Speaker::new();
     speaker.chat(&mut model, "the idea");
     speaker.chat(&mut model, "something else");
+    press(&mut model, "up");
     press(&mut model, "up");
     press(&mut model, "t");
     assert_eq!(model.screen, Screen::Trace);
@@ -141,6 +179,7 @@ fn enter_zooms_a_channel_then_opens_its_message_and_esc_comes_back() {
 #[test]
 fn each_value_is_folded_for_itself_and_says_how_much_is_in_it() {
     let mut model = furnished(120, 40);
+    press(&mut model, "up");
     press(&mut model, "up");
     press(&mut model, "enter");
     let all = shown(&model, 120, 40);
@@ -212,12 +251,13 @@ fn what_a_filter_found_is_marked_where_it_is() {
     press(&mut model, "/");
     write(&mut model, "star /g.z/");
     press(&mut model, "enter");
-    let marked: String = crate::tui::draw::text::message(model.store.all.shown()[0].row().unwrap(), &model, 120, true)
-        .into_iter()
-        .filter(|piece| piece.role == crate::tui::theme::Role::Match)
-        .map(|piece| piece.words)
-        .collect::<Vec<_>>()
-        .join("|");
+    let marked: String =
+        crate::tui::draw::text::message(model.store.all.shown().get(0).unwrap().row().unwrap(), &model, 120, true)
+            .into_iter()
+            .filter(|piece| piece.role == crate::tui::theme::Role::Match)
+            .map(|piece| piece.words)
+            .collect::<Vec<_>>()
+            .join("|");
     assert_eq!(marked, "Star|gaz|gaz|star");
 }
 
@@ -342,4 +382,28 @@ fn an_answer_to_the_operator_is_told_and_what_was_said_before_is_not() {
     speaker.say(&mut model, ChannelName::FromOrchestrator, "orchestrator", &answer("What do we sell\u{1b}[2J?"));
     let last = shown(&model, 80, 24).lines().last().unwrap().to_owned();
     assert!(last.contains("orchestrator: What do we sell?"), "{last}");
+}
+
+#[test]
+fn the_first_column_of_a_screen_is_as_wide_as_it_was_made_also_after_a_restart() {
+    let mut model = empty(120, 40);
+    let width = |model: &Model| {
+        let panes = crate::tui::screens::panes(model, model.body());
+        assert_eq!(panes.iter().map(|(_, at)| at.area()).sum::<u32>(), model.body().area(), "{panes:?}");
+        panes.iter().find(|(pane, _)| *pane == Pane::Services).unwrap().1.width
+    };
+    let before = width(&model);
+    (0..3).for_each(|_| drop(press(&mut model, ")")));
+    assert_eq!(width(&model), before + 6);
+    let mut again = Model::new(about(), Keymap::default(), themes(), model.kept(), Caps::DEFAULT);
+    crate::tui::app::update(&mut again, crate::tui::app::Msg::Resize(120, 40));
+    assert_eq!(width(&again), before + 6);
+    // However often it is pressed, no pane is squeezed, and the way back is as long as the way there.
+    (0..200).for_each(|_| drop(press(&mut model, "(")));
+    assert_eq!(width(&model), 20);
+    assert!(model.toast.as_ref().unwrap().words.contains("no more room"), "{:?}", model.toast);
+    press(&mut model, ")");
+    assert_eq!(width(&model), 21);
+    crate::tui::app::update(&mut model, crate::tui::app::Msg::Resize(60, 18));
+    width(&model);
 }

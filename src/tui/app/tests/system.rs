@@ -120,6 +120,7 @@ fn the_log_follows_is_filtered_and_opens() {
     model.focus.insert(Screen::System, Pane::Logs);
     assert!(shown(&model, 120, 40).contains("· live"));
     press(&mut model, "up");
+    press(&mut model, "up");
     assert!(shown(&model, 120, 40).contains("paused +0"));
     press(&mut model, "enter");
     let text = shown(&model, 120, 40);

@@ -76,11 +76,28 @@ fn verdicts_are_shown_with_how_sure_they_are() {
     document(&mut model, "metrics_aggregated:exp_1", &sums);
     press(&mut model, "4");
     let text = shown(&model, 160, 60);
-    has(&text, &["measuring", "at risk"]);
+    has(&text, &["measuring", "▼ at risk 97%"]);
     has(&text, &["12 of 400, 3.0 % (1.4–5.6 %), fails: 97 % sure", "1, does not fail"]);
     has(&text, &["20 too young to judge, undecided: does not", "work, 71 % sure"]);
     has(&text, &["unknown: no `spend` was measured", "prose: nothing measures it"]);
     has(&text, &["Variants by reply_rate", "9 of 200, 4.5 % (1.5–10.1 %)", "undecided: b is better, 64 % sure"]);
+}
+
+#[test]
+fn a_verdict_is_told_by_the_criterion_that_is_proven() {
+    let mut model = empty(120, 40);
+    let criteria = r#"["reply_rate < 4%","bounce_rate > 8%"]"#;
+    document(&mut model, "experiments:exp_1", &[("state", "measuring"), ("failure_criteria", criteria)]);
+    let judged = |criterion: &str, sure: f64, proven: Option<bool>| {
+        json!({ "criterion": criterion, "direction": "failure", "holds": true, "metric": "rate", "value": 0.5, "threshold": 0.08,
+            "proven": proven == Some(true),
+            "evidence": { "k": 20, "n": 40, "settled": 40, "low": 0.3, "high": 0.7, "sure": sure, "sure_not": 0.0, "proven": proven } })
+    };
+    let outcome = json!({ "verdict": "failing", "at": "2026-11-21T14:00:00Z",
+        "criteria": [judged("reply_rate < 4%", 0.1, None), judged("bounce_rate > 8%", 0.997, Some(true))] });
+    document(&mut model, "metrics_aggregated:exp_1", &[("verdict_json", &outcome.to_string())]);
+    press(&mut model, "4");
+    has(&shown(&model, 120, 40), &["▼ fails 99.7%", "bounce_rate > 8%: 20 of 40", "fails: 99.7 % sure"]);
 }
 
 #[test]
@@ -90,8 +107,10 @@ fn the_whole_experiment_is_read_by_scrolling() {
     press(&mut model, "tab");
     press(&mut model, "z");
     let mut text = shown(&model, 200, 60);
-    press(&mut model, "end");
-    text.push_str(&shown(&model, 200, 60));
+    for key in ["pagedown", "pagedown", "pagedown", "end"] {
+        press(&mut model, key);
+        text.push_str(&shown(&model, 200, 60));
+    }
     has(&text, &["What was done to it", "mara ordered approve draft → ready", "Specification, as it was written"]);
     has(&text, &["\"failure_criteria\"", "Europe/Berlin · next 2026-11-23 08:00:00"]);
 }

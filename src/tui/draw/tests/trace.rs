@@ -27,7 +27,11 @@ fn trace_shows_a_chain_as_a_tree_and_the_step_that_is_selected(#[case] width: u1
     let text = shown(&model, width, height);
     has(
         &text,
-        &["▸Trace …00000000 · 8 steps · 1m 30s · $0.0253", "now      exp_stars is running", "@mara discord_message"],
+        &[
+            "▸Trace …00000000 · 8 steps · 1m 30s · $0.0253",
+            "now      exp_stars (dry run) is running",
+            "@mara discord_message",
+        ],
     );
     has(&text, &["├─watcher escalation", "@mara approval_verdict", "about apr_stars", "+41.3s", "steps    8"]);
     for _ in 0..2 {

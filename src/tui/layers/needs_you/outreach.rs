@@ -30,7 +30,9 @@ const LINE_LIMIT: usize = 2_000;
 
 /// Whether a detail is told by [`lines`].
 pub(super) fn tells(name: &str) -> bool {
-    name == "mails" || FIELDS.iter().any(|(field, _)| *field == name) || LISTS.iter().any(|(list, _)| *list == name)
+    matches!(name, "mails" | "follow_ups")
+        || FIELDS.iter().any(|(field, _)| *field == name)
+        || LISTS.iter().any(|(list, _)| *list == name)
 }
 
 /// What a person should see of it; nothing where the request writes to nobody.
@@ -46,16 +48,21 @@ pub(super) fn lines(details: &Map<String, Value>) -> Vec<Vec<Piece>> {
             lines.push(vec![Piece::new(Role::Muted, text::padded(name, 10)), Piece::new(Role::Text, words(value))]);
         }
     }
-    for (number, mail) in mails.iter().enumerate() {
-        let of = |field: &str| mail.get(field).map(words);
-        let example = of("example").map(|it| format!(" ({it})")).unwrap_or_default();
-        let variant = of("variant").map(|it| format!(", variant {it}")).unwrap_or_default();
-        let to = of("to").unwrap_or_default();
-        lines.push(vec![]);
-        lines.push(vec![Piece::new(Role::Title, format!("Mail {} to {to}{variant}{example}", number + 1))]);
-        lines.push(vec![Piece::new(Role::Name, of("subject").unwrap_or_default())]);
-        let body = mail.get("text").and_then(Value::as_str).unwrap_or_default();
-        lines.extend(sanitize(body, LINE_LIMIT).lines().map(|line| vec![Piece::new(Role::Text, line.to_owned())]));
+    let follow_ups = details.get("follow_ups").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for (what, mails) in [("Mail", mails.as_slice()), ("Follow-up", follow_ups)] {
+        for (number, mail) in mails.iter().enumerate() {
+            let of = |field: &str| mail.get(field).map(words);
+            let example = of("example").map(|it| format!(" ({it})")).unwrap_or_default();
+            let variant = of("variant").map(|it| format!(", variant {it}")).unwrap_or_default();
+            let when = of("when").map(|it| format!(", {it}")).unwrap_or_default();
+            let to = of("to").unwrap_or_default();
+            lines.push(vec![]);
+            let title = format!("{what} {} to {to}{variant}{when}{example}", number + 1);
+            lines.push(vec![Piece::new(Role::Title, title)]);
+            lines.push(vec![Piece::new(Role::Name, of("subject").unwrap_or_default())]);
+            let body = mail.get("text").and_then(Value::as_str).unwrap_or_default();
+            lines.extend(sanitize(body, LINE_LIMIT).lines().map(|line| vec![Piece::new(Role::Text, line.to_owned())]));
+        }
     }
     for (list, title) in LISTS {
         if let Some(Value::Array(items)) = details.get(list) {
@@ -81,6 +88,7 @@ mod tests {
                 { "to": "ada@example.com", "subject": "Your \u{1b}[2Jquestion", "text": "Hi Ada,\n\ndid you solve it?", "variant": "a" },
                 { "to": "bo@example.com", "subject": "s", "text": "t", "example": "filled for a made-up person" },
             ],
+            "follow_ups": [{ "to": "ada@example.com", "subject": "Re: Your question", "text": "Once more", "when": "4d after the first" }],
             "failure": ["bounce_rate > 8%"], "why": ["because"],
         });
         let text: Vec<String> = lines(details.as_object().unwrap())
@@ -96,11 +104,13 @@ mod tests {
             "Hi Ada,",
             "did you solve it?",
             "Mail 2 to bo@example.com (filled for a made-up person)",
+            "Follow-up 1 to ada@example.com, 4d after the first",
+            "Once more",
             "- bounce_rate > 8%",
         ] {
             assert!(text.iter().any(|line| line == wanted), "{wanted}\n{text:#?}");
         }
-        assert!(tells("mails") && tells("limits") && !tells("why"));
+        assert!(tells("mails") && tells("follow_ups") && tells("limits") && !tells("why"));
         assert!(lines(json!({ "decision": "x" }).as_object().unwrap()).is_empty());
     }
 }

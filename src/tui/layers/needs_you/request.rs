@@ -72,6 +72,10 @@ fn head(model: &Model, need: &Need) -> Vec<Vec<Piece>> {
     };
     let role = if proposal.class == RiskClass::Outward { Role::Danger } else { Role::Warn };
     field("risk", role, format!("class {}: {harm}", u8::from(proposal.class)));
+    // A request to write to people says it with all else that they would get.
+    if let Some(mode) = model.store.mode_of(need).filter(|_| proposal.details.get("mails").is_none()) {
+        field("mode", text::mode_role(mode), mode.meaning().to_owned());
+    }
     if let Some(because) = &record.asked_because {
         field("asked", Role::Text, words(because));
     }

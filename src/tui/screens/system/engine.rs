@@ -50,6 +50,7 @@ pub fn engine(model: &Model, columns: u16) -> Vec<Entry> {
     let dropped = store.all.dropped() + store.missed;
     let forgotten = if dropped > 0 { format!(", {dropped} dropped") } else { String::new() };
     say("seen here", Role::Text, &format!("{} messages{forgotten}", store.all.len()));
+    say("times here", Role::Text, &model.about.zone.words(model.now.wall));
     for finding in &health.findings {
         let (name, role) = match finding.level {
             Level::Note => ("note", Role::Text),

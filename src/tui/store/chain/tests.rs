@@ -268,7 +268,12 @@ fn it_says_where_it_stands_and_what_it_waits_for() {
         waiting.tree().total.now
     );
     chain.document(&Key::new("experiments:exp_stars"), Some(&fields(&[("state", "running")])));
-    assert_eq!(chain.tree().total.now[0], "exp_stars is running");
+    assert_eq!(chain.tree().total.now[0], "exp_stars (dry run) is running");
+    let simulated = [("state", "running"), ("mode", "simulation")];
+    chain.document(&Key::new("experiments:exp_stars"), Some(&fields(&simulated)));
+    assert_eq!(chain.tree().total.now[0], "exp_stars (simulation) is running");
+    let modes: Vec<_> = chain.tree().steps.iter().filter(|step| step.words.contains("exp_stars")).collect();
+    assert!(!modes.is_empty() && modes.iter().all(|step| step.mode.is_some_and(|it| it.as_str() == "simulation")));
     let (persons, first) = (&chain.tree().total.actors[0], chain.tree().total.actors.len());
     assert_eq!((persons.as_str(), first > 4), ("mara", true));
     let only = super::tests::chain(&[echo(0, None, 0)]);

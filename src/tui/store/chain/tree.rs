@@ -16,6 +16,8 @@ use crate::contracts::lifecycle::ExperimentState;
 use crate::contracts::money::show_usd;
 use crate::contracts::untrusted::sanitize_line;
 use crate::contracts::{ChannelKind, ChannelName, MessageId, ServiceName};
+use crate::experiments::document::mode_of;
+use crate::experiments::spec::Mode;
 use crate::services::orchestrator::record::Record as Decision;
 
 /// Levels that are drawn; what hangs deeper stands at the last one.
@@ -63,6 +65,8 @@ pub struct Step {
     pub name: String,
     /// What it says, in a line; harmless.
     pub words: String,
+    /// Whether the experiment that it is about reaches anybody; none where it is about none that is known.
+    pub mode: Option<Mode>,
 }
 
 /// What a step is.
@@ -136,9 +140,9 @@ pub fn length(took: TimeDelta) -> String {
 impl Tree {
     /// The tree of a chain.
     pub fn of(chain: &Chain) -> Self {
-        let decisions = decisions(chain);
-        let mut nodes: Vec<Node> = chain.rows().iter().filter_map(|row| Node::of_row(chain, row)).collect();
-        nodes.extend(decisions.iter().map(|(key, record)| Node::of_decision(key, record)));
+        let (decisions, modes) = (decisions(chain), modes(chain));
+        let mut nodes: Vec<Node> = chain.rows().iter().filter_map(|row| Node::of_row(chain, &modes, row)).collect();
+        nodes.extend(decisions.iter().map(|(key, record)| Node::of_decision(&modes, key, record)));
         hang(chain, &mut nodes, &decisions);
         let mut tree = Self { steps: ordered(nodes), total: Total::default() };
         tree.total = total(chain, &tree.steps, &decisions);
@@ -160,7 +164,7 @@ impl Tree {
                 "parent": step.parent.and_then(|at| self.steps.get(at)).map(|it| it.id.as_str()),
                 "mark": step.mark(), "at": crate::contracts::envelope::rfc3339(step.at),
                 "after_ms": step.took.map(|took| took.num_milliseconds()), "nano_usd": step.nano,
-                "actor": step.actor, "person": step.is_person, "words": step.words, "body": body,
+                "actor": step.actor, "person": step.is_person, "words": step.words, "mode": step.mode, "body": body,
             })
         };
         let total = &self.total;
@@ -187,7 +191,7 @@ struct Node {
 }
 
 impl Node {
-    fn of_row(chain: &Chain, row: &Arc<Row>) -> Option<Self> {
+    fn of_row(chain: &Chain, modes: &Modes<'_>, row: &Arc<Row>) -> Option<Self> {
         let envelope = row.envelope.as_ref()?;
         let said = Said::of(row);
         let (actor, is_person) = actor(row, &said);
@@ -207,11 +211,12 @@ impl Node {
             is_person,
             name: row.kind(),
             words: words(chain, row, &said),
+            mode: envelope.subject.as_deref().or(said.experiment_id.as_deref()).and_then(|id| modes.get(id).copied()),
         };
         Some(Self { step, message: Some(envelope.id), cause, about })
     }
 
-    fn of_decision(key: &Key, record: &Decision) -> Self {
+    fn of_decision(modes: &Modes<'_>, key: &Key, record: &Decision) -> Self {
         let outcome = record.outcome.as_deref().map(|it| format!(" · {}", sanitize_line(it, 120))).unwrap_or_default();
         let by = if record.model.is_empty() { &record.provider } else { &record.model };
         let step = Step {
@@ -228,6 +233,7 @@ impl Node {
             is_person: false,
             name: record.action.to_string(),
             words: format!("{} · {}{outcome}", sanitize_line(&record.reasoning, WORDS_LIMIT), record.stage),
+            mode: record.experiment_id.as_deref().and_then(|id| modes.get(id).copied()),
         };
         Self { step, message: None, cause: None, about: None }
     }
@@ -250,6 +256,8 @@ struct Said {
     nano_usd: Option<u64>,
     #[serde(default)]
     approval_id: Option<String>,
+    #[serde(default)]
+    experiment_id: Option<String>,
 }
 
 impl Said {
@@ -289,6 +297,17 @@ fn words(chain: &Chain, row: &Row, said: &Said) -> String {
         }
         _ => row.gist().to_owned(),
     }
+}
+
+/// Whether the experiments of the chain reach anybody, by their ids.
+type Modes<'a> = BTreeMap<&'a str, Mode>;
+
+fn modes(chain: &Chain) -> Modes<'_> {
+    let experiments = chain.documents().iter().filter_map(|(key, state)| {
+        let id = key.as_str().strip_prefix("experiments:")?;
+        Some((id, mode_of(state.document()?)))
+    });
+    experiments.collect()
 }
 
 fn approval(chain: &Chain, id: &str) -> Option<Approval> {
@@ -472,9 +491,11 @@ fn now(chain: &Chain, steps: &[Step]) -> Vec<String> {
         }
     }
     for (key, state) in chain.documents().iter().filter(|(key, _)| key.as_str().starts_with("experiments:")) {
-        let state = state.document().and_then(|document| ExperimentState::of(|field| document.get(field)));
         let id = sanitize_line(key.as_str().trim_start_matches("experiments:"), 60);
-        said.push(format!("{id} is {}", state.map_or("in a state that cannot be read", ExperimentState::as_str)));
+        let mode = state.document().map(|document| format!(" ({})", mode_of(document).words())).unwrap_or_default();
+        let state = state.document().and_then(|document| ExperimentState::of(|field| document.get(field)));
+        let state = state.map_or("in a state that cannot be read", ExperimentState::as_str);
+        said.push(format!("{id}{mode} is {state}"));
     }
     for step in steps {
         let What::Message(row) = &step.what else { continue };

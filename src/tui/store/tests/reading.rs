@@ -23,7 +23,7 @@ fn an_experiment_is_read_in_every_form(#[case] fields: &[(&str, &str)]) {
     let mut model = empty(80, 24);
     document(&mut model, "experiments:e", fields);
     let it = model.store.experiments.get("e").unwrap();
-    assert_eq!((it.title.as_str(), it.steps.len()), ("they answer", 1));
+    assert_eq!((it.title.as_str(), it.plan.steps.len()), ("they answer", 1));
     assert!(it.facts.contains(&("tool", "email_send".to_owned())), "{:?}", it.facts);
     let criterion = &it.criteria[0];
     assert_eq!((criterion.direction, criterion.bound.as_ref().unwrap().line), (Direction::Failure, 0.05));

@@ -8,6 +8,7 @@ use super::progress::HARMFUL;
 use super::{Case, cut, notes};
 use crate::contracts::Priority;
 use crate::llm::tasks::decide::Decision;
+use crate::llm::tasks::intents::{self, Build};
 use crate::llm::tasks::words::{Words, overlap};
 
 /// A tool is there.
@@ -33,7 +34,11 @@ pub(super) fn tool_complete(case: &mut Case<'_>) -> Decision {
     if waiting {
         return case.nothing("The experiment that waits for it goes on by itself.");
     }
-    let item = notes::items(&worklist).into_iter().find(|item| !item.is_in("completed") && item.line.contains(&name));
+    // What waits for it comes before the note that it is being built.
+    let mut items: Vec<_> = notes::items(&worklist);
+    items.retain(|item| !item.is_in("completed") && item.line.contains(&name));
+    items.sort_by_key(|item| item.is_in("active"));
+    let item = items.into_iter().next();
     if case.input.team.held {
         if let Some(item) = item {
             case.because("The tool is there, but the team is on hold: its item is ready now.");
@@ -123,6 +128,25 @@ pub(super) fn build_failed(case: &mut Case<'_>) -> Decision {
             &format!("{name} could not be built, again: {}. Should we go on with it?", cut(&error, 200)),
             Priority::Medium,
         );
+    }
+    let reading = intents::read::<Build>(&words, &error);
+    match reading.surely() {
+        Some(Build::Refused) => {
+            case.because(&reading.why(Build::Refused));
+            return case.tell(
+                &format!("{name} will not be built: {}. We need another way.", cut(&error, 200)),
+                Priority::Medium,
+            );
+        }
+        Some(Build::Superseded) => return case.nothing("It is not wanted any more."),
+        Some(kind @ (Build::Person | Build::Again)) => {
+            case.because(&reading.why(kind));
+            return case.tell(
+                &format!("{name} could not be built: {}. A person has to look at it.", cut(&error, 200)),
+                Priority::Medium,
+            );
+        }
+        _ => {}
     }
     if !waited {
         return case.nothing("Nobody waits for it.");

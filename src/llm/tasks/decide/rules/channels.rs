@@ -9,7 +9,7 @@ const WAYS: &[(&str, &str)] = &[
     (
         "mail",
         "\
-            mail, mails, email, emails, mailed, emailed, mailing, emailing, write to, inbox, cold mail, e mail",
+            mail, mails, email, emails, mailed, emailed, mailing, emailing, write to, writing to, wrote to, inbox, cold mail, e mail",
     ),
     ("sms", "sms, text message, text messages, texting, texted, texts, whatsapp"),
     ("call", "call, calls, phone, phoning, ring, cold call, cold calls"),

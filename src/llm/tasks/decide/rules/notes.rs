@@ -1,6 +1,8 @@
 //! What the rules read in the notes, and how they change the worklist: line by line, leaving every other line as it is.
 
-use crate::llm::tasks::words::{Words, common, cover, is_listed, overlap};
+use super::channels;
+use crate::llm::tasks::intents::{self, Outcome};
+use crate::llm::tasks::words::{Stems, Words, common, cover, is_listed, overlap};
 
 /// Most bytes of a note that are looked at: the newest learnings, and more items than anybody keeps.
 const LOOKED_AT: usize = 64 * 1024;
@@ -13,6 +15,39 @@ pub(super) struct Learning {
     /// The lines below it.
     pub(super) evidence: String,
     pub(super) words: Words,
+}
+
+impl Learning {
+    /// With what stands below it.
+    fn told(&self) -> String {
+        let below = if self.evidence.is_empty() { String::new() } else { format!(" ({})", self.evidence) };
+        format!("{}{below}", self.headline)
+    }
+
+    /// Whether it says, as a whole, that something does not work: by how it reads, or by its numbers.
+    fn fails(&self) -> bool {
+        let first = self.headline.split([',', ';']).next().unwrap_or_default();
+        let reading = intents::read::<Outcome>(&Words::of(first), first);
+        reading.share(Outcome::Fails) >= FAILS
+            || reading.share(Outcome::Works) < intents::SURE && self.evidence.split(';').any(is_low)
+    }
+
+    /// Whether a text is about the same people, or thing, that it begins with, and has something else in common with it: what it says
+    /// of them, or the way in which they were reached.
+    fn is_about(&self, words: &Words, stems: &Stems, dull: &Stems) -> bool {
+        let telling = |word: &String| {
+            let stem = Words::of(word).stems().pop_first();
+            stem.filter(|stem| !dull.contains(stem) && !stem.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        let headline = Words::of(&self.headline);
+        let mut subject = headline.list().iter().filter_map(telling);
+        let Some(first) = subject.next().filter(|first| stems.contains(first)) else { return false };
+        let seasonal = self.words.has(MONTHS) || self.words.has("season");
+        let second = subject.next().is_some_and(|second| stems.contains(&second));
+        let same_way = !channels::of(words).is_disjoint(&channels::of(&self.words));
+        let more = self.words.stems().iter().any(|stem| *stem != first && !dull.contains(stem) && stems.contains(stem));
+        !seasonal && (second || same_way || more)
+    }
 }
 
 /// As much of a text as is looked at.
@@ -52,11 +87,16 @@ pub(super) fn against(text: &str, words: &Words) -> Option<String> {
     let dull = Words::of(DULL).stems();
     let mut best: Option<(f64, String)> = None;
     for learning in learnings(text) {
+        if learning.fails() && learning.is_about(words, &stems, &dull) {
+            return Some(learning.told());
+        }
         let clauses = learning.headline.split([',', ';']).map(|clause| (clause, true));
         let below = learning.evidence.split(';').map(|clause| (clause, false));
         for (clause, is_headline) in clauses.chain(below) {
             let said = Words::of(clause);
-            if !warns(&said) && !is_low(clause) {
+            let fails = intents::read::<Outcome>(&said, clause).share(Outcome::Fails);
+            let warned = warns(&said) && fails >= 0.05;
+            if !(warned || is_low(clause) || fails >= FAILS) {
                 continue;
             }
             let mut target = said.stems();
@@ -72,35 +112,48 @@ pub(super) fn against(text: &str, words: &Words) -> Option<String> {
             } else {
                 cover(&target, &stems)
             };
-            let enough = if is_headline { 0.6 } else { 0.66 };
+            let enough = match met {
+                3.. => 0.5,
+                _ if is_headline => 0.6,
+                _ => 0.66,
+            };
             if met >= 1
                 && share >= enough
                 && (met >= 2 || target.len() == 1 || in_season)
                 && best.as_ref().is_none_or(|(top, _)| share > *top)
             {
-                let below =
-                    if learning.evidence.is_empty() { String::new() } else { format!(" ({})", learning.evidence) };
-                best = Some((share, format!("{}{below}", learning.headline)));
+                best = Some((share, learning.told()));
             }
         }
     }
     best.map(|(_, learning)| learning)
 }
 
+/// A clause that reads as surely as this as if something failed, says so.
+const FAILS: f32 = 0.5;
 /// The months, as learnings about seasons name them.
 const MONTHS: &str = "january, february, march, april, may, june, july, august, september, october, november, december";
 /// Words of learnings that are about the outcome, not about whom or how.
 const DULL: &str = "\
     answer, ignor, open, never, avoid, month, week, day, days, fail, complain, spam, worse, bad, los, lost, wast, \
     direct, almost, nothing, nobod, none, no, restrict, ban, block, expensiv, dear, dearer, too, book, demo, trial, repl, \
-    click, sale, lead, meet, signup, sign, view, visit, install, download, themselv";
+    click, sale, lead, meet, signup, sign, view, visit, install, download, themselv, keep, away, alone, leav, warn, about";
 
-/// Whether it gives a rate that is next to nothing: `1% of 200`.
+/// Whether it gives a rate that is next to nothing: `1% of 200`, `0 of 60`, `2,000 flyers, 1 demo`.
 fn is_low(clause: &str) -> bool {
-    clause
-        .split_whitespace()
-        .filter_map(|word| word.trim_start_matches('(').split_once('%')?.0.parse::<f64>().ok())
-        .any(|rate| rate < 1.5)
+    const NEXT_TO_NOTHING: f64 = 1.5;
+    let number = |word: &str| word.trim_matches(|c: char| !c.is_ascii_digit()).replace(',', "").parse::<f64>().ok();
+    let words: Vec<&str> = clause.split_whitespace().collect();
+    let rates = words.iter().filter_map(|word| word.trim_start_matches('(').split_once('%')?.0.parse::<f64>().ok());
+    let shares = words.windows(3).filter(|three| matches!(three[1], "of" | "out" | "from")).filter_map(|three| {
+        let (part, whole) = (number(three[0])?, number(three[2])?);
+        (whole >= 20.0).then(|| part * 100.0 / whole)
+    });
+    // `2,000 flyers, 1 demo`
+    let counts: Vec<f64> =
+        words.iter().filter(|word| !word.contains([':', '%', '-'])).filter_map(|word| number(word)).collect();
+    let pairs = counts.windows(2).filter(|pair| pair[0] >= 20.0).map(|pair| pair[1] * 100.0 / pair[0]);
+    rates.chain(shares).chain(pairs).any(|rate| rate < NEXT_TO_NOTHING)
 }
 
 /// Whether it says that something does not work.

@@ -119,7 +119,9 @@ pub(super) fn alert(case: &mut Case<'_>) -> Decision {
             if said.is_none() {
                 case.because("The alert gives no evidence, and the state has not enough.");
                 let lacks = if sample.is_none() { "after how many observations" } else { "whether that is chance" };
-                let ask = format!("{id} is beyond its line ({figures}), but I do not know {lacks}. Should it stop, or go on?");
+                let ask = format!(
+                    "{id} is beyond its line ({figures}), but I do not know {lacks}. Should it stop, or go on?"
+                );
                 return case.tell(&ask, Priority::Medium);
             }
             case.nothing(&format!("Too little evidence to stop it ({figures})."))
@@ -229,7 +231,11 @@ pub(super) fn named_like(name: &str, parts: &str) -> bool {
 
 /// How often something was tried, as the experiment's own numbers say.
 fn tries(metrics: &BTreeMap<String, f64>) -> Option<f64> {
-    metrics.iter().filter(|(name, _)| named_like(name, TRIES)).map(|(_, value)| *value).reduce(f64::max)
+    let most = |wanted: &dyn Fn(&str) -> bool| {
+        metrics.iter().filter(|(name, _)| wanted(name)).map(|(_, value)| *value).reduce(f64::max)
+    };
+    // What is not known by name is told by its size.
+    most(&|name| named_like(name, TRIES)).or_else(|| most(&super::runs::is_count))
 }
 
 fn metric(case: &Case<'_>) -> String {

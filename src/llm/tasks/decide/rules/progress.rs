@@ -8,6 +8,7 @@ use super::{Case, cut, notes, wanted};
 use crate::contracts::Priority;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::llm::tasks::decide::Decision;
+use crate::llm::tasks::intents::{self, Fault, Summary};
 use crate::llm::tasks::words::Words;
 
 /// What must not be done for anybody.
@@ -20,6 +21,9 @@ pub(super) const HARMFUL: &str = "\
 pub(super) const OPTED_OUT: &str = "\
     unsubscribed, who opted out, have opted out, opted out, do not contact list, do not contact, suppression list, who complained, \
     asked to be removed, asked us to stop";
+
+/// What reads as surely as this like trouble is told.
+const TROUBLE: f32 = 0.5;
 
 /// A run wants a key.
 pub(super) fn key_required(case: &mut Case<'_>) -> Decision {
@@ -62,19 +66,27 @@ pub(super) fn summary(case: &mut Case<'_>) -> Decision {
             Priority::High,
         );
     }
-    if is_trouble(&words) {
+    let reading = intents::read::<Summary>(&words, &said);
+    if is_trouble(&words) && reading.share(Summary::Usual) < intents::SURE {
         case.because("It tells of trouble that a person must see to.");
         return case.tell(&format!("Please look at this: {}", cut(&said, 400)), Priority::High);
     }
-    let idle = words.has(
-        "\
+    let none_goes_on = case.number("experiment_count") == Some(0.0);
+    if reading.share(Summary::Trouble) >= TROUBLE && !none_goes_on {
+        case.because(&reading.why(Summary::Trouble));
+        return case.tell(&format!("Please look at this: {}", cut(&said, 400)), Priority::High);
+    }
+    let idle = (none_goes_on
+        || words.has(
+            "\
         no experiment is running, no experiments are running, nothing is running, nothing runs, 0 running",
-    ) && !case
-        .input
-        .team
-        .experiments
-        .iter()
-        .any(|known| matches!(super::state(known), Some(ExperimentState::Running)));
+        ))
+        && !case
+            .input
+            .team
+            .experiments
+            .iter()
+            .any(|known| matches!(super::state(known), Some(ExperimentState::Running)));
     if idle {
         let worklist = case.input.team.worklist.text.clone();
         let next = notes::items(&worklist).into_iter().find(|item| item.is_in("ready"));
@@ -93,7 +105,24 @@ pub(super) fn summary(case: &mut Case<'_>) -> Decision {
         case.because("That is good news, which the team should hear.");
         return case.tell(&cut(&said, 400), Priority::Low);
     }
-    case.nothing("Things are as they should be, or it is too early to tell.")
+    match reading.surely() {
+        // Evidence is two numbers at least: how many, and of how many.
+        Some(Summary::Proven) if numbers_in(&said) >= 2 => {
+            case.because(&reading.why(Summary::Proven));
+            case.learn(&cut(&said, 180), Vec::new())
+        }
+        Some(Summary::News) => {
+            case.because(&reading.why(Summary::News));
+            case.tell(&cut(&said, 400), Priority::Low)
+        }
+        _ => case.nothing("Things are as they should be, or it is too early to tell."),
+    }
+}
+
+fn numbers_in(text: &str) -> usize {
+    text.split(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .filter(|part| part.starts_with(|c: char| c.is_ascii_digit()))
+        .count()
 }
 
 /// Whether a summary tells of something that does not mend itself: people are harmed, work does not happen, money runs out.
@@ -202,7 +231,8 @@ pub(super) fn design_failed(case: &mut Case<'_>) -> Decision {
         );
     }
     let tried = case.number("attempt").unwrap_or(1.0) >= 2.0 || words.has("second, third, twice, again");
-    if words.has("no design within, timeout, timed out, time out, within") && !tried && !idea.is_empty() {
+    let passes = intents::read::<Fault>(&words, &error).surely() == Some(Fault::Passing);
+    if (passes || words.has("no design within, timeout, timed out, time out, within")) && !tried && !idea.is_empty() {
         case.because("It only took too long: it is asked for once more.");
         return case.dispatch(&cut(&idea, 80), &idea, Priority::Medium);
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Case, cut, notes, wanted};
 use crate::contracts::Priority;
 use crate::llm::tasks::decide::{Action, Decision};
+use crate::llm::tasks::intents::{self, Refusal};
 use crate::llm::tasks::words::Words;
 
 /// A person refused a decision: it is decided again, knowing why.
@@ -44,10 +45,12 @@ fn after_refusal(case: &mut Case<'_>, action: Action, reason: &str, _about: Opti
         return case.tell("Understood, I will not do it. What should be different?", Priority::Medium);
     }
     case.because(&format!("It was refused: {}.", cut(reason, 300)));
-    if words.has("never, ever, dont propose, not again, dont ever, no more of, policy, out of the question, off limits, under no circumstances") {
+    let reading = intents::read::<Refusal>(&words, reason);
+    let surely = reading.surely();
+    if surely == Some(Refusal::Never) || words.has("never, ever, dont propose, not again, dont ever, no more of, policy, out of the question, off limits, under no circumstances") {
         return case.learn(&cut(reason, 180), vec!["- said by a person who refused a proposal".to_owned()]);
     }
-    if words.has("discuss, round table, roundtable, debate, brainstorm") {
+    if surely == Some(Refusal::Debate) || words.has("discuss, round table, roundtable, debate, brainstorm") {
         let question = format!("A person is not convinced: {}", cut(reason, 500));
         return case.debate(&question);
     }
@@ -55,10 +58,10 @@ fn after_refusal(case: &mut Case<'_>, action: Action, reason: &str, _about: Opti
         return case.tell(&format!("You asked: {}. I do not know more than the numbers of the experiments show; tell me if it should be done, or changed.", cut(reason, 300)), Priority::Medium);
     }
     let kill = action == Action::KillExperiment || words.has("dont kill, not kill");
-    let change = words.has("\
+    let change = surely == Some(Refusal::Change) || words.has("\
         change, instead, rather, start with, begin with, limit, half, smaller, fewer, too many, reword, use, only, at most, first, without, \
         shorter");
-    let later = words.has("not before, not now, later, wait, until, next week, next month, ask again, after the, give it, too early, too soon, next quarter, in the autumn, in spring");
+    let later = surely == Some(Refusal::Later) || surely.is_none() && words.has("not before, not now, later, wait, until, next week, next month, ask again, after the, give it, too early, too soon, next quarter, in the autumn, in spring");
     if later && !words.has("instead") {
         if kill || action == Action::KillExperiment {
             return case.nothing("It is left to run, as the person wants.");

@@ -11,7 +11,8 @@ use super::{Case, cut, state, wanted};
 use crate::contracts::Priority;
 use crate::contracts::lifecycle::ExperimentState;
 use crate::llm::tasks::decide::Decision;
-use crate::llm::tasks::words::Words;
+use crate::llm::tasks::intents::{self, Fault};
+use crate::llm::tasks::words::{Words, is_listed};
 
 /// How errors say that money is missing.
 const MONEY: &str = "402, payment, balance, credits, credit, quota";
@@ -40,7 +41,11 @@ pub(super) fn run_ended(case: &mut Case<'_>) -> Decision {
     let sum = |names: &str| {
         result.iter().filter(|(name, _)| named_like(name, names)).map(|(_, value)| *value).reduce(f64::max)
     };
-    let (tried, hits, complaints) = (sum(TRIES), sum(HITS), sum("complaints, complaint, spam"));
+    let complaints = sum("complaints, complaint, spam");
+    // What is not known by name is told by its size: most of what was tried comes to nothing.
+    let counts = || result.iter().filter(|(name, _)| is_count(name)).map(|(_, count)| *count);
+    let tried = sum(TRIES).or_else(|| counts().reduce(f64::max).filter(|_| counts().count() >= 2));
+    let hits = sum(HITS).or_else(|| counts().filter(|count| Some(*count) != tried).reduce(f64::max));
     let rate = result.iter().find(|(name, _)| name.ends_with("_rate")).map(|(_, value)| *value).or_else(|| {
         match (hits, tried) {
             (Some(hits), Some(tried)) if tried > 0.0 => Some(hits / tried),
@@ -48,10 +53,9 @@ pub(super) fn run_ended(case: &mut Case<'_>) -> Decision {
         }
     });
     let told = result.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
-    if let (Some(complaints), Some(tried)) = (complaints, tried)
-        && tried >= 50.0
-        && complaints / tried >= 0.01
-    {
+    let leaves = sum("unsubscribes, unsubscribed").zip(tried).is_some_and(|(left, tried)| left / tried >= 0.05);
+    let complaints = complaints.zip(tried).is_some_and(|(complaints, tried)| complaints / tried >= 0.01);
+    if (complaints || leaves) && tried.is_some_and(|tried| tried >= 50.0) {
         case.because(&format!("Too many complaints: {told}."));
         return case.kill(&id, &format!("Too many complaints: {told}."), Priority::Urgent);
     }
@@ -78,6 +82,14 @@ pub(super) fn run_ended(case: &mut Case<'_>) -> Decision {
         }
         _ => case.nothing("The run ended; its numbers decide nothing yet."),
     }
+}
+
+/// Whether a number counts what was tried, or what came of it.
+pub(super) fn is_count(name: &str) -> bool {
+    const OTHER: &str = "\
+        rate, share, duration, seconds, items, left, skipped, cost, costs, spent, price, batch, attempt, attempts, errors, \
+        unsubscribes, unsubscribed, bounces, bounced, complaints, spam, opens, opened";
+    !name.split('_').any(|part| is_listed(part, OTHER))
 }
 
 /// A run failed.
@@ -122,15 +134,6 @@ pub(super) fn run_failed(case: &mut Case<'_>) -> Decision {
                 Priority::High,
             )
         }
-        // What a person must see to is no fault of the tool that says so.
-        "tool" if [MONEY, KEYS, ACCOUNT].iter().any(|list| words.has(list)) => fault(case, &id, &said, before > 0),
-        "tool" => match wanted::named(&said).or_else(|| case.text("tool_name").map(str::to_owned)) {
-            Some(name) => {
-                case.because(&format!("The tool {name} has a fault."));
-                repair(case, &name, &said)
-            }
-            None => fault(case, &id, &said, before > 0),
-        },
         "exhausted" | "unauthorized" => {
             case.because("It gave up after several tries, so a person should look.");
             case.tell(
@@ -239,12 +242,44 @@ pub(super) fn fault(case: &mut Case<'_>, id: &str, said: &str, repeats: bool) ->
             return repair(case, &name, said);
         }
     }
+    let reading = intents::read::<Fault>(&words, said);
+    match reading.surely() {
+        Some(kind @ (Fault::Money | Fault::Key | Fault::Account | Fault::Terms)) => {
+            case.because(&reading.why(kind));
+            return case.tell(
+                &format!("{id} cannot go on: {}. Only a person can see to that.", redacted(said)),
+                Priority::High,
+            );
+        }
+        Some(Fault::Bug) if !repeats || each => {
+            if let Some(name) = wanted::named(said).or_else(|| case.text("tool_name").map(str::to_owned)) {
+                case.because(&reading.why(Fault::Bug));
+                return repair(case, &name, said);
+            }
+        }
+        _ => {}
+    }
     if each || repeats {
         case.because("It fails every time, so it will not mend itself.");
         return case.tell(
             &format!("{id} fails every time: {}. What should be done about it?", cut(said, 200)),
             Priority::High,
         );
+    }
+    // What has no code is a note of somebody who watched; an error of a tool that nobody understands needs eyes.
+    let passes = reading.share_of(&[Fault::Passing, Fault::Stopped]) >= 0.5;
+    let name = wanted::named(said).or_else(|| case.text("tool_name").map(str::to_owned));
+    if code(case) == "tool"
+        && reading.share(Fault::Bug) >= 0.4
+        && let Some(name) = name
+    {
+        case.because(&reading.why(Fault::Bug));
+        return repair(case, &name, said);
+    }
+    let watched = case.input.kind == "error" || case.text("alert_type") == Some("error");
+    if !passes && (watched || code(case) == "tool") {
+        case.because("It is not known what that means, so a person should look.");
+        return case.tell(&format!("{id} ran into this: {}. Please look at it.", redacted(said)), Priority::Medium);
     }
     case.nothing("It happened once, and may not happen again.")
 }

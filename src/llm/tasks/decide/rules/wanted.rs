@@ -25,6 +25,15 @@ pub(super) fn tool(team: &TeamContext, text: &str) -> Tool {
     {
         return Tool::There(name.clone());
     }
+    // An item may have the tool's very name.
+    let under_way = notes::items(&team.worklist.text).into_iter().find(|item| {
+        let named =
+            item.line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| word.contains('_'));
+        item.is_in("active") && named.filter(|name| !name.starts_with("exp_")).any(|name| like(name) >= 0.6)
+    });
+    if let Some(item) = under_way {
+        return Tool::UnderWay(item.title());
+    }
     let item = notes::likest(&team.worklist.text, &words)
         .filter(|(share, item)| *share >= 0.5 && item.words.has("tool, builder, build, finder, reader, scraper"));
     if let Some((_, item)) = &item

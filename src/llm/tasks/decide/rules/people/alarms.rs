@@ -57,17 +57,23 @@ pub(super) fn alarm(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         && !said.words.begins("why, how")
         && said.ids().is_empty()
     {
-        case.because("Something of ours is broken, which a person must mend.");
-        let what = format!(
-            "This needs a person now: \"{}\". `/pause` holds everything that sends people there.",
-            cut(&said.text, 300)
-        );
-        return Some(case.tell(&what, Priority::Urgent));
+        return Some(broken(case, said));
     }
     None
 }
 
-fn harmed(case: &mut Case<'_>, said: &Said) -> Decision {
+/// Something of ours does not work.
+pub(super) fn broken(case: &mut Case<'_>, said: &Said) -> Decision {
+    case.because("Something of ours is broken, which a person must mend.");
+    let what = format!(
+        "This needs a person now: \"{}\". `/pause` holds everything that sends people there.",
+        cut(&said.text, 300)
+    );
+    case.tell(&what, Priority::Urgent)
+}
+
+/// Somebody got what they do not want.
+pub(super) fn harmed(case: &mut Case<'_>, said: &Said) -> Decision {
     let meant = control::meant(case, said);
     if let [id] = meant.as_slice()
         && case.input.trust >= Trust::Operator

@@ -76,6 +76,12 @@ pub(super) fn end(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     {
         return None;
     }
+    end_meant(case, said)
+}
+
+/// Which experiment is to be ended, and whether it is.
+pub(super) fn end_meant(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
+    let words = &said.words;
     let unknown: BTreeSet<&str> =
         said.ids().into_iter().filter(|id| case.known(id).is_none() && !case.is_archived(id)).collect();
     if let Some(id) = unknown.first() {
@@ -177,14 +183,7 @@ pub(super) fn pause(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         && (name.is_some()
             || words.has("everything, all, team, system, weekend, mails, experiments, over, you, agents, sending"))
     {
-        case.because("Pausing is a control of its own, not a decision; nothing is ended.");
-        let what = match name {
-            Some(id) => format!(
-                "{id} can be paused in the control room, and goes on when you say so; nothing is ended. `/pause` would hold everything."
-            ),
-            None => "`/pause` puts everything on hold, `/go` takes it back; nothing is ended.".to_owned(),
-        };
-        return Some(case.tell(&what, Priority::Medium));
+        return Some(rest(case, said));
     }
     let back = words.has(RESTORE) || words.has("bring") && words.has("back");
     let unknown =
@@ -195,14 +194,7 @@ pub(super) fn pause(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         return Some(unknown_id(case, &id));
     }
     if back && imperative && (name.is_some() || words.has("everything, team, system")) {
-        case.because("Restoring is a control of its own; nothing is designed anew for it.");
-        let what = match name {
-            Some(id) => format!(
-                "{id} can be restored (or resumed) in the control room by whoever runs the team; I do not design it anew."
-            ),
-            None => "`/go` takes the hold back.".to_owned(),
-        };
-        return Some(case.tell(&what, Priority::Medium));
+        return Some(go_on(case, said));
     }
     let run = words.has(RUN) && words.has(NOW) && imperative;
     if run
@@ -216,4 +208,28 @@ pub(super) fn pause(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         ));
     }
     None
+}
+
+/// Something is to rest.
+pub(super) fn rest(case: &mut Case<'_>, said: &Said) -> Decision {
+    case.because("Pausing is a control of its own, not a decision; nothing is ended.");
+    let what = match meant(case, said).first() {
+        Some(id) => format!(
+            "{id} can be paused in the control room, and goes on when you say so; nothing is ended. `/pause` would hold everything."
+        ),
+        None => "`/pause` puts everything on hold, `/go` takes it back; nothing is ended.".to_owned(),
+    };
+    case.tell(&what, Priority::Medium)
+}
+
+/// Something is to go on, or to come back.
+pub(super) fn go_on(case: &mut Case<'_>, said: &Said) -> Decision {
+    case.because("Restoring is a control of its own; nothing is designed anew for it.");
+    let what = match meant(case, said).first() {
+        Some(id) => format!(
+            "{id} can be restored, resumed or run in the control room by whoever runs the team; I do not design it anew."
+        ),
+        None => "`/go` takes the hold back.".to_owned(),
+    };
+    case.tell(&what, Priority::Medium)
 }

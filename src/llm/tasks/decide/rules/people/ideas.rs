@@ -4,8 +4,9 @@ use super::{Said, control};
 use crate::contracts::{Priority, Trust};
 use crate::llm::tasks::decide::Decision;
 use crate::llm::tasks::decide::rules::progress::OPTED_OUT;
-use crate::llm::tasks::decide::rules::{Case, IDEA_LIMIT, channels, cut, notes};
-use crate::llm::tasks::words::{Words, common, cover, overlap};
+use crate::llm::tasks::decide::rules::{Case, IDEA_LIMIT, channels, cut, name, notes};
+use crate::llm::tasks::intents::{Intent, SURE};
+use crate::llm::tasks::words::{Words, common, cover, is_listed, overlap};
 use crate::memory::{ExperimentBrief, is_unwritten};
 
 /// How proposals begin, or what they contain.
@@ -34,6 +35,9 @@ const VAGUE: &str = "\
     faster, quick, presence, online, engagement, community, push, harder, step, game, level, up, huge, scale, market, \
     do, stuff, magic, attention, famous, visibility, noise, explode, boost, skyrocket, great, awesome, work, works, \
     business, company, team, product";
+
+/// What reads less like a proposal than this is none, whatever its words.
+const HARDLY: f32 = 0.35;
 
 /// Whether it proposes something, by its words.
 pub(super) fn is_proposed(said: &Said) -> bool {
@@ -64,6 +68,10 @@ pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let words = &said.words;
     let ordered = words.begins(DO) || begins_to_do(said);
     let handed = said.reason.has("idea, idea_submit");
+    let reads_so = said.reading.share_of(&[Intent::Idea, Intent::Vague, Intent::Change]);
+    if reads_so < HARDLY && !(handed && is_proposed(said)) {
+        return None;
+    }
     if !(is_proposed(said)
         || ordered
         || handed
@@ -71,6 +79,12 @@ pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     {
         return None;
     }
+    proposed(case, said)
+}
+
+/// What is done about what is known to be a proposal.
+pub(super) fn proposed(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
+    let words = &said.words;
     case.because("It proposes something to try.");
     if words.has(OPTED_OUT)
         && words.has("mail, email, write, message, call, text, contact, sms, letter, letters, newsletter, invite")
@@ -115,6 +129,12 @@ pub(super) fn idea(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     known(case, said).or_else(|| Some(fresh(case, said)))
 }
 
+/// From outside, only what the watcher too took for an idea is worth a design; anything else may be an offer, or bait.
+fn is_bait(case: &Case<'_>, said: &Said) -> bool {
+    let proposes = said.reading.share_of(&[Intent::Idea, Intent::Vague, Intent::Change]);
+    case.is_external() && !said.reason.has("idea, idea_submit") && proposes < SURE
+}
+
 /// It runs already, waits already, was learned to fail, or changes what runs.
 fn known(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let words = &said.words;
@@ -134,6 +154,16 @@ fn known(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
             Priority::Medium,
         ));
     }
+    let tried = case.input.team.archived.iter().find(|id| {
+        let name = name(id).stems();
+        name.len() >= 2 && cover(&name, &stems) >= 1.0
+    });
+    if let Some(id) = tried.filter(|_| !has_new_reason(words)).cloned() {
+        case.because(&format!("{id} tried that, and was ended."));
+        return Some(
+            case.tell(&format!("That was tried: {id}, which was ended. What would be different?"), Priority::Medium),
+        );
+    }
     let text = case.input.team.worklist.text.clone();
     let queued = notes::items(&text)
         .into_iter()
@@ -143,7 +173,7 @@ fn known(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         .find(|item| {
             let title = Words::of(&item.title()).stems();
             let met = common(&title, &stems);
-            met >= 2 && cover(&title, &stems) >= 0.66 && (met >= 3 || cover(&stems, &title) >= 0.4)
+            met >= 2 && cover(&title, &stems) >= 0.66 && (title.len() >= 3 || cover(&stems, &title) >= 0.4)
         });
     if let Some(item) = queued {
         let orders =
@@ -172,7 +202,11 @@ fn known(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
 /// A new proposal.
 fn fresh(case: &mut Case<'_>, said: &Said) -> Decision {
     let words = &said.words;
-    if is_vague(words) {
+    if is_bait(case, said) {
+        case.because("It came from outside, and does not read like an idea.");
+        return case.tell("Somebody of the team should look at this before anything is done about it.", Priority::Low);
+    }
+    if is_vague(words) || said.reading.share(Intent::Vague) > said.reading.share(Intent::Idea).max(0.3) {
         case.because("It does not say whom it reaches, or how.");
         return case
             .tell("Whom would that reach, with what, and what would we count to know that it works?", Priority::Low);
@@ -208,6 +242,16 @@ fn fresh(case: &mut Case<'_>, said: &Said) -> Decision {
         most important, top priority, urgent, urgently, asap, right now, today, this week, immediately, now",
     );
     let priority = if soon && case.input.trust >= Trust::Operator { Priority::High } else { Priority::Medium };
+    if is_foreign(case, words) {
+        case.because("It is said in another language than the learnings, so that they cannot be compared with it.");
+        let list = notes::with_line(
+            &case.input.team.worklist.text,
+            "ready",
+            &format!("1. {} (compare with the learnings)", cut(&said.text, 200)),
+            false,
+        );
+        return case.rewrite(list);
+    }
     case.because("It names something that can be tested, and nothing like it runs.");
     case.dispatch(&title(&said.text), &said.text.clone(), priority)
 }
@@ -266,6 +310,31 @@ fn duplicate(case: &Case<'_>, words: &Words) -> Option<(String, String)> {
     }
     best.map(|(_, known)| (known.id.clone(), known.state.clone()))
 }
+
+/// Whether the notes are in a language in which it is not said: then nothing tells whether it was learned to fail.
+fn is_foreign(case: &Case<'_>, words: &Words) -> bool {
+    let learnings = &case.input.team.learnings.text;
+    if learnings.trim().is_empty() {
+        return false;
+    }
+    let small = |words: &Words, list: &str| words.list().iter().filter(|word| is_listed(word, list)).count();
+    let others = |words: &Words| small(words, SMALL_ELSEWHERE) > small(words, SMALL) * 2;
+    others(words) && !others(&Words::of(notes::start_of(learnings)))
+}
+
+/// Small words of English, which every longer sentence has.
+const SMALL: &str = "\
+    the, a, an, of, to, and, in, we, i, for, with, on, that, it, is, are, at, by, from, or, our, they, this, be, as, \
+    not, have, was, who, their, their, if, what, us, them, you, who";
+/// Small words of other languages.
+const SMALL_ELSEWHERE: &str = "\
+    und, ist, der, die, das, wir, den, dem, bei, nicht, mit, auf, fur, ein, eine, zu, von, im, konnen, konnten, sollten, \
+    le, la, les, des, du, un, une, est, nous, vous, on, pas, avec, aux, pour, et, il, faut, dans, \
+    el, los, las, que, por, para, con, del, una, y, si, podemos, podriamos, una, \
+    os, as, nao, com, dos, na, no, em, e, ao, um, uma, vamos, \
+    sono, che, non, per, gli, alla, ai, con, della, se, di, \
+    het, een, niet, van, we, naar, voor, met, de, \
+    jest, nie, sie, czy, dla, jak, do, na, z, w, moze, mozemy, co";
 
 /// What makes it another thing than what failed.
 fn has_new_reason(words: &Words) -> bool {

@@ -5,6 +5,7 @@ use crate::contracts::Priority;
 use crate::llm::tasks::decide::Decision;
 use crate::llm::tasks::decide::rules::Case;
 use crate::llm::tasks::decide::rules::progress::HARMFUL;
+use crate::llm::tasks::intents::Intent;
 use crate::llm::tasks::words::Words;
 
 /// How orders to the machine sound.
@@ -57,8 +58,7 @@ pub(super) fn hostile(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     case.because("It came from outside and gives orders to the machine; only people of the team do that, at the gate.");
     let rest: Vec<&str> = said.sentences().filter(|sentence| !is_order(sentence)).collect();
     let rest = rest.join(" ");
-    let words = Words::of(&rest);
-    let rest = Said { text: rest, words, reason: Words::default() };
+    let rest = Said::new(rest, Words::default());
     let proposal = ideas::is_proposed(&rest) && rest.words.len() >= 6 && !rest.words.has(HARMFUL);
     if proposal {
         return ideas::idea(case, &rest);
@@ -73,11 +73,7 @@ fn is_order(text: &str) -> bool {
 /// Secrets, and what outsiders should not know.
 pub(super) fn secret(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     if said.words.has(SECRETS) && said.words.has(GIVE) && !said.words.has("expired, revoked, invalid, rotate, renew") {
-        case.because("It asks for a secret, and secrets are never said.");
-        return Some(case.tell(
-            "I never say keys, tokens or passwords. Whoever runs the team can see them with `fullsend secrets`.",
-            Priority::Low,
-        ));
+        return Some(kept_secret(case));
     }
     let asks = said.text.contains('?') || said.words.has(GIVE);
     if case.is_external() && asks && said.words.has(INTERNAL) && !ideas::is_proposed(said) {
@@ -89,10 +85,24 @@ pub(super) fn secret(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     None
 }
 
+/// Secrets are never said.
+pub(super) fn kept_secret(case: &mut Case<'_>) -> Decision {
+    case.because("It asks for a secret, and secrets are never said.");
+    case.tell(
+        "I never say keys, tokens or passwords. Whoever runs the team can see them with `fullsend secrets`.",
+        Priority::Low,
+    )
+}
+
 /// What harms people, breaks the law, or deceives.
 pub(super) fn harmful(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     let found = said.words.first_of(HARMFUL).or_else(|| deceit(&said.words))?;
-    if said.words.has("reported, somebody else") || said.words.begins("why, how many, which") {
+    // Who accuses somebody of it does not propose it.
+    let proposes = [Intent::Idea, Intent::Vague, Intent::Change, Intent::Tool, Intent::Errand];
+    if said.reading.share(Intent::Harm) > said.reading.share_of(&proposes)
+        || said.words.has("reported, somebody else")
+        || said.words.begins("why, how many, which")
+    {
         return None;
     }
     case.because(&format!("It would harm or deceive people (`{found}`), which we do not do."));

@@ -34,9 +34,14 @@ pub(super) fn question(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     if words.begins("what if, what about, how about, why dont we, why not") {
         return None;
     }
+    Some(answered(case, said))
+}
+
+/// The answer to a question, from what the team knows.
+pub(super) fn answered(case: &mut Case<'_>, said: &Said) -> Decision {
     let told = answer(case, said);
     case.because("It is a question, answered from what the team knows.");
-    Some(case.tell(&told, Priority::Medium))
+    case.tell(&told, Priority::Medium)
 }
 
 fn answer(case: &mut Case<'_>, said: &Said) -> String {

@@ -1,10 +1,11 @@
-//! What people ask for: a debate, help, something to remember, a change of the worklist, a tool.
+//! What people ask for: a debate, help, something to remember, a tool.
 
 use super::{Said, ideas};
 use crate::contracts::{Priority, Trust};
 use crate::llm::tasks::decide::Decision;
 use crate::llm::tasks::decide::rules::{Case, cut, notes, wanted};
-use crate::llm::tasks::words::{Words, common, cover, overlap};
+use crate::llm::tasks::intents::Intent;
+use crate::llm::tasks::words::{Words, cover, overlap};
 
 /// A debate is wanted, or the team is stuck.
 pub(super) fn debate(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
@@ -22,12 +23,17 @@ pub(super) fn debate(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     if !(asked || words.has(STUCK) && !words.has("traffic, train, elevator")) || case.is_external() {
         return None;
     }
-    if words.len() < 4 {
+    Some(debated(case, said))
+}
+
+/// A debate, where there is something to talk about.
+pub(super) fn debated(case: &mut Case<'_>, said: &Said) -> Decision {
+    if said.words.len() < 4 {
         case.because("A debate is wanted, but there is no question.");
-        return Some(case.tell("What should be discussed?", Priority::Low));
+        return case.tell("What should be discussed?", Priority::Low);
     }
-    case.because(if asked { "A debate is asked for." } else { "The team is stuck, and needs fresh views." });
-    Some(case.debate(&cut(&said.text, 1_000)))
+    case.because("A debate is asked for, or the team needs fresh views.");
+    case.debate(&cut(&said.text, 1_000))
 }
 
 /// Somebody asks what the team can do.
@@ -37,12 +43,15 @@ pub(super) fn help(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         "\
         what can you do, how do you work, who are you, how does this work, what commands, which commands",
     ) || words.len() <= 4 && words.has("help, commands, hilfe, aide, ayuda");
-    asks.then(|| {
-        case.because("Somebody asks what the team can do.");
-        let what = "I decide what the team tests. Tell me an idea, ask how an experiment goes, or ask for a tool. \
-                    `/status`, `/idea TEXT`, `/focus TEXT`, `/learn TEXT`, `/product TEXT`, `/pause`, `/go` and `/wtf` work at once.";
-        case.tell(what, Priority::Low)
-    })
+    asks.then(|| helped(case))
+}
+
+/// What the team can do.
+pub(super) fn helped(case: &mut Case<'_>) -> Decision {
+    case.because("Somebody asks what the team can do.");
+    let what = "I decide what the team tests. Tell me an idea, ask how an experiment goes, or ask for a tool. \
+                `/status`, `/idea TEXT`, `/focus TEXT`, `/learn TEXT`, `/product TEXT`, `/pause`, `/go` and `/wtf` work at once.";
+    case.tell(what, Priority::Low)
 }
 
 /// A person did, or refused, what they were asked to do.
@@ -94,6 +103,10 @@ pub(super) fn learning(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         trust me, believe me, obviously, everybody knows, everyone knows, i bet, im sure, no doubt, hate us, love us, \
         definitely, for sure, my gut, i feel",
     ) && !ideas::is_proposed(said);
+    // What the team believes is not changed because of a word and a number.
+    if said.reading.share_of(&[Intent::Learning, Intent::Opinion]) < 0.25 {
+        return None;
+    }
     if !(asked || told || opinion && !said.text.contains('?'))
         || said.text.trim_end().ends_with('?')
         || !asked && (ideas::is_proposed(said) || ideas::begins_to_do(said)) && !words.has("fyi") && !told
@@ -103,18 +116,24 @@ pub(super) fn learning(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     if !asked && ideas::is_order(said) {
         return None;
     }
-    if case.is_external() {
-        return Some(case.nothing("It came from outside; what the team believes comes from the team."));
-    }
-    if !asked && told && ideas::is_proposed(said) && !words.has("said no, told me, fyi, calls") {
+    if !case.is_external() && !asked && told && ideas::is_proposed(said) && !words.has("said no, told me, fyi, calls") {
         return None;
+    }
+    Some(learned(case, said))
+}
+
+/// What a person tells of the market: kept where it has numbers, asked about where it has none.
+pub(super) fn learned(case: &mut Case<'_>, said: &Said) -> Decision {
+    let words = &said.words;
+    if case.is_external() {
+        return case.nothing("It came from outside; what the team believes comes from the team.");
     }
     let stems = words.stems();
     let known = notes::learnings(&case.input.team.learnings.text).into_iter().find(|learning| {
         cover(&Words::of(&learning.headline).stems(), &stems) >= 0.5 && overlap(&stems, &learning.words.stems()) >= 0.5
     });
     if let Some(learning) = known.filter(|_| !numbered(words)) {
-        return Some(case.nothing(&format!("The learnings say so already: {}.", cut(&learning.headline, 160))));
+        return case.nothing(&format!("The learnings say so already: {}.", cut(&learning.headline, 160)));
     }
     let insists = words.has(
         "\
@@ -123,10 +142,10 @@ pub(super) fn learning(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     );
     if words.counts() && numbered(words) || insists && case.input.trust >= Trust::Operator {
         case.because("A person of the team tells what the market said, with numbers or on the operator's word.");
-        return Some(case.learn(&headline(&said.text), vec![format!("{} (told in the chat)", cut(&said.text, 400))]));
+        return case.learn(&headline(&said.text), vec![format!("{} (told in the chat)", cut(&said.text, 400))]);
     }
     case.because("It is an opinion so far: no numbers, no source.");
-    Some(case.tell("What does that rest on? With numbers (how many people, how many of them) I keep it as a learning; or we test it.", Priority::Low))
+    case.tell("What does that rest on? With numbers (how many people, how many of them) I keep it as a learning; or we test it.", Priority::Low)
 }
 
 /// Whether it has numbers that are evidence: digits, or two in words.
@@ -157,146 +176,6 @@ fn headline(text: &str) -> String {
     cut(rest, 180)
 }
 
-/// The worklist is to change.
-pub(super) fn worklist(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
-    if case.is_external()
-        || said.text.trim_end().ends_with('?') && !said.words.has("can you, could you, can we, could we, please")
-    {
-        return None;
-    }
-    let words = &said.words;
-    let text = case.input.team.worklist.text.clone();
-    let items = notes::items(&text);
-    if let Some(item) = meant(&items, words) {
-        let title = item.title();
-        let without = notes::without(&text, item.line);
-        if words.has(
-            "\
-            done, tick off, ticked off, tick it off, finished, completed, check off, check it off, is live, went live, \
-            erledigt, fertig, myself",
-        ) && !words.has("when, until, not done, isnt done, should be done")
-        {
-            case.because(&format!("A person has done it: {title}."));
-            return Some(case.rewrite(notes::with_line(
-                &without,
-                "completed",
-                &format!("- [x] {title} - {}", cut(&said.text, 120)),
-                false,
-            )));
-        }
-        if item.is_in("blocked")
-            && words.has(
-                "\
-                approved, arrived, unblocked, go ahead, got the, have the, is here, are here, is in, available, no \
-                longer blocked, paid, topped up, resolved, solved, cleared, granted, renewed, is over, can start, can \
-                continue, can go on",
-            )
-        {
-            case.because(&format!("What blocked it is gone: {title}."));
-            return Some(case.rewrite(notes::with_line(
-                &without,
-                "ready",
-                &format!("1. {title} ({})", cut(&said.text, 120)),
-                true,
-            )));
-        }
-        if words.has(
-            "\
-            forget, drop, remove, delete, scrap, scratch, skip, take off, take it off, no longer need, not needed, \
-            dont need, strike, cancel, abandon, bin, ditch",
-        ) && !ideas::begins_idea(said)
-        {
-            case.because(&format!("It is to leave the worklist: {title}."));
-            return Some(case.rewrite(without));
-        }
-    }
-    if let Some(decision) = order(case, said, &items, &text) {
-        return Some(decision);
-    }
-    focus(case, said, &text)
-}
-
-/// The item that is meant. People name one by some of its words; where two fit as well, none is meant for sure.
-fn meant<'a, 'b>(items: &'b [notes::Item<'a>], words: &Words) -> Option<&'b notes::Item<'a>> {
-    let stems = words.stems();
-    let fit = |item: &notes::Item<'_>| {
-        let title = Words::of(&item.title()).stems();
-        let met = common(&title, &stems);
-        if met >= 2 || met == title.len() { met } else { 0 }
-    };
-    let open = items.iter().filter(|item| !item.is_in("completed"));
-    let mut fits: Vec<_> = open.map(|item| (fit(item), item)).filter(|(met, _)| *met > 0).collect();
-    fits.sort_by_key(|fit| std::cmp::Reverse(fit.0));
-    match fits.as_slice() {
-        [(first, _), (second, _), ..] if first == second => None,
-        [(_, item), ..] => Some(*item),
-        [] => None,
-    }
-}
-
-/// An item of the queue comes sooner, or later: said of one in the whole message, or in one of its clauses.
-fn order(case: &mut Case<'_>, said: &Said, items: &[notes::Item<'_>], worklist: &str) -> Option<Decision> {
-    if ideas::begins_idea(said) || ideas::begins_to_do(said) {
-        return None;
-    }
-    let clauses = said.text.split([',', ';', '.', '!']);
-    let (item, is_later) = std::iter::once(said.text.as_str()).chain(clauses).find_map(|part| {
-        let words = Words::of(part);
-        let item = meant(items, &words).filter(|item| item.is_in("ready"))?;
-        Some((item, is_later(&words)?))
-    })?;
-    case.because(&format!("The order is to change: {}.", item.title()));
-    let line = format!("1. {}", item.words_of_it());
-    Some(case.rewrite(notes::with_line(&notes::without(worklist, item.line), "ready", &line, !is_later)))
-}
-
-/// Whether something is to come later, or sooner; none where nothing is said of its place.
-fn is_later(words: &Words) -> Option<bool> {
-    const WAITS: &str = "\
-        on hold, can wait, could wait, may wait, wait until, wait till, postpone, postponed, park, parked, defer, deferred, not \
-        important, not that important, not so important, less important, lower priority, low priority, no rush, no hurry, not \
-        urgent, not now, leave it for";
-    const FIRST: &str = "\
-        first, top, ahead of, prioritise, prioritize, reprioritise, reprioritize, most important, more important, matters most, \
-        next up, before everything, higher priority";
-    const MOVES: &str = "move, put, push, bump, swap, pull, go, goes, come, comes, do";
-    const DOWN: &str = "bottom, last, down, lower, below, later, back, behind, after";
-    const UP: &str = "above, before, next, up, ahead, higher, front, priority, forward";
-    if words.has(WAITS) || words.has(MOVES) && words.has(DOWN) {
-        Some(true)
-    } else if words.has(FIRST) || words.has(MOVES) && words.has(UP) {
-        Some(false)
-    } else {
-        None
-    }
-}
-
-/// What matters now.
-fn focus(case: &mut Case<'_>, said: &Said, worklist: &str) -> Option<Decision> {
-    let words = &said.words;
-    let sets = words.has(
-        "\
-        focus, focus on, only the, everything else, all else, nothing else, top priority, number one priority, comes \
-        first, concentrate on, from now on, this week only, our priority, main priority, counts this, priorities, \
-        fokus, prioridad",
-    );
-    if !sets
-        || ideas::begins_idea(said)
-        || ideas::begins_to_do(said)
-        || said.text.contains('?')
-        || words.len() > 40
-        || words.has("focus group, focus groups")
-    {
-        return None;
-    }
-    if case.input.trust < Trust::Member {
-        return None;
-    }
-    case.because("A person of the team says what matters now.");
-    let line = format!("1. Focus: {}", cut(&said.text, 200));
-    Some(case.rewrite(notes::with_line(worklist, "ready", &line, true)))
-}
-
 /// A tool is asked for.
 pub(super) fn tool(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     const TOOL: &str = "\
@@ -325,27 +204,32 @@ pub(super) fn tool(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     if said.reason.has("idea") && !something && !words.has("tool, script, build") {
         return None;
     }
-    let found = wanted::tool(&case.input.team, &said.text);
-    match found {
+    Some(build(case, said))
+}
+
+/// A tool that is wanted: what there is, what is under way, or an order.
+pub(super) fn build(case: &mut Case<'_>, said: &Said) -> Decision {
+    let words = &said.words;
+    match wanted::tool(&case.input.team, &said.text) {
         wanted::Tool::There(name) => {
             case.because(&format!("The tool {name} does that already."));
-            Some(case.tell(&format!("There is a tool for that: {name}. What should it be used for?"), Priority::Medium))
+            case.tell(&format!("There is a tool for that: {name}. What should it be used for?"), Priority::Medium)
         }
         wanted::Tool::UnderWay(title) => {
             case.because(&format!("Builder is working on it already: {title}."));
-            Some(case.tell(&format!("Builder is working on that already: {title}."), Priority::Low))
+            case.tell(&format!("Builder is working on that already: {title}."), Priority::Low)
         }
         wanted::Tool::Missing(_) if case.is_external() => {
             case.because("It came from outside; only the team orders tools.");
-            Some(case.tell("Only people of the team can order a tool. What would you do with it?", Priority::Low))
+            case.tell("Only people of the team can order a tool. What would you do with it?", Priority::Low)
         }
         wanted::Tool::Missing(_) if words.stems().len() < 3 => {
             case.because("It is not said what the tool should do.");
-            Some(case.tell("What should the tool take, and what should it give?", Priority::Low))
+            case.tell("What should the tool take, and what should it give?", Priority::Low)
         }
         wanted::Tool::Missing(name) => {
             case.because(&format!("A tool is asked for that is not there: {name}."));
-            Some(case.build(&name, &cut(&said.text, 1_000), Vec::new(), Priority::Medium))
+            case.build(&name, &cut(&said.text, 1_000), Vec::new(), Priority::Medium)
         }
     }
 }
@@ -360,7 +244,7 @@ pub(super) fn kind_words(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
         signed, signed up, closed, won, bought, renewed, booked, first sale, first customer, upgraded, subscribed, \
         deal";
     let words = &said.words;
-    let talk = is_talk(case, words);
+    let talk = is_talk(case, words) && matches!(said.reading.best(), Intent::Talk | Intent::Thanks | Intent::Greeting);
     if ideas::is_proposed(said) && !talk {
         return None;
     }
@@ -369,17 +253,22 @@ pub(super) fn kind_words(case: &mut Case<'_>, said: &Said) -> Option<Decision> {
     }
     let glad = said.text.contains('!') || words.has("just, finally, great news, good news, yay, hooray");
     if words.has(WON) && glad && !said.text.contains('?') && !ideas::begins_to_do(said) {
-        case.because("It is good news, which the team should hear.");
-        return Some(case.tell(
-            "That is good news. What won them over? If it says something about others too, I keep it as a learning.",
-            Priority::Low,
-        ));
+        return Some(gladdened(case));
     }
     let told_as_idea = said.reason.has("idea") && words.len() > 8;
     if talk && said.ids().is_empty() && !told_as_idea {
         return Some(case.nothing("It is talk that has nothing to do with the team's work."));
     }
     None
+}
+
+/// Good news.
+pub(super) fn gladdened(case: &mut Case<'_>) -> Decision {
+    case.because("It is good news, which the team should hear.");
+    case.tell(
+        "That is good news. What won them over? If it says something about others too, I keep it as a learning.",
+        Priority::Low,
+    )
 }
 
 /// Talk that is no work. What the product is about is work, whatever it is called: who sells school lunches speaks of lunch.
