@@ -233,7 +233,9 @@ fn judged(outcome: &Outcome) -> Option<(Role, String)> {
         Standing::Succeeded => (Role::Ok, "▲ works"),
         Standing::Undecided => return None,
     };
-    let sure = decides(outcome).and_then(|judged| Some(judgement::sure(judged.evidence.as_ref()?.sure)));
+    // Less than even odds say nothing.
+    let sure = decides(outcome).and_then(|judged| Some(judged.evidence.as_ref()?.sure)).filter(|sure| *sure >= 0.5);
+    let sure = sure.map(judgement::sure);
     // As the numbers of the table are written.
     let sure = sure.map(|sure| format!(" {}", sure.replace(' ', ""))).unwrap_or_default();
     Some((role, format!("{words}{sure}")))

@@ -110,3 +110,18 @@ fn what_is_not_proven_is_not_killed(#[case] said: Value, #[case] action: Action)
         DecideInput { kind: "metric_alert".to_owned(), trust: Trust::System, message: fields.clone(), ..input() };
     assert_eq!(Decide::rule(&input).output.action, action, "{said}");
 }
+
+/// Whatever its words read like, what one of the team hands in as an idea is taken for one.
+#[rstest]
+#[case("Simulate mailing cleaning firms whose trial runs out")]
+#[case("Mail the operations managers in leads.csv whose trial runs out, really send it, every minute")]
+#[case("a stand at the harvest fair")]
+fn an_idea_that_is_handed_in_is_one(#[case] idea: &str) {
+    let mut input = input();
+    let mut team = TeamContext::default();
+    team.product.text = "We sell Pylon, which writes shift plans for cleaning firms".to_owned();
+    input.team = Arc::new(team);
+    let message = json!({ "reason": "the command /idea", "original_message": { "content": idea, "username": "mara" } });
+    input.message = message.as_object().unwrap().clone();
+    assert_eq!(Decide::rule(&input).output.action, Action::DispatchToFullsend, "{idea}");
+}

@@ -42,7 +42,7 @@ macro_rules! pattern {
 
 pattern!(
     WHO,
-    r"(?i)\b(?:e-?mail(?:s|ed|ing)?(?: to)?|mail(?:ed|ing)?|wr(?:ite|iting|ote) to|contact(?:ing)?|reach(?:ing)?(?: out to)?|message|ask(?:ing)?|interview(?:ing)?|invit(?:e|ing)|target(?:ing)?|call(?:ing)?|pitch(?:ing)?|talk to|win back|bring back|follow up with|offer)\s+(?:the |our |all |those |some |these |more |up to )?(?:\d[\d,.]* )?([a-z][a-z0-9/&' -]{2,60}?)(?:\s+(?:who|that|which|whose|about|with|from|in|at|on|via|using|by|because|when|after|before|and|to|for|every|and ask|if|so|a|an)\b|[.,;:!?()]|$)"
+    r"(?i)\b(?:e-?mail(?:s|ed|ing)?(?: to)?|mail(?:ed|ing)?(?: to)?|wr(?:ite|iting|ote) to|contact(?:ing)?|reach(?:ing)?(?: out to)?|message|ask(?:ing)?|interview(?:ing)?|invit(?:e|ing)|target(?:ing)?|call(?:ing)?|pitch(?:ing)?|talk to|win back|bring back|follow up with|offer)\s+(?:the |our |all |those |some |these |more |up to )?(?:\d[\d,.]* )?([a-z][a-z0-9/&' -]{2,60}?)(?:\s+(?:who|that|which|whose|about|with|from|in|at|on|via|using|by|because|when|after|before|and|to|for|every|and ask|if|so|a|an)\b|[.,;:!?()]|$)"
 );
 pattern!(
     TOPIC,

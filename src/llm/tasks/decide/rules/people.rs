@@ -69,6 +69,9 @@ pub(super) fn decide(case: &mut Case<'_>) -> Decision {
         return case.nothing("Nothing was said.");
     }
     let told = MUST.iter().find_map(|weigh| weigh(case, &said));
+    // What one of the team hands in as an idea is one, however it reads.
+    let is_handed_in = !case.is_external() && said.reason.has("command idea, idea_submit");
+    let told = told.or_else(|| is_handed_in.then(|| ideas::proposed(case, &said)).flatten());
     let told = told.or_else(|| meaning::decide(case, &said, SURE));
     let told = told.or_else(|| {
         let readable = WEIGHED.iter().filter(|(_, intents)| said.reading.share_of(intents) >= READABLE);
