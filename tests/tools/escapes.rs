@@ -203,6 +203,8 @@ async fn a_parameter_names_what_it_may_read_and_no_more() {
     fs::create_dir(lists.path().join(".ssh")).unwrap();
     fs::write(lists.path().join(".ssh/id"), "x").unwrap();
     assert!(refused(&mut rig, lists.path().join(".ssh/id").display().to_string()).await.contains("keys and settings"));
+    let whole = refused(&mut rig, lists.path().display().to_string()).await;
+    assert!(whole.contains("holds keys and settings"), "{whole}");
     assert!(refused(&mut rig, "/etc/passwd".to_owned()).await.contains("not given to tools"));
     assert!(refused(&mut rig, lists.path().join("none.csv").display().to_string()).await.contains("cannot be read"));
 }

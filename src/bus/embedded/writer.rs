@@ -26,9 +26,11 @@ const TURN_FREE: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(2);
 /// How often what has lapsed is removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
-/// How many looks at the queue it stays awake for after a transaction, some 50 µs: whoever it answered often has the next one, and to
-/// be woken costs as much as to write.
+/// How many looks at the queue it stays awake for after a transaction that came soon after another, some 50 µs: whoever it answered
+/// often has the next one, and to be woken costs as much as to write.
 const AWAKE: usize = 150;
+/// What comes within this comes soon.
+const SOON: Duration = Duration::from_micros(500);
 /// How soon waiting readers are tried again after a transaction failed.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -40,8 +42,9 @@ pub(super) struct Writer {
     waiting: Vec<ReadRequest>,
     /// Waiting readers must be tried again though nothing new was said.
     retry: bool,
-    /// It has just ended a transaction.
-    wrote: bool,
+    /// When its last transaction ended, and whether that one came soon after the one before.
+    ended: Duration,
+    is_busy: bool,
     stopping: bool,
     turn: Turn,
     last_housekeeping: Duration,
@@ -63,7 +66,8 @@ impl Writer {
             shared,
             waiting: Vec::new(),
             retry: false,
-            wrote: false,
+            ended: now,
+            is_busy: false,
             stopping: false,
             turn: Turn { since: now, free: Duration::ZERO },
             last_housekeeping: now,
@@ -108,7 +112,7 @@ impl Writer {
 
     /// The next message, which is waited for so long.
     fn next(&mut self, patience: Duration) -> Result<Message, RecvTimeoutError> {
-        if std::mem::take(&mut self.wrote) {
+        if std::mem::take(&mut self.is_busy) {
             for _ in 0..AWAKE {
                 match self.inbox.try_recv() {
                     Ok(message) => return Ok(message),
@@ -219,7 +223,8 @@ impl Writer {
 
     /// Does everything in the batch, what comes in meanwhile, and what waiting readers can be given, in one transaction.
     fn transaction(&mut self, mut batch: Vec<Work>, mut units: usize) {
-        let until = self.now() + GROUP_TIME;
+        let began = self.now();
+        let until = began + GROUP_TIME;
         if let Err(error) = self.store.begin() {
             return self.undo(batch, &error);
         }
@@ -244,6 +249,8 @@ impl Writer {
             return self.undo(batch, &error);
         }
         self.answer(batch);
+        self.is_busy = began.saturating_sub(self.ended) < SOON;
+        self.ended = self.now();
     }
 
     /// As [`Self::take`], inside a transaction: nothing may look at the store from outside it.
@@ -293,7 +300,6 @@ impl Writer {
 
     /// Answers everything after the commit.
     fn answer(&mut self, batch: Vec<Work>) {
-        self.wrote = true;
         let appended = self.store.appended;
         for work in batch {
             match work {

@@ -168,6 +168,11 @@ fn path(parts: &RunnerParts, own: Option<&Path>, name: &str, text: &str) -> Resu
     if real.components().any(|part| PRIVATE_PARTS.iter().any(|private| part.as_os_str() == *private)) {
         return Err(refused("which is where keys and settings are kept; copy what is needed elsewhere"));
     }
+    // A folder shows all that is in it: somebody's home does not go to a tool.
+    let holds = |private: &str| private != ".git" && real.join(private).symlink_metadata().is_ok();
+    if !is_its_own && PRIVATE_PARTS.iter().any(|private| holds(private)) {
+        return Err(refused("which holds keys and settings; name a folder below it, or a file"));
+    }
     if real.to_str().is_none() {
         return Err(refused("whose name is no text"));
     }

@@ -96,6 +96,10 @@ impl Answered {
 
     /// How long it asks us to wait; none where it does not.
     pub(super) fn wait(&self, now: DateTime<Utc>) -> Option<Duration> {
+        // A good answer that says when to come again is one all the same.
+        if !matches!(self.status, 403 | 408 | 425 | 429 | 500..=599) {
+            return None;
+        }
         let after = self.header("retry-after");
         if let Some(seconds) = after.and_then(|text| text.parse::<f64>().ok()) {
             return Duration::try_from_secs_f64(seconds).ok();
@@ -230,6 +234,7 @@ mod tests {
     #[case(403, &[], None)]
     #[case(200, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1772357430")], None)]
     #[case(429, &[("retry-after", "-1")], None)]
+    #[case(200, &[("retry-after", "7")], None)]
     fn how_long_to_wait(
         #[case] status: u16,
         #[case] headers: &[(&'static str, &'static str)],
