@@ -292,22 +292,25 @@ async fn killed_at_each_step(places: impl AsyncFn() -> (String, Box<dyn std::any
     }
 }
 
+/// A store of its own, and what has to live as long.
+fn embedded() -> (String, Box<dyn std::any::Any>) {
+    let home = tempfile::tempdir().unwrap();
+    (home.path().join("fullsend.db").display().to_string(), Box::new(home))
+}
+
+fn redis_of_its_own() -> (String, Box<dyn std::any::Any>) {
+    let server = RedisServer::fleeting();
+    (server.url(), Box::new(server))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_comes_to_its_end_wherever_its_process_dies_on_embedded() {
-    killed_at_each_step(async || {
-        let home = tempfile::tempdir().unwrap();
-        (home.path().join("fullsend.db").display().to_string(), Box::new(home) as Box<dyn std::any::Any>)
-    })
-    .await;
+    killed_at_each_step(async || embedded()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_comes_to_its_end_wherever_its_process_dies_on_redis() {
-    killed_at_each_step(async || {
-        let server = RedisServer::fleeting();
-        (server.url(), Box::new(server) as Box<dyn std::any::Any>)
-    })
-    .await;
+    killed_at_each_step(async || redis_of_its_own()).await;
 }
 
 /// What came of the mail to the three: a reply and an unsubscribing in a maildir, a bounce and a complaint as webhook bodies.
@@ -393,20 +396,12 @@ async fn killed_while_it_reads(places: impl AsyncFn() -> (String, Box<dyn std::a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_of_mail_counts_once_wherever_its_reader_dies_on_embedded() {
-    killed_while_it_reads(async || {
-        let home = tempfile::tempdir().unwrap();
-        (home.path().join("fullsend.db").display().to_string(), Box::new(home) as Box<dyn std::any::Any>)
-    })
-    .await;
+    killed_while_it_reads(async || embedded()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_of_mail_counts_once_wherever_its_reader_dies_on_redis() {
-    killed_while_it_reads(async || {
-        let server = RedisServer::fleeting();
-        (server.url(), Box::new(server) as Box<dyn std::any::Any>)
-    })
-    .await;
+    killed_while_it_reads(async || redis_of_its_own()).await;
 }
 
 /// Two executors on one bus, and a hundred experiments due at one instant: each is claimed once, and all within a second or so.

@@ -11,7 +11,7 @@ use super::*;
 /// Longer than until a minute's schedule comes.
 const MINUTES: Duration = Duration::from_mins(3);
 /// Where the files of the journey are.
-const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/journey");
+const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/journey");
 /// What is said to the team, as the README tells.
 const SOLD: &str = "We sell Pylon, which writes shift plans for cleaning firms";
 const IDEA: &str = "/idea Mail the operations managers in leads.csv whose trial runs out, really send it, every minute";
@@ -180,7 +180,7 @@ fn an_idea_becomes_all_that_on_redis_too() {
 #[test]
 fn the_readme_tells_it() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    for words in [SOLD, IDEA, "examples/journey", "mail_server.py"] {
+    for words in [SOLD, IDEA, "assets/journey", "mail_server.py"] {
         assert!(readme.contains(words), "the README does not say `{words}`");
     }
 }

@@ -94,7 +94,15 @@ impl Shelf {
     /// Says of each tool that experiments wait for, and that can be run, that it is there. They stop waiting when that is heard; where nobody
     /// listens, it stands in the stream once a day.
     async fn tell(&self, active: &BTreeSet<String>, under: Option<&LeaseFence>) -> Result<(), BusError> {
-        let (waited, _) = self.bus.scan(WAITED_FOR, None, PAGE).await?;
+        let (mut waited, mut cursor) = (Vec::new(), None);
+        loop {
+            let (keys, next) = self.bus.scan(WAITED_FOR, cursor, PAGE).await?;
+            waited.extend(keys);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
         for key in waited {
             let Some(tool) = key.as_str().strip_prefix(WAITED_FOR) else { continue };
             if !keys::tool(tool).is_ok_and(|document| active.contains(&document)) {
@@ -116,7 +124,7 @@ impl Shelf {
             };
             // Others that begin to wait later are told again.
             let ids: Vec<String> = ids.into_iter().collect();
-            let once = Some(format!("tool_there:{tool}:{}", ids.join(",")));
+            let once = Some(format!("tool_there:{tool}:{}", keys::person(&ids.join(","))));
             let unit = Commit { under: under.cloned(), once, ..Commit::of(vec![Op::Append(message)]) };
             self.bus.commit(vec![unit]).await?;
         }
@@ -267,15 +275,23 @@ mod tests {
          network_params = [\"url\"]\n[inputs.properties]\nurl = { type = \"string\" }\n",
     )];
 
+    fn shelf(home: &std::path::Path) -> Shelf {
+        let clock = Arc::new(ManualClock::at("2026-11-21T09:30:00Z".parse().unwrap()));
+        let options = Options { program: "/bin/false".into(), unsandboxed: true, allow_private: Vec::new() };
+        Shelf {
+            bus: Arc::new(MemoryBus::new(clock.clone())),
+            registry: Registry::new(home, SHIPPED),
+            sandbox: Arc::new(Sandbox::new(options)),
+            clock,
+            ids: Arc::new(Ids::seeded(1)),
+        }
+    }
+
     #[tokio::test]
     async fn documents_follow_the_folder_and_leave_others_alone() {
-        let clock = Arc::new(ManualClock::at("2026-11-21T09:30:00Z".parse().unwrap()));
-        let bus: SharedBus = Arc::new(MemoryBus::new(clock.clone()));
         let home = tempfile::tempdir().unwrap();
-        let registry = Registry::new(home.path(), SHIPPED);
-        let options = Options { program: "/bin/false".into(), unsandboxed: true, allow_private: Vec::new() };
-        let sandbox = Arc::new(Sandbox::new(options));
-        let mut shelf = Shelf { bus: Arc::clone(&bus), registry, sandbox, clock, ids: Arc::new(Ids::seeded(1)) };
+        let mut shelf = shelf(home.path());
+        let bus = Arc::clone(&shelf.bus);
         let theirs = Op::Change {
             key: Key::new("tools:theirs"),
             expect: Expect::Absent,
@@ -316,13 +332,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_tool_that_is_waited_for_is_said_to_be_there_once() {
-        let clock = Arc::new(ManualClock::at("2026-11-21T09:30:00Z".parse().unwrap()));
-        let bus: SharedBus = Arc::new(MemoryBus::new(clock.clone()));
         let home = tempfile::tempdir().unwrap();
-        let registry = Registry::new(home.path(), SHIPPED);
-        let options = Options { program: "/bin/false".into(), unsandboxed: true, allow_private: Vec::new() };
-        let sandbox = Arc::new(Sandbox::new(options));
-        let shelf = Shelf { bus: Arc::clone(&bus), registry, sandbox, clock, ids: Arc::new(Ids::seeded(1)) };
+        let shelf = shelf(home.path());
+        let bus = Arc::clone(&shelf.bus);
         let wait = async |tool: &str, experiment: &str| {
             let key = Key::new(keys::pending_experiments(tool).unwrap());
             let op = Op::State { key, change: StateChange::AddMember(experiment.to_owned()) };

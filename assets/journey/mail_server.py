@@ -6,7 +6,10 @@
 import asyncio
 import sys
 
-from aiosmtpd.smtp import SMTP
+try:
+    from aiosmtpd.smtp import SMTP
+except ImportError:
+    sys.exit("this Python has no aiosmtpd: `apt install python3-aiosmtpd` and /usr/bin/python3, or `pip install aiosmtpd`")
 
 
 class Mailbox:
